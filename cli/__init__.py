@@ -1,0 +1,1 @@
+"""The console commands: each forwards to one function."""

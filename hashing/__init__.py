@@ -1,0 +1,1 @@
+"""Pairs and descriptors to binary codes and their score. Knows nothing of COLMAP."""
