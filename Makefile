@@ -1,0 +1,67 @@
+# Two commands on a fresh machine: `make demo` runs the whole chain, `make test` passes the tests.
+# Both make .venv on first use. PYTHON chooses the interpreter, ARGS goes to the command: make test ARGS="-k codes"
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ROOMS := pairgen hashing cli
+
+# Python 3.10 to 3.12 by preference: the open3d for newer ones needs system packages (see README)
+PYTHON ?= $(shell for name in python3 python3.12 python3.11 python3.10; do \
+	$$name -c 'import sys, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 \
+	&& echo $$name && break; done)
+
+.PHONY: help demo test test-slow lint types check format docs wheel clean distclean
+
+help:
+	@echo "make demo       render demo photos and run the whole chain on them"
+	@echo "make test       the tests (about a minute); make test-slow: those that take minutes"
+	@echo "make check      test, lint and types"
+	@echo "make format     let ruff format and mend what it can"
+	@echo "make docs       write docs/COMMANDS.md again"
+	@echo "make wheel      a wheel in dist/"
+	@echo "make clean      remove build products; make distclean: and .venv"
+
+demo: $(STAMP)
+	$(BIN)/hashpipe demo $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy does not follow setuptools' package-dir, so it gets a tree in which the rooms lie under hashpipe/
+types: $(STAMP)
+	@mkdir -p build/mypy/hashpipe
+	@for room in $(ROOMS); do ln -sfn ../../../$$room build/mypy/hashpipe/$$room; done
+	MYPYPATH=build/mypy $(BIN)/mypy $(ROOMS:%=-p hashpipe.%)
+
+check: test lint types
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(STAMP)
+	$(BIN)/python docs/commands.py
+
+wheel: $(STAMP)
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find $(ROOMS) tests docs data_manifests -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)
+
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.10 to 3.12 with venv found. Debian, Ubuntu: sudo apt-get install -y python3 python3-venv. Others: make PYTHON=/path/to/python"; exit 1; }
+	@test -x $(BIN)/python || { echo "Making .venv, once: about 2 minutes and 7 GB"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,dev]'
+	@touch $@

@@ -1,0 +1,96 @@
+"""`hashpipe clean`: what a workspace holds, and removing what can be made again."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hashpipe.cli.options import json_option, workspace_option
+from hashpipe.cli.output import print_json
+from hashpipe.pairgen.files import locked, open_workspace
+
+_PARTS = {
+    "pairs": "pairs, 3D models and their evidence",
+    "model": "the trained codes",
+    "descriptors": "cache: descriptors of photos",
+    "eval": "cache: the last score and its report",
+}
+_CACHES = ("descriptors", "eval")
+
+
+@click.command("clean")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+@workspace_option
+@json_option
+def clean_command(yes: bool, workspace: Path, as_json: bool) -> None:
+    """List what a workspace holds; remove its caches.
+
+    Caches and leftovers of stopped commands are removed after a question, pairs and model never; photos are not part
+    of a workspace.
+    """
+    folder = open_workspace(workspace, create=False)
+    parts = survey(folder)
+    removable = [part for part in parts if part.removable]
+    if not as_json:
+        for part in parts:
+            print(f"{_megabytes(part.bytes):>12}  {part.path.relative_to(folder)}  ({part.what})")
+        print("No caches and no leftovers." if not removable else "", end="\n" if not removable else "")
+    size = sum(part.bytes for part in removable)
+    question = f"Remove caches and leftovers ({_megabytes(size)})?"
+    go = bool(removable) and (yes or (not as_json and click.confirm(question, err=True)))
+    if go:
+        with locked(folder):
+            remove(removable)
+    if as_json:
+        print_json({"workspace": str(folder), "parts": [part.as_json() for part in parts], "removed": go})
+    elif go:
+        print(f"Removed {_megabytes(size)}.")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that a workspace holds."""
+
+    path: Path
+    what: str
+    bytes: int
+    removable: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return {"path": str(self.path), "what": self.what, "bytes": self.bytes, "removable": self.removable}
+
+
+def survey(folder: Path) -> list[Part]:
+    """The known parts of a workspace, and leftovers of commands that were killed."""
+    parts = [
+        Part(folder / name, what, _size(folder / name), name in _CACHES)
+        for name, what in _PARTS.items()
+        if (folder / name).exists()
+    ]
+    leftovers = [*folder.rglob(".*.tmp"), *folder.rglob(".*.tmp.*"), *folder.rglob(".*.old")]
+    inside_caches = [folder / name for name in _CACHES]
+    for path in sorted(set(leftovers)):
+        if not any(path.is_relative_to(cache) for cache in inside_caches):
+            parts.append(Part(path, "leftover of a stopped command", _size(path), True))
+    return parts
+
+
+def remove(parts: list[Part]) -> None:
+    for part in parts:
+        if part.path.is_dir() and not part.path.is_symlink():
+            shutil.rmtree(part.path)
+        else:
+            part.path.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file() and not one.is_symlink()]
+    return sum(one.stat().st_size for one in files)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"

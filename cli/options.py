@@ -1,0 +1,266 @@
+"""Command-line options made from option dataclasses, and option dataclasses made from what the user gave.
+
+Precedence: command line, then `--config file.toml`, then the defaults of the dataclass. A field becomes an option:
+
+    bits: tuple[int, ...] = field(default=(64,), metadata={"help": "code lengths", "min": 4, "max": 4096})
+
+gives `--bits 16,32`, and the key `bits` in the file's table. Metadata: help, flag (another name than the field's),
+short (one letter), choices (for plain strings), min, max, metavar, hidden, and cli=False for no option at all. A field
+that is itself a dataclass adds its fields as options of their own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import click
+
+from hashpipe.pairgen.errors import UserError
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+SECTIONS = ("pairs.build", "train", "eval", "demo")  # tables that a configuration file may hold
+DEFAULT_WORKSPACE = Path("hashpipe-workspace")
+
+
+def workspace_option(function: F) -> F:
+    return click.option(
+        "-w",
+        "--workspace",
+        type=click.Path(path_type=Path),
+        default=DEFAULT_WORKSPACE,
+        envvar="HASHPIPE_WORKSPACE",
+        metavar="DIR",
+        help="Folder that holds pairs, model and score; $HASHPIPE_WORKSPACE where set.  [default: hashpipe-workspace]",
+    )(function)
+
+
+def config_option(function: F) -> F:
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="FILE.toml",
+        help="Read options from a TOML file, one table per stage; the command line wins.",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")(function)
+
+
+def options_from(dataclass: type) -> Callable[[F], F]:
+    """Decorator that adds one option for each field; the values arrive as keyword arguments, None where not given."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(list(_options(dataclass))):
+            function = _click_option(option)(function)
+        return function
+
+    return decorate
+
+
+def build(
+    dataclass: type[T],
+    given: Mapping[str, Any],
+    config: Path | None = None,
+    section: str = "",
+    also: tuple[type, ...] = (),
+) -> T:
+    """The dataclass with its fields from `given` (not None), else from table `section` of the file, else its defaults.
+
+    `also` names further dataclasses that read the same table, so that their keys are not unknown. Raises UserError for
+    an unknown key, naming near misses, for a value of another type, and for one out of range.
+    """
+    table = read_section(config, section) if config is not None else {}
+    known = {option.key: option for one in (dataclass, *also) for option in _options(one)}
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(sorted(known))}."
+            raise UserError(f"{config}: [{section}] has no option {key!r}; {hint}")
+    from_file = {key: _from_toml(known[key], value, f"{config}: [{section}] {key}") for key, value in table.items()}
+    values = {**from_file, **{key: value for key, value in given.items() if value is not None}}
+    for key, value in values.items():
+        if key in known:
+            _check_range(known[key], value)
+    return _fill(dataclass, values)
+
+
+def read_section(config: Path, section: str) -> dict[str, Any]:
+    """One table of a configuration file, keys with underscores; {} where the file does not have it."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        content = tomllib.loads(Path(config).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"--config {config} does not exist; check the path.") from None
+    except OSError as error:
+        raise UserError(f"--config {config} cannot be read ({error.strerror}); check the path.") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"--config {config} is not valid TOML ({error}); correct it there.") from None
+    _check_sections(config, content)
+    for name in section.split("."):
+        content = content.get(name, {})
+    return {key.replace("-", "_"): value for key, value in content.items()}
+
+
+def _check_sections(config: Path, content: Mapping[str, Any], above: str = "") -> None:
+    for name, value in content.items():
+        path = f"{above}{name}"
+        if path in SECTIONS and isinstance(value, dict):
+            continue
+        if isinstance(value, dict) and any(section.startswith(f"{path}.") for section in SECTIONS):
+            _check_sections(config, value, f"{path}.")
+            continue
+        near = difflib.get_close_matches(path, SECTIONS, n=3)
+        hint = f"did you mean {' or '.join(f'[{name}]' for name in near)}?" if near else f"tables are {_tables()}."
+        kind = f"table [{path}]" if isinstance(value, dict) else f"key {path!r} outside a table"
+        raise UserError(f"{config}: unknown {kind}; {hint}")
+
+
+def _tables() -> str:
+    return ", ".join(f"[{section}]" for section in SECTIONS)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Option:
+    """One leaf field: `key` is its name in kwargs and in TOML, `kind` its type without None or tuple."""
+
+    key: str
+    flag: str
+    kind: Any
+    many: bool
+    length: int | None  # of a tuple of fixed length
+    choices: tuple[str, ...]
+    default: Any
+    metadata: Mapping[str, Any]
+
+
+def _options(dataclass: type) -> Iterator[_Option]:
+    hints = get_type_hints(dataclass)
+    for field in dataclasses.fields(dataclass):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            yield from _options(hint)  # type: ignore[arg-type]
+        elif field.metadata.get("cli", True):
+            yield _option(field, hint)
+
+
+def _option(field: dataclasses.Field[Any], hint: Any) -> _Option:
+    many, length = False, None
+    if get_origin(hint) in (Union, types.UnionType):
+        (hint,) = (part for part in get_args(hint) if part is not type(None))
+    if get_origin(hint) is tuple:
+        parts = get_args(hint)
+        many, length, hint = True, None if Ellipsis in parts else len(parts), parts[0]
+    choices = tuple(map(str, field.metadata.get("choices", ())))
+    if get_origin(hint) is Literal:
+        choices, hint = tuple(map(str, get_args(hint))), str
+    if hint not in (bool, int, float, str, Path):
+        raise TypeError(f"no option can be made from field {field.name}: {hint}")
+    default = field.default
+    if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    flag = field.metadata.get("flag", "--" + field.name.replace("_", "-"))
+    return _Option(flag[2:].replace("-", "_"), flag, hint, many, length, choices, default, field.metadata)
+
+
+def _click_option(option: _Option) -> Callable[[F], F]:
+    names = [f"{option.flag}/--no-{option.flag[2:]}" if option.kind is bool else option.flag, option.key]
+    if short := option.metadata.get("short"):
+        names.insert(0, f"-{short}")
+    text = option.metadata.get("help", "").strip()
+    text = text[:1].upper() + text[1:] + ("." if text and text[-1] not in ".!?" else "")
+    if option.default not in (None, dataclasses.MISSING, ()):
+        text += f"  [default: {_shown(option)}]"
+    keywords: dict[str, Any] = {"help": text, "default": None, "hidden": option.metadata.get("hidden", False)}
+    if option.kind is not bool:
+        keywords["type"] = _CommaList(option) if option.many else _click_type(option)
+        keywords["metavar"] = option.metadata.get("metavar")
+    return click.option(*names, **keywords)
+
+
+def _shown(option: _Option) -> str:
+    if option.kind is bool:
+        return option.flag[2:] if option.default else f"no-{option.flag[2:]}"
+    return ",".join(map(str, option.default)) if option.many else str(option.default)
+
+
+def _click_type(option: _Option) -> click.ParamType:
+    if option.choices:
+        return click.Choice(option.choices)
+    return click.Path(path_type=Path) if option.kind is Path else click.types.convert_type(option.kind)
+
+
+class _CommaList(click.ParamType):
+    """Values separated by commas."""
+
+    def __init__(self, option: _Option) -> None:
+        self.option = option
+        self.one = _click_type(option)
+        self.name = f"{self.one.name},..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",") if part.strip()]
+        if not parts or self.option.length not in (None, len(parts)):
+            self.fail(f"{value!r} is not {self.option.length or 'one or more'} values separated by commas", param, ctx)
+        return tuple(self.one.convert(part, param, ctx) for part in parts)
+
+
+def _from_toml(option: _Option, value: Any, where: str) -> Any:
+    if option.many:
+        values = value if isinstance(value, list) else [value]
+        if option.length not in (None, len(values)):
+            raise UserError(f"{where} is {value!r} but takes {option.length} values; correct it there.")
+        return tuple(_scalar(option, one, where) for one in values)
+    return _scalar(option, value, where)
+
+
+def _scalar(option: _Option, value: Any, where: str) -> Any:
+    if option.choices:
+        if value not in option.choices:
+            raise UserError(f"{where} is {value!r}; choose one of {', '.join(option.choices)}.")
+        return value
+    wanted = str if option.kind is Path else option.kind
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if type(value) is not wanted:
+        raise UserError(f"{where} is {value!r} but takes {_NAMES[option.kind]}; correct it there.")
+    return option.kind(value)
+
+
+_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+
+
+def _check_range(option: _Option, value: Any) -> None:
+    low, high = option.metadata.get("min"), option.metadata.get("max")
+    if low is None and high is None:
+        return
+    allowed = f"at most {high}" if low is None else f"at least {low}" if high is None else f"{low} to {high}"
+    for one in value if option.many else (value,):
+        if (low is not None and one < low) or (high is not None and one > high):
+            raise UserError(f"{option.flag} is {one}; give {allowed}.")
+
+
+def _fill(dataclass: type[T], values: Mapping[str, Any]) -> T:
+    hints = get_type_hints(dataclass)
+    arguments: dict[str, Any] = {}
+    for field in dataclasses.fields(dataclass):  # type: ignore[arg-type]
+        if dataclasses.is_dataclass(hints[field.name]):
+            arguments[field.name] = _fill(hints[field.name], values)
+        elif field.metadata.get("cli", True):
+            key = _option(field, hints[field.name]).key
+            if key in values:
+                arguments[field.name] = values[key]
+    return dataclass(**arguments)

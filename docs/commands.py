@@ -1,0 +1,65 @@
+"""Write docs/COMMANDS.md from the commands' own help; with --check only say whether it is current (exit code 1 if not).
+
+Run it as `make docs`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from hashpipe.cli.main import LazyGroup, hashpipe
+
+PAGE = Path(__file__).with_name("COMMANDS.md")
+HEAD = """\
+# Commands
+
+Written by `make docs` from the commands' own help; a test compares.
+
+All commands share one workspace folder: `-w DIR`, else `$HASHPIPE_WORKSPACE`, else `./hashpipe-workspace`.
+Options come from the command line, else from the table of that command in the file given with `--config`, else from
+the defaults shown here. Exit codes: 0 done, 2 something that you can mend (one sentence on stderr says what and how),
+130 or 143 stopped by Ctrl-C or SIGTERM; finished work is kept and the same command goes on from there.
+With `--json` stdout holds exactly one JSON object; progress and warnings go to stderr.
+"""
+
+
+def commands(group: LazyGroup, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command, each group before its members."""
+    yield above
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        if isinstance(command, LazyGroup):
+            yield from commands(command, (*above, name))
+        else:
+            yield (*above, name)
+
+
+def page() -> str:
+    script = Path(sys.executable).with_name("hashpipe")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HASHPIPE_")}
+    parts = [HEAD]
+    for command in commands(hashpipe):
+        shown = subprocess.run(
+            [script, *command, "--help"],
+            env={**environment, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+        parts.append(f"## {' '.join(('hashpipe', *command))}\n\n```text\n{shown.rstrip()}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    text = page()
+    if sys.argv[1:] == ["--check"]:
+        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
+            sys.exit(f"{PAGE} is out of date; run `make docs`.")
+    else:
+        PAGE.write_text(text, encoding="utf-8")

@@ -1,0 +1,41 @@
+"""From real outputs to packed binary codes: thresholds, bits, bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hashpipe.pairgen.errors import UserError
+
+ENOUGH_TO_CENTRE = 200  # below this many photos a median says more about the sample than about the collection
+
+
+def thresholds(u: np.ndarray) -> np.ndarray:
+    """Per-bit medians of real outputs u, float (N,k) -> float32 (k,): re-centres bits on a collection.
+
+    Raises UserError below 200 rows; the caller decides what to do then (zeros are the neutral choice).
+    """
+    if len(u) < ENOUGH_TO_CENTRE:
+        raise UserError(
+            f"{len(u)} photos are too few to centre bits on; give {ENOUGH_TO_CENTRE} or more, or leave centring away."
+        )
+    return np.median(u, axis=0).astype(np.float32)
+
+
+def signs(u: np.ndarray, t: np.ndarray | None = None) -> np.ndarray:
+    """Bits of real outputs: bool (N,k), True where u >= t (t = 0 where not given)."""
+    return np.asarray(u) >= (0.0 if t is None else t)
+
+
+def pack(u: np.ndarray, t: np.ndarray | None = None) -> np.ndarray:
+    """Codes of real outputs u, float (N,k) -> uint8 (N, ceil(k/8)).
+
+    Least-significant bit first, bit 1 where u >= t, zero padded to whole bytes. Raises ValueError for nan.
+    """
+    if np.isnan(u).any():
+        raise ValueError("outputs hold nan; no code can be made of them")
+    return np.packbits(signs(u, t), axis=1, bitorder="little")
+
+
+def unpack(codes: np.ndarray, bits: int) -> np.ndarray:
+    """Inverse of pack: uint8 (N, ceil(bits/8)) -> bool (N, bits)."""
+    return np.unpackbits(codes, axis=1, count=bits, bitorder="little").astype(bool)

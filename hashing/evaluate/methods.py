@@ -1,0 +1,71 @@
+"""What is scored beside ours: every baseline on the same descriptors, plain and with bits re-centred on the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from hashpipe.hashing import baselines
+from hashpipe.hashing.codes import ENOUGH_TO_CENTRE, pack, thresholds
+from hashpipe.hashing.evaluate.protocols import Protocol
+from hashpipe.hashing.evaluate.scoring import Coded
+
+
+def coded(method: str, bits: int, u: np.ndarray, protocol: Protocol, t: np.ndarray | None = None) -> Coded:
+    """Codes of a protocol from real outputs of all its images, float (N, bits), with thresholds float32 (bits,)."""
+    return Coded(method, bits, pack(u[protocol.queries], t), pack(u[protocol.database], t))
+
+
+def recentred(u: np.ndarray, protocol: Protocol) -> np.ndarray | None:
+    """Per-bit medians of the database, float32 (bits,); None where it is too small for that."""
+    return thresholds(u[protocol.database]) if len(protocol.database) >= ENOUGH_TO_CENTRE else None
+
+
+def baseline_codes(
+    protocol: Protocol,
+    descriptors: np.ndarray,
+    ok: np.ndarray,
+    bits: Sequence[int],
+    names: Sequence[str],
+    seed: int,
+    say_note: Callable[[str], None],
+    hash_of: Callable[[int], np.ndarray] | None = None,
+) -> Iterator[Coded]:
+    """Baselines of one protocol, fitted on its training photos that have a descriptor.
+
+    descriptors float32 (N, D) of all images, ok bool (N,); hash_of(bits) gives pHash values float (N, bits).
+    """
+    training = descriptors[protocol.training[ok[protocol.training]]]
+    if "float" in names:
+        yield Coded("float", None, descriptors[protocol.queries], descriptors[protocol.database])
+    projections = [name for name in names if name in baselines.PROJECTIONS]
+    if projections and len(training) < 2:
+        say_note(f"{protocol.name}: {len(training)} training photos are too few to fit baselines")
+        projections = []
+    basis = baselines.principal(training, max(bits), seed) if projections and bits else None
+    if basis is not None and len(basis.directions) < max(bits):
+        say_note(
+            f"{protocol.name}: {len(training)} training photos of {training.shape[1]} dimensions span "
+            f"{len(basis.directions)} directions; beyond as many bits pca adds random projections, itq and pca-rr rotate "
+            "into more bits"
+        )
+    if len(protocol.database) < ENOUGH_TO_CENTRE:
+        say_note(f"{protocol.name}: {len(protocol.database)} database photos are too few to re-centre baselines on")
+    for length in bits:
+        for name in names:
+            if name in projections:
+                u = baselines.fit(name, training, length, seed, basis)(descriptors)
+            elif name == "phash" and hash_of is not None:
+                from hashpipe.hashing.phash import BITS_MAX
+
+                if length > BITS_MAX:
+                    say_note(f"phash has at most {BITS_MAX} bits and is left out at {length}")
+                    continue
+                u = hash_of(length)
+            else:
+                continue
+            yield coded(name, length, u, protocol)
+            t = recentred(u, protocol)
+            if t is not None:
+                yield coded(f"{name}/recentred", length, u, protocol, t)

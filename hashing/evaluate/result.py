@@ -1,0 +1,108 @@
+"""The outcome of an evaluation: flat rows, what they rest on, and what must be said of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashpipe.hashing.evaluate.protocols import Protocol
+from hashpipe.hashing.evaluate.scoring import Score
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.files import read_json
+
+FORMAT_VERSION = 1
+
+
+@dataclass
+class EvalResult:
+    """rows: flat list of results. protocols: what was asked. details, per_query: for reports and comparisons."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    protocols: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    details: list[dict[str, Any]] = field(default_factory=list)
+    per_query: list[dict[str, Any]] = field(default_factory=list)
+    meta: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def note(self, text: str) -> None:
+        """Add a remark once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def add_protocol(self, protocol: Protocol) -> None:
+        clusters = protocol.clusters
+        self.protocols.append(
+            {
+                "protocol": protocol.name,
+                "fingerprint": protocol.fingerprint,
+                "metrics": list(protocol.metrics),
+                "normaliser": protocol.normaliser,
+                "queries": len(protocol.queries),
+                "places": None if clusters is None else len(np.unique(clusters)),
+                "database": len(protocol.database),
+                "training": len(protocol.training),
+                "notes": list(protocol.notes),
+                "clusters": None if clusters is None else [int(c) for c in clusters],
+            }
+        )
+
+    def add_score(self, protocol: Protocol, method: str, bits: int | None, score: Score) -> None:
+        self.rows += score.rows
+        mark = {"protocol": protocol.name, "method": method, "bits": bits}
+        if score.details:
+            self.details.append({**mark, **score.details})
+        values = [None if np.isnan(value) else round(float(value), 6) for value in score.headline]
+        self.per_query.append({**mark, "metric": protocol.metrics[0], "values": values})
+
+    def everything(self) -> dict[str, Any]:
+        """The content of eval.json."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "results": self.rows,
+            "protocols": self.protocols,
+            "notes": self.notes,
+            **self.meta,
+            "details": self.details,
+            "per_query": self.per_query,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints: everything but curves and per-query values, which eval.json holds."""
+        protocols = [{k: v for k, v in one.items() if k != "clusters"} for one in self.protocols]
+        where = {} if self.folder is None else {"folder": str(self.folder)}
+        return {"results": self.rows, "protocols": protocols, "notes": self.notes, **self.meta, **where}
+
+    def as_text(self) -> str:
+        from hashpipe.hashing.evaluate.tables import as_text
+
+        return as_text(self)
+
+
+def read_result(path: Path) -> EvalResult:
+    """A stored evaluation: an eval.json, the folder that holds it, or a workspace. Raises UserError."""
+    path = Path(path)
+    for place in (path, path / "eval.json", path / "eval" / "eval.json"):
+        if place.is_file():
+            path = place
+            break
+    else:
+        raise UserError(f"{path} holds no eval.json; run `hashpipe eval` there first.")
+    content = read_json(path)
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if version != FORMAT_VERSION:
+        raise UserError(f"{path} is an evaluation of format {version}, this hashpipe reads {FORMAT_VERSION}; run eval again.")
+    known = ("format_version", "results", "protocols", "notes", "details", "per_query")
+    meta = {key: value for key, value in content.items() if key not in known}
+    return EvalResult(
+        content["results"],
+        content["protocols"],
+        content["notes"],
+        content["details"],
+        content["per_query"],
+        meta,
+        path.parent,
+    )

@@ -1,0 +1,159 @@
+"""evaluate(): choose what to score, score it, write eval.json and report.html."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import torch
+
+from hashpipe.hashing.evaluate.options import EvalOptions
+from hashpipe.hashing.evaluate.protocols import Protocol
+from hashpipe.hashing.evaluate.result import EvalResult
+from hashpipe.hashing.evaluate.scoring import Coded, runnable_metrics, score
+from hashpipe.hashing.images import ImageList
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.files import atomic_folder, open_workspace, write_json, write_text
+from hashpipe.pairgen.progress import stage
+
+Gallery = Callable[[], list[dict[str, Any]]]
+
+
+def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
+    """Evaluate as `options` say; with a workspace its eval/ folder is replaced by the new result."""
+    start = time.monotonic()
+    result = EvalResult()
+    folder = None
+    if options.codes is None or workspace is not None:
+        local = options.benchmark.split("/")[0] == "places" or options.codes is None
+        folder = _workspace(workspace, required=local)
+    if options.codes is not None:
+        from hashpipe.hashing.evaluate.run_codes import score_codes
+
+        galleries = score_codes(result, options, folder)
+    elif options.benchmark.split("/")[0] in ("places", "copies"):
+        from hashpipe.hashing.evaluate.run_local import score_local
+
+        assert folder is not None
+        galleries = score_local(result, options, folder)
+    else:
+        from hashpipe.hashing.evaluate.run_benchmark import score_benchmark
+
+        assert folder is not None
+        galleries = score_benchmark(result, options, folder)
+    result.meta |= {
+        "options": _plain_options(options),
+        "seconds": round(time.monotonic() - start, 1),
+        "environment": environment(),
+    }
+    if folder is not None:
+        write(result, folder / "eval", galleries if options.galleries else [])
+    return result
+
+
+def score_all(
+    result: EvalResult, protocol: Protocol, methods: Iterable[Coded], options: EvalOptions
+) -> dict[tuple[str, int | None], Coded]:
+    """Score every method of one protocol into `result`; returns ours, by (method, bits), for galleries."""
+    shortest = len(protocol.database)
+    if hasattr(protocol.relevance, "junk_offsets"):
+        shortest -= int(np.diff(protocol.relevance.junk_offsets).max(initial=0))
+    kept, notes = runnable_metrics(protocol.metrics, shortest)
+    if not kept:
+        raise UserError(f"{protocol.name}: {notes[0]}; add photos to the database.")
+    protocol = dataclasses.replace(protocol, metrics=kept, notes=(*protocol.notes, *notes))
+    result.add_protocol(protocol)
+    ours: dict[tuple[str, int | None], Coded] = {}
+    with stage(f"score {protocol.name}", len(protocol.queries), "queries") as advance:
+        for coded in methods:
+            found = score(protocol, coded, options.rounds, options.seed, options.normaliser)
+            result.add_score(protocol, coded.method, coded.bits, found)
+            if coded.method.startswith("ours"):
+                ours[coded.method, coded.bits] = coded
+        advance(len(protocol.queries))
+    return ours
+
+
+def galleries_of(
+    result: EvalResult, protocol: Protocol, images: ImageList, ours: dict[tuple[str, int | None], Coded]
+) -> list[Gallery]:
+    """A gallery of best and worst queries of our longest code, made only when the report is written."""
+    if not ours:
+        return []
+    coded = ours[max(ours, key=lambda key: key[1] or 0)]
+    headline = next(
+        one["values"]
+        for one in result.per_query
+        if (one["protocol"], one["method"], one["bits"]) == (protocol.name, coded.method, coded.bits)
+    )
+    values = np.array([np.nan if value is None else value for value in headline])
+
+    def make() -> list[dict[str, Any]]:
+        from hashpipe.hashing.evaluate.gallery import gallery
+
+        return gallery(protocol, coded, values, images)
+
+    return [make]
+
+
+def write(result: EvalResult, folder: Path, galleries: list[Gallery]) -> None:
+    """Replace an eval/ folder: eval.json, report.html, and what the protocols left in `result.meta['files']`."""
+    from hashpipe.hashing.evaluate.report import render
+
+    files = result.meta.pop("files", {})
+    with stage("report", 1, "pages") as advance, atomic_folder(folder) as temporary:
+        result.folder = folder
+        write_json(temporary / "eval.json", result.everything())
+        for name, writer in files.items():
+            writer(temporary / name)
+        write_text(temporary / "report.html", render(result, [row for make in galleries for row in make()]))
+        advance(1)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware that a score was made with."""
+    try:
+        own = metadata.version("hashpipe")
+    except metadata.PackageNotFoundError:
+        own = "unknown"
+    return {
+        "hashpipe": own,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+        "faiss": faiss.__version__,
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": len(_cores()),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+    }
+
+
+def _cores() -> range | set[int]:
+    import os
+
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+
+
+def _workspace(workspace: Path | None, required: bool) -> Path | None:
+    if workspace is None:
+        if required:
+            raise UserError("There is no workspace to score; name one with -w.")
+        return None
+    if not required and not (Path(workspace) / "workspace.json").exists():
+        return None  # codes of others need none; the result is printed only
+    return open_workspace(workspace, create=False)
+
+
+def _plain_options(options: EvalOptions) -> dict[str, Any]:
+    return {
+        key: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(options).items()
+    }

@@ -1,0 +1,181 @@
+"""Scores of a workspace's own photos: the three forms of places, or copies where nothing was reconstructed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from hashpipe.hashing import images as image_lists
+from hashpipe.hashing.codes import ENOUGH_TO_CENTRE
+from hashpipe.hashing.descriptors import Describer, Descriptors, make_describer
+from hashpipe.hashing.evaluate.copies import copies
+from hashpipe.hashing.evaluate.methods import baseline_codes, coded, recentred
+from hashpipe.hashing.evaluate.options import EvalOptions
+from hashpipe.hashing.evaluate.protocols import FORMS, Protocol, places, read_relevance, write_relevance
+from hashpipe.hashing.evaluate.result import EvalResult
+from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
+from hashpipe.hashing.evaluate.scoring import Coded
+from hashpipe.hashing.images import ImageList
+from hashpipe.hashing.network import HashModel, load_model
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.pairset import PairSet, read_pairset
+from hashpipe.pairgen.progress import say
+
+
+def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> list[Gallery]:
+    """Score the model of a workspace on its held-out photos; returns what draws the galleries."""
+    pairset = read_pairset(workspace / "pairs")
+    model = load_model(workspace / "model")
+    check_same_photos(model, pairset)
+    result.meta |= {"pairs": pairset.fingerprint, "model": model.fingerprint, "describer": model.describer.name}
+    images = image_lists.from_pairset(pairset)
+    chosen, form = options.benchmark.split("/")[0], options.benchmark.partition("/")[2]
+    if chosen == "places":
+        asked = _asked_forms(options, form)
+        protocols = [(name, places(pairset, name, options.relevance)) for name in asked]
+        found = [(name, protocol) for name, protocol in protocols if protocol is not None]
+        if found:
+            for name in [name for name, protocol in protocols if protocol is None]:
+                result.note(f"places/{name} has no held-out photo with a similar one in the database and is left out")
+            return _score_places(result, options, workspace, pairset, model, images, found)
+        if form or options.relevance:
+            raise UserError(
+                f"{options.benchmark} has no held-out photo with a similar one in the database; "
+                "add photos to the collection, or score `--benchmark copies`."
+            )
+        result.note("no 3D place has a held-out photo with a similar one: the copies protocol is scored instead")
+    usable = np.flatnonzero(pairset.photo_column("status") == "ok")
+    everything, protocol = copies(images, usable, options.seed)
+    described = model.describer.describe(everything, workspace / "descriptors")
+    methods = _methods(result, options, protocol, model, described, everything, _stored_thresholds(result, model))
+    return galleries_of(result, protocol, everything, score_all(result, protocol, methods, options))
+
+
+def check_same_photos(model: HashModel, pairset: PairSet) -> None:
+    """Refuse a model that learnt from another version of the pairs: it may have learnt from today's queries."""
+    learnt_from = model.config.get("pairset")
+    if learnt_from is not None and learnt_from != pairset.fingerprint:
+        raise UserError(
+            f"The model was trained on pairs {learnt_from} and the workspace now holds pairs {pairset.fingerprint}; "
+            "run `hashpipe train --unsupervised` again."
+        )
+
+
+def _asked_forms(options: EvalOptions, form: str) -> tuple[str, ...]:
+    if form and form not in FORMS:
+        raise UserError(f"There is no protocol places/{form}; choose from {', '.join(f'places/{name}' for name in FORMS)}.")
+    return (form,) if form else tuple(name for name in FORMS if name != "unseen" or options.unseen)
+
+
+def _score_places(
+    result: EvalResult,
+    options: EvalOptions,
+    workspace: Path,
+    pairset: PairSet,
+    model: HashModel,
+    images: ImageList,
+    protocols: list[tuple[str, Protocol]],
+) -> list[Gallery]:
+    cache = workspace / "descriptors"
+    galleries: list[Gallery] = []
+    for form, protocol in protocols:
+        if form == "unseen":
+            ours_of, describer = _unseen_model(result, options, pairset, model, images, protocol, cache)
+        else:
+            ours_of, describer = _stored_thresholds(result, model), model.describer
+        described = describer.describe(images, cache)
+        methods = _methods(result, options, protocol, model, described, images, ours_of)
+        galleries += galleries_of(result, protocol, images, score_all(result, protocol, methods, options))
+    if options.relevance is None:
+        frozen = [protocol for _, protocol in protocols]
+        result.meta["files"] = {"relevance.parquet": lambda path: write_relevance(path, pairset, frozen)}
+    else:
+        result.meta["relevance"] = read_relevance(options.relevance)[1]
+        say(f"relevance {result.meta['relevance']} from {options.relevance}")
+    return galleries
+
+
+Ours = Callable[[Protocol, np.ndarray, int], Coded]  # protocol, descriptors of all images, bits
+
+
+def _methods(
+    result: EvalResult,
+    options: EvalOptions,
+    protocol: Protocol,
+    model: HashModel,
+    described: Descriptors,
+    images: ImageList,
+    ours_of: Ours,
+) -> Iterator[Coded]:
+    lost = int((~described.ok[np.union1d(protocol.queries, protocol.database)]).sum())
+    if lost:
+        result.note(f"{protocol.name}: {lost} photos have no descriptor; they stay in and match by chance")
+    lengths = options.bits or model.bits
+    for bits in lengths:
+        if bits in model.bits:
+            yield ours_of(protocol, described.values, bits)
+        else:
+            result.note(f"the model has no head of {bits} bits: only baselines are scored at {bits}")
+    yield from baseline_codes(
+        protocol,
+        described.values,
+        described.ok,
+        lengths,
+        options.baselines,
+        options.seed,
+        result.note,
+        hashes_of(images) if "phash" in options.baselines else None,
+    )
+
+
+
+def hashes_of(images: ImageList) -> Callable[[int], np.ndarray]:
+    """pHash values of all images by number of bits; the images are read once, at the first call."""
+    from hashpipe.hashing.phash import frequencies, phash
+
+    @lru_cache(maxsize=1)
+    def coefficients() -> np.ndarray:
+        return frequencies(images)[0]
+
+    return lambda bits: phash(coefficients(), bits)
+
+
+def _stored_thresholds(result: EvalResult, model: HashModel) -> Ours:
+    result.note("ours: each bit's threshold is the one stored in the model (the median over the photos it learnt from)")
+    return lambda protocol, x, bits: coded("ours", bits, model.codes_input(x, bits), protocol, model.thresholds[bits])
+
+
+def _unseen_model(
+    result: EvalResult,
+    options: EvalOptions,
+    pairset: PairSet,
+    model: HashModel,
+    images: ImageList,
+    protocol: Protocol,
+    cache: Path,
+) -> tuple[Ours, Describer]:
+    """A second model with the options of the first, from photos of training places alone."""
+    from hashpipe.hashing.targets import targets_from_pairset
+    from hashpipe.hashing.training import fit_heads, stored_options
+
+    train_options = stored_options(model.config)
+    describer = model.describer
+    if describer.name == "vlad":  # its codebook was learnt on the whole collection
+        describer = make_describer(train_options.describe, images.subset(protocol.training), cache)
+    described = describer.describe(images, cache)
+    rows = protocol.training[described.ok[protocol.training]]
+    heads = fit_heads(described.values[rows], targets_from_pairset(pairset, rows), train_options)
+    centred = len(protocol.database) >= ENOUGH_TO_CENTRE
+    result.note(
+        "places/unseen: ours is a second model with the same options, fitted to training places alone; "
+        + ("its bits are re-centred on the database" if centred else "its bits are centred on the photos it learnt from")
+    )
+
+    def ours(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
+        u = heads[bits](x)
+        return coded("ours", bits, u, protocol, recentred(u, protocol) if centred else np.median(u[rows], axis=0))
+
+    return ours, describer

@@ -1,0 +1,137 @@
+"""The result as tables for the terminal: ours first, the best code in bold, tie bounds and intervals beside the headline."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hashpipe.hashing.evaluate.result import EvalResult
+
+_LENGTHS = 3  # code lengths side by side
+
+
+def as_text(result: EvalResult) -> str:
+    """Tables of all protocols, then the notes; plain text where the output is no terminal."""
+    terminal = sys.stdout.isatty()
+    width = os.get_terminal_size().columns if terminal else 110
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=max(width, 80), force_terminal=terminal, highlight=False)
+    for protocol in result.protocols:
+        for table in _tables(result, protocol):
+            console.print(table)
+        for note in protocol["notes"]:
+            console.print(f"  note: {note}", markup=False)
+        console.print()
+    if result.protocols:
+        console.print(f"  {_LEGEND}", markup=False)
+    for note in result.notes:
+        console.print(f"  note: {note}", markup=False)
+    if result.folder is not None:
+        console.print(f"  report: {result.folder / 'report.html'}", markup=False, soft_wrap=True)
+    return buffer.getvalue()
+
+
+_LEGEND = (
+    "value [worst, best order of ties] (95 % bootstrap interval); values are expectations over random tie orders; "
+    "float is the descriptor itself"
+)
+
+
+def title(protocol: dict[str, Any]) -> str:
+    """One line that says what was asked."""
+    places = "" if protocol["places"] is None else f"{protocol['places']} places, "
+    return (
+        f"{protocol['protocol']}: {places}{protocol['queries']} queries, {protocol['database']} database photos "
+        f"(protocol {protocol['fingerprint']})"
+    )
+
+
+def ordered_methods(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Ours first, then as computed, the float descriptor last."""
+    names = list(dict.fromkeys(row["method"] for row in rows))
+    return sorted(names, key=lambda name: (not name.startswith("ours"), name == "float"))
+
+
+def best_values(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int | None], float]:
+    """Best value of a code for each (metric, bits), the float descriptor aside."""
+    best: dict[tuple[str, int | None], float] = {}
+    for row in rows:
+        if row["bits"] is not None and row["value"] is not None:
+            key = (row["metric"], row["bits"])
+            best[key] = max(best.get(key, float("-inf")), row["value"])
+    return best
+
+
+def _tables(result: EvalResult, protocol: dict[str, Any]) -> list[Table]:
+    rows = [row for row in result.rows if row["protocol"] == protocol["protocol"]]
+    lengths = sorted({row["bits"] for row in rows if row["bits"] is not None}) or [None]
+    cells = {(row["method"], row["bits"], row["metric"]): row for row in rows}
+    best = best_values(rows)
+    tables = []
+    headline, *others = protocol["metrics"]
+    for start in range(0, len(lengths), _LENGTHS):
+        part = lengths[start : start + _LENGTHS]
+        table = Table(title=title(protocol) if not tables else None, title_justify="left", box=None, pad_edge=False)
+        table.add_column(f"{_name(headline, rows)}")
+        for bits in part:
+            table.add_column("" if bits is None else f"{bits} bits", no_wrap=True)
+        for method in ordered_methods(rows):
+            found = [cells.get((method, bits, headline)) or cells.get((method, None, headline)) for bits in part]
+            if any(found):
+                table.add_row(method, *[_cell(row, best) for row in found])
+        tables.append(table)
+    if others:
+        tables.append(_other_metrics(rows, lengths, others, best))
+    return tables
+
+
+def _other_metrics(
+    rows: list[dict[str, Any]], lengths: Sequence[int | None], metrics: Sequence[str], best: dict[Any, float]
+) -> Table:
+    cells = {(row["method"], row["bits"], row["metric"]): row for row in rows}
+    table = Table(box=None, pad_edge=False, title_justify="left")
+    table.add_column("")
+    for metric in metrics:
+        table.add_column(f"{metric}\n{'/'.join('-' if bits is None else str(bits) for bits in lengths)}", no_wrap=True)
+    for method in ordered_methods(rows):
+        line = []
+        for metric in metrics:
+            text = Text()
+            for i, bits in enumerate(lengths):
+                row = cells.get((method, bits, metric)) or cells.get((method, None, metric))
+                value = None if row is None else row["value"]
+                bold = row is not None and row["bits"] is not None and value == best.get((metric, row["bits"]))
+                text.append("/" if i else "").append(_short(value), style="bold" if bold else "")
+            line.append(text)
+        table.add_row(method, *line)
+    return table
+
+
+def _name(metric: str, rows: list[dict[str, Any]]) -> str:
+    normaliser = next((row["normaliser"] for row in rows if row["metric"] == metric), "")
+    return {"map": "mAP"}.get(metric, metric.replace("map@", "mAP@")) + f" (/{normaliser})"
+
+
+def _cell(row: dict[str, Any] | None, best: dict[Any, float]) -> Text:
+    if row is None or row["value"] is None:
+        return Text("-", style="dim")
+    bold = row["bits"] is not None and row["value"] == best.get((row["metric"], row["bits"]))
+    text = Text(f"{row['value']:.3f}", style="bold" if bold else "")
+    if row["tie_low"] is not None and row["bits"] is not None:
+        text.append(f" [{_short(row['tie_low'])}, {_short(row['tie_high'])}]", style="not bold dim")
+    if row["ci_low"] is not None:
+        text.append(f" ({_short(row['ci_low'])}-{_short(row['ci_high'])})", style="not bold dim")
+    return text
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}".lstrip("0") if 0 <= value < 1 else f"{value:.2f}"

@@ -1,0 +1,110 @@
+"""A list of images, wherever they are: files, photos of a PairSet, members of a zip."""
+
+from __future__ import annotations
+
+import io
+import threading
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hashpipe.pairgen import photos, vlad
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.files import sha256_file
+from hashpipe.pairgen.pairset import PairSet
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """N images.
+
+    keys      N texts, identity of the content: equal keys mean equal pixels, so that descriptors can be cached by them
+    open      (index, longest side or None) -> upright RGB image, shrunk in proportion; raises photos.UnreadablePhoto
+    names     N texts for people
+    features  SIFT descriptors that reconstruction stored, by key; None where there are none
+    """
+
+    keys: tuple[str, ...]
+    open: Callable[[int, int | None], Image.Image]
+    names: tuple[str, ...]
+    features: vlad.StoredFeatures | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> ImageList:
+        """The images at `indices`, in that order."""
+        rows = np.asarray(indices, np.int64).reshape(-1)
+        source = self.open
+        return ImageList(
+            tuple(self.keys[row] for row in rows),
+            lambda index, max_side: source(int(rows[index]), max_side),
+            tuple(self.names[row] for row in rows),
+            self.features,
+        )
+
+
+def from_paths(paths: Iterable[Path]) -> ImageList:
+    """Images of files; a file that cannot be read keeps its row and fails when opened."""
+    listed = tuple(Path(path) for path in paths)
+    return ImageList(
+        tuple(_content_key(path) for path in listed),
+        lambda index, max_side: photos.load_upright(listed[index], max_side),
+        tuple(map(str, listed)),
+    )
+
+
+def from_pairset(pairset: PairSet) -> ImageList:
+    """Images of a PairSet, row = photo id, with the SIFT features that reconstruction stored."""
+    paths = pairset.photo_paths()
+    keys = tuple(pairset.photos["sha256"].to_pylist())
+    return ImageList(
+        tuple(key or f"none:{path}" for key, path in zip(keys, paths, strict=True)),
+        lambda index, max_side: photos.load_upright(paths[index], max_side),
+        tuple(pairset.photos["path"].to_pylist()),
+        vlad.stored_features(pairset.folder),
+    )
+
+
+def from_zip(path: Path, members: Sequence[str]) -> ImageList:
+    """Images inside a zip archive, by member name."""
+    archive, names, lock = zipfile.ZipFile(path), tuple(members), threading.Lock()
+    content = sha256_file(path)
+
+    def open_member(index: int, max_side: int | None) -> Image.Image:
+        with lock:  # one ZipFile is not safe for several threads
+            data = archive.read(names[index])
+        return photos.load_upright(io.BytesIO(data), max_side)
+
+    return ImageList(tuple(f"{content}:{name}" for name in names), open_member, names)
+
+
+def from_folder_or_list(path: Path) -> ImageList:
+    """Photos below a folder, or named line by line in a text file (relative to that file)."""
+    path = Path(path)
+    if path.is_dir():
+        found = [path / name for name in photos.find_photos(path)]
+    elif path.is_file():
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError:
+            raise UserError(
+                f"{path} is neither a folder nor a text file with one photo per line; correct it."
+            ) from None
+        found = [path.parent / line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    else:
+        raise UserError(f"{path} does not exist; name a folder of photos or a text file that lists them.")
+    if not found:
+        raise UserError(f"{path} holds no photos; name a folder with jpg, png, tif, bmp or webp files.")
+    return from_paths(found)
+
+
+def _content_key(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError:
+        return f"none:{path}"

@@ -1,0 +1,127 @@
+"""What a user may choose when codes are learnt. Imports nothing heavy, so that `--help` stays quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from hashpipe.pairgen.errors import UserError
+
+BITS_MIN, BITS_MAX = 4, 4096
+
+
+@dataclass(frozen=True)
+class BackboneOptions:
+    """How a photo becomes a float descriptor."""
+
+    backbone: str | None = field(
+        default=None,
+        metadata={
+            "help": "any torchvision classification network (resnet50, mobilenet_v2, ...), or vlad (SIFT, needs no "
+            "weights); without it the first common network whose ImageNet weights torch has cached, else vlad",
+            "metavar": "NAME",
+        },
+    )
+    weights: str | None = field(
+        default=None,
+        metadata={
+            "help": "weights of the network: a .safetensors or .pth file, or imagenet for torchvision's own (downloaded "
+            "where torch has not cached them)",
+            "metavar": "FILE|imagenet",
+        },
+    )
+    pooling: Literal["gem", "mac", "spoc"] = field(
+        default="gem", metadata={"help": "pooling of the last feature map: generalised mean (p=3), maximum or mean"}
+    )
+    image_size: int | None = field(
+        default=None,
+        metadata={
+            "help": "longest side in pixels that photos are shrunk to, 384 for networks and the size that the 3D models "
+            "used for vlad; smaller photos are enlarged at most five times",
+            "min": 32,
+            "max": 4096,
+            "metavar": "PIXELS",
+        },
+    )
+    words: int = field(default=64, metadata={"help": "visual words of vlad", "min": 2, "max": 1024})
+    device: Literal["auto", "cpu", "cuda"] = field(
+        default="auto", metadata={"help": "where networks run; auto takes a GPU where one is present"}
+    )
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How codes are learnt. The defaults are what measured best on photos of places."""
+
+    bits: tuple[int, ...] = field(
+        default=(64,),
+        metadata={
+            "help": "code lengths, each gets a head of its own",
+            "min": BITS_MIN,
+            "max": BITS_MAX,
+            "metavar": "N[,N...]",
+        },
+    )
+    objective: Literal["joint", "bcdh", "dsah"] = field(
+        default="joint",
+        metadata={
+            "help": "joint (pairs, neighbours and information weights together), bcdh (pairwise constrained loss on "
+            "pairs) or dsah (neighbour discovery alone)"
+        },
+    )
+    describe: BackboneOptions = field(default_factory=BackboneOptions)
+    photos: Path | None = field(
+        default=None,
+        metadata={
+            "help": "learn from this folder or list file of photos by neighbour discovery alone, without pairs",
+            "metavar": "DIR|LIST",
+        },
+    )
+    benchmark: str | None = field(
+        default=None, metadata={"help": "learn from the training split of a benchmark instead", "metavar": "NAME"}
+    )
+    root: Path | None = field(default=None, metadata={"help": "where the benchmark's files are", "metavar": "PATH"})
+    seed: int = field(default=0, metadata={"help": "seed of everything random", "min": 0})
+    steps: int = field(default=800, metadata={"help": "optimisation steps for each code length", "min": 0})
+    learning_rate: float = field(default=1e-3, metadata={"help": "step size of Adam", "min": 0.0})
+    batch_pairs: int = field(default=96, metadata={"help": "similar pairs in a batch", "min": 1})
+    batch_others: int = field(default=128, metadata={"help": "random other photos in a batch", "min": 0})
+    pca: int = field(default=256, metadata={"help": "dimensions of the descriptor that heads see", "min": 1})
+    noise: float = field(
+        default=0.3, metadata={"help": "noise on descriptors, in standard deviations of a dimension", "min": 0.0}
+    )
+    pairs: bool = field(default=True, metadata={"help": "learn from pairs that 3D geometry found"})
+    pairwise: bool = field(default=True, metadata={"help": "pairwise constrained part of joint"})
+    neighbours: bool = field(default=True, metadata={"help": "neighbour discovery part of joint"})
+    information: bool = field(default=True, metadata={"help": "information weights of joint and dsah"})
+    binary_step: bool = field(default=True, metadata={"help": "alternate with binary codes (B-step)"})
+    balance: bool = field(default=True, metadata={"help": "balanced and uncorrelated bits in joint"})
+    preserve: bool = field(default=True, metadata={"help": "keep the geometry of the float descriptors in joint"})
+    recentre: bool = field(
+        default=True, metadata={"help": "set each bit's threshold to its median over the photos learnt from"}
+    )
+    margin: float = field(
+        default=0.25, metadata={"help": "Hamming distance that dissimilar pairs should reach, as a share of the bits"}
+    )
+    temperature: float = field(default=0.2, metadata={"help": "temperature of contrast in joint", "min": 0.01})
+    neighbourhood: int = field(
+        default=10, metadata={"help": "nearest photos that neighbour discovery starts from", "min": 1}
+    )
+    faithful: bool = field(
+        default=False, metadata={"help": "dsah with the settings of its published code, defects mended"}
+    )
+
+    def __post_init__(self) -> None:
+        for bits in self.bits:
+            if isinstance(bits, bool) or not isinstance(bits, int) or not BITS_MIN <= bits <= BITS_MAX:
+                raise UserError(f"--bits is {bits}; give a code length of {BITS_MIN} to {BITS_MAX}.")
+        if not self.bits:
+            raise UserError(f"--bits is empty; give a code length of {BITS_MIN} to {BITS_MAX}.")
+        object.__setattr__(self, "bits", tuple(sorted(set(self.bits))))
+        if self.photos is not None and self.benchmark is not None:
+            raise UserError("--photos and --benchmark exclude each other; give one of them.")
+        if self.benchmark is not None and self.root is None:
+            raise UserError(f"--benchmark {self.benchmark} needs its files; name them with --root PATH.")
+        if self.benchmark is None and self.root is not None:
+            raise UserError("--root belongs to a benchmark; name it with --benchmark, or leave --root away.")

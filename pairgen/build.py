@@ -1,0 +1,226 @@
+"""build_pairs: the stages of `hashpipe pairs build` in order. Each stage reads what the last one left on disk."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from hashpipe.pairgen import colmap, mine, tables
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.extract import extract_features, photo_vlads
+from hashpipe.pairgen.files import atomic_folder, locked, make_folder, open_workspace
+from hashpipe.pairgen.match import WEAK_INLIERS, match_photos
+from hashpipe.pairgen.measure import measure_models, registered_paths
+from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.pairset import write_pairset
+from hashpipe.pairgen.photos import Photo, describe, find_photos
+from hashpipe.pairgen.progress import stage
+from hashpipe.pairgen.reconstruct import Component, Mapping, connected, reconstruct
+from hashpipe.pairgen.report import write_report
+from hashpipe.pairgen.splits import assign_queries, assign_splits
+from hashpipe.pairgen.summary import BuildSummary
+
+
+class _Clock:
+    """Seconds of each stage, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.seconds[name] = round(now - self._last, 2)
+        self._last = now
+
+
+def build_pairs(photos: Path, workspace: Path, options: BuildOptions) -> BuildSummary:
+    """Photos to a PairSet in `workspace/pairs`; finished stages are not repeated.
+
+    Raises UserError for a missing, empty or unreadable folder, a workspace of another version or in use, and bad options.
+    """
+    check_options(options)
+    root = Path(photos).expanduser().absolute()
+    names = find_photos(root, exclude=Path(workspace).expanduser().absolute())
+    if not names:
+        raise UserError(f"{root} holds no photos (jpg, png, tif, bmp, webp); give a folder that does.")
+    workspace = open_workspace(workspace, create=True)
+    with locked(workspace):
+        return _build(root, names, make_folder(workspace / "pairs"), options)
+
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 1),
+    "max_side": (64, 20_000),
+    "max_features": (100, 100_000),
+    "exhaustive_below": (0, 10_000),
+    "neighbours": (1, 1000),
+    "min_inliers": (WEAK_INLIERS, 10_000),
+    "min_model_size": (3, 1000),
+    "mapper_attempts": (1, 100),
+    "min_overlap": (0.0, 1.0),
+    "max_scale_change": (1.0, 1e6),
+    "min_visible_overlap": (0.0, 1.0),
+    "max_visible_scale_change": (1.0, 1e6),
+    "max_view_angle": (0.0, 180.0),
+    "negatives": (0, 10_000),
+    "far_metres": (0.0, 1e7),
+    "val_share": (0.0, 0.5),
+    "test_share": (0.0, 0.5),
+    "query_share": (0.0, 0.5),
+    "workers": (0, 1024),
+}
+
+
+def check_options(options: BuildOptions) -> None:
+    """Raise UserError for a value that no build can use."""
+    for name, (low, high) in _BOUNDS.items():
+        value = getattr(options, name)
+        if not low <= value <= high:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; choose a value from {low} to {high}.")
+
+
+def _build(root: Path, names: list[str], folder: Path, options: BuildOptions) -> BuildSummary:
+    clock = _Clock()
+    described = _describe(root, names)
+    clock.lap("read")
+    readable = _chosen(root, described)
+    broken = extract_features(root, [described[row] for row in readable], folder, options)
+    described = [replace(photo, reason=photo.reason or broken.get(photo.sha256, "")) for photo in described]
+    chosen = _chosen(root, described)
+    if len(chosen) < 2:
+        raise UserError(
+            f"{root} holds one distinct readable photo in {len(names)} files; "
+            "pairs need at least two photos and places three, give a folder with more."
+        )
+    usable = [described[row] for row in chosen]
+    shas = [photo.sha256 for photo in usable]
+    clock.lap("features")
+    vlads = photo_vlads(folder, shas, options)
+    clock.lap("describe")
+    matches = match_photos(folder, shas, vlads, options)
+    clock.lap("match")
+    labels, components = connected(len(usable), matches.a, matches.b, matches.inliers, options.min_inliers)
+    mappings = reconstruct(root, usable, folder, components, options)
+    clock.lap("reconstruct")
+    place, model, folders, sizes = _places(usable, components, mappings)
+    rows = {photo.path: row for row, photo in enumerate(usable)}
+    evidence = measure_models(folders, rows, options.workers)
+    clock.lap("measure")
+    similar = mine.similar_pairs(list(enumerate(evidence)), matches, vlads, options)
+    related = mine.relations(usable, labels, matches, options)
+    dissimilar = mine.dissimilar_pairs(labels, place, model, matches, vlads, related, options)
+    between = tables.relation_table(related, components, place)
+    groups = list(zip(between["place_a"].to_pylist(), between["place_b"].to_pylist(), strict=True))
+    splits, by_place = assign_splits(shas, place, groups, options)
+    ends = np.array([(row["a"], row["b"]) for row in similar], int).reshape(-1, 2)
+    queries = assign_queries(shas, place, ends, options)
+    clock.lap("mine")
+
+    found = tables.Found(root, described, usable, chosen, place, model, splits, queries)
+    _collect_models(folder, folders)
+    tables.write_failures(folder / "failures.csv", tables.failures(found, components, mappings))
+    pairs = similar + dissimilar
+    summary = BuildSummary(
+        pairs_folder=folder,
+        photos=len(described),
+        distinct=len(usable),
+        skipped=[{"photo": photo.path, "reason": photo.reason} for photo in described if photo.reason],
+        duplicates=tables.file_status(described)[0].count("duplicate"),
+        places=len(set(place[place >= 0].tolist())),
+        models=sizes,
+        registered=int((model >= 0).sum()),
+        without_partner=sum(len(part.photos) == 1 for part in components),
+        unregistered=sum(len(part.photos) > 1 for part in components for row in part.photos if model[row] < 0),
+        pairs=tables.count_kinds(pairs),
+        matched_pairs=len(matches.a),
+        verified_pairs=int((matches.inliers >= options.min_inliers).sum()),
+        relations=between.num_rows,
+        splits=tables.count_places(place, splits),
+        queries=int(queries.sum()),
+        seconds=clock.seconds,
+        fingerprint="",
+        notes=_notes(place, by_place, mappings),
+    )
+    parameters = {key: value for key, value in asdict(options).items() if key != "workers"}
+    meta = {"parameters": parameters, "versions": _versions(), "root": str(root), "summary": summary.as_json()}
+    pairset = write_pairset(folder, meta, tables.photo_table(found), tables.pair_table(pairs, chosen), between)
+    write_report(folder)
+    clock.lap("report")
+    return replace(summary, fingerprint=pairset.fingerprint)
+
+
+def _chosen(root: Path, photos: Sequence[Photo]) -> list[int]:
+    """Rows of the photos to work with: readable, each content once. At least one, or a UserError."""
+    chosen = [row for row, state in enumerate(tables.file_status(photos)[0]) if state == "ok"]
+    if not chosen:
+        raise UserError(
+            f"None of the {len(photos)} photo files in {root} can be read ({photos[0].path}: {photos[0].reason}); "
+            "give a folder with readable photos."
+        )
+    return chosen
+
+
+def _describe(root: Path, names: Sequence[str]) -> list[Photo]:
+    with stage("Reading photos", len(names), "photos") as advance, ThreadPoolExecutor() as threads:
+        described = []
+        for photo in threads.map(lambda name: describe(root, name), names):
+            described.append(photo)
+            advance(1)
+    return described
+
+
+def _places(
+    photos: Sequence[Photo], components: Sequence[Component], mappings: Sequence[Mapping]
+) -> tuple[np.ndarray, np.ndarray, list[Path], list[dict[str, int]]]:
+    """Place and model of each photo (-1 none), the folders of all models, largest first, and their sizes."""
+    rows = {photo.path: row for row, photo in enumerate(photos)}
+    place, model = np.full(len(photos), -1, np.int32), np.full(len(photos), -1, np.int32)
+    found: list[tuple[int, int, Path, list[int], int]] = []
+    with_models = sorted(mapping.component for mapping in mappings if mapping.models)
+    for mapping in mappings:
+        for folder in mapping.models:
+            number = with_models.index(mapping.component)
+            place[list(components[mapping.component].photos)] = number
+            registered = [rows[path] for path in registered_paths(folder)]
+            found.append((-len(registered), number, folder, registered, colmap.point_count(folder)))
+    found.sort(key=lambda item: (item[0], item[1], item[2].name))
+    infos = []
+    for index, (size, number, _, registered, points) in enumerate(found):
+        infos.append({"model": index, "place": number, "registered": -size, "points": points})
+        free = [row for row in registered if model[row] < 0]
+        model[free] = index
+    return place, model, [item[2] for item in found], infos
+
+
+def _collect_models(folder: Path, models: Sequence[Path]) -> None:
+    with atomic_folder(folder / "models") as temporary:
+        for index, source in enumerate(models):
+            shutil.copytree(source, temporary / str(index), ignore=shutil.ignore_patterns("evidence.npz", ".*"))
+
+
+def _notes(place: np.ndarray, by_place: bool, mappings: Sequence[Mapping]) -> list[str]:
+    notes = []
+    if (place < 0).all():
+        notes.append(
+            "No place could be reconstructed: the photos overlap too little. `train` goes on with neighbour discovery."
+        )
+    elif not by_place:
+        notes.append("Fewer than three places cannot be split; only new photos of these places can be tested.")
+    failed = [mapping for mapping in mappings if mapping.error]
+    return notes + [f"Reconstruction of component {mapping.component} failed: {mapping.error}" for mapping in failed]
+
+
+def _versions() -> dict[str, str]:
+    try:
+        own = version("hashpipe")
+    except PackageNotFoundError:
+        own = "unknown"
+    return {"hashpipe": own, "pycolmap": colmap.VERSION}

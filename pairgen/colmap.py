@@ -1,0 +1,220 @@
+"""The only module that imports pycolmap: extract, match, verify, map, read models.
+
+Features are found on the pictures that `photos.load_upright` returns and written to COLMAP's database under the photo's
+SHA-256, so COLMAP opens no photo file: every format, orientation and file name is fine, and ids do not depend on thread
+order.
+"""
+
+from __future__ import annotations
+
+import zlib  # isort: skip  # noqa: F401  pycolmap's own zlib symbols corrupt the heap when they are loaded first
+
+import contextlib
+import signal
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+_handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+import pycolmap  # noqa: E402
+
+if threading.current_thread() is threading.main_thread():  # its crash reporter takes SIGTERM for a crash
+    for _number, _handler in _handlers.items():
+        signal.signal(_number, _handler if _handler is not None else signal.SIG_DFL)
+pycolmap.logging.minloglevel = 3
+
+from hashpipe.pairgen.model import Model  # noqa: E402
+
+VERSION: str = pycolmap.__version__
+NO_FOCAL = 1.2  # COLMAP's own guess where EXIF is silent, in units of the longest side
+_extractors: dict[int, pycolmap.FeatureExtractor] = {}
+
+
+def extract_sift(gray: np.ndarray, max_features: int) -> tuple[np.ndarray, np.ndarray]:
+    """SIFT of a grey picture.
+
+    gray: uint8 (H,W). Returns keypoints float32 (n,4: x, y, scale, orientation) and RootSIFT descriptors uint8 (n,128).
+    """
+    if max_features not in _extractors:
+        options = pycolmap.FeatureExtractionOptions()
+        options.use_gpu, options.num_threads = False, 1
+        options.sift.max_num_features = max_features
+        _extractors[max_features] = pycolmap.FeatureExtractor.create(options, pycolmap.Device.cpu)
+    keypoints, descriptors = _extractors[max_features].extract_from_uint8_array(np.ascontiguousarray(gray))
+    if len(descriptors.data) == 0:
+        return np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8)
+    return np.asarray(pycolmap.keypoints_to_matrix(keypoints), np.float32), np.array(descriptors.data, np.uint8)
+
+
+class FeatureDatabase:
+    """COLMAP's database with photos named by their SHA-256. Use it as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    def __enter__(self) -> FeatureDatabase:
+        self._database = pycolmap.Database.open(str(self.path))
+        self.ids: dict[str, int] = {image.name: image.image_id for image in self._database.read_all_images()}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._database.close()
+
+    def add_photo(
+        self, sha256: str, size: tuple[int, int], focal: float, keypoints: np.ndarray, descriptors: np.ndarray
+    ) -> None:
+        """Write one photo whole or not at all. `size` in pixels, `focal` in units of the longest side (0 unknown)."""
+        database = self._database
+        with pycolmap.DatabaseTransaction(database):
+            camera = pycolmap.Camera.create_from_model_name(
+                pycolmap.INVALID_CAMERA_ID, "SIMPLE_RADIAL", (focal or NO_FOCAL) * max(size), *size
+            )
+            camera.has_prior_focal_length = focal > 0
+            image = pycolmap.Image(name=sha256, camera_id=database.write_camera(camera))
+            number = database.write_image(image)
+            database.write_keypoints(number, keypoints)
+            features = pycolmap.FeatureDescriptors(pycolmap.FeatureExtractorType.SIFT, descriptors)
+            database.write_descriptors(number, features)
+        self.ids[sha256] = number
+
+    def keypoints(self, sha256: str) -> np.ndarray:
+        """float32 (n,4)."""
+        return np.asarray(self._database.read_keypoints(self.ids[sha256]), np.float32).reshape(-1, 4)
+
+    def descriptors(self, sha256: str) -> np.ndarray:
+        """uint8 (n,128)."""
+        return np.asarray(self._database.read_descriptors(self.ids[sha256]).data, np.uint8).reshape(-1, 128)
+
+
+def matched_pairs(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
+    """(matches, inliers) of every pair that was matched and verified, 0 inliers where nothing verified.
+
+    Keys are pairs of photo names in order of name. Read with SQL because pycolmap leaves out the pairs without inliers.
+    """
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        names = dict(database.execute("SELECT image_id, name FROM images"))
+        rows = database.execute(
+            "SELECT g.pair_id, m.rows, g.rows FROM two_view_geometries g JOIN matches m ON m.pair_id = g.pair_id"
+        )
+        found = {}
+        for pair_id, matches, inliers in rows:
+            a, b = (names[number] for number in pycolmap.pair_id_to_image_pair(pair_id))
+            found[(a, b) if a < b else (b, a)] = (int(matches), int(inliers))
+    return found
+
+
+def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_inliers: int, workers: int) -> None:
+    """Match and geometrically verify pairs of photos named in the database; pairs already there are skipped.
+
+    A geometry of at least `weak_inliers` is kept. With RANSAC seeded per pair the outcome does not depend on threads.
+    """
+    matching = pycolmap.FeatureMatchingOptions()
+    matching.use_gpu, matching.num_threads = (
+        False,
+        workers or -1,
+    )  # as many as cores; 2 on two cores would run one worker
+    verification = pycolmap.TwoViewGeometryOptions()
+    verification.min_num_inliers = weak_inliers
+    verification.ransac.random_seed = seed
+    with tempfile.TemporaryDirectory() as folder:
+        pairing = pycolmap.ImportedPairingOptions()
+        pairing.match_list_path = str(Path(folder) / "pairs.txt")
+        Path(pairing.match_list_path).write_text("".join(f"{a} {b}\n" for a, b in pairs))
+        pycolmap.match_image_pairs(str(path), matching, pairing, verification, pycolmap.Device.cpu)
+
+
+def map_photos(
+    path: Path,
+    names: Sequence[str],
+    seed: int,
+    min_inliers: int,
+    min_size: int,
+    initial: tuple[str, str] | None,
+    gentle: bool,
+) -> list[pycolmap.Reconstruction]:
+    """Incremental mapping of some photos of a database; every model of at least `min_size` photos, largest first.
+
+    initial: the pair of photos to begin with, None lets COLMAP choose. gentle: accept small triangulation angles and few
+    points, for places that the usual thresholds leave out. One thread, because sums over threads are not repeatable.
+    """
+    options = pycolmap.IncrementalPipelineOptions()
+    options.num_threads, options.random_seed = 1, seed
+    options.min_num_matches, options.min_model_size, options.max_num_models = min_inliers, min_size, 1000
+    options.extract_colors = False
+    options.image_names = list(names)
+    if gentle:
+        options.mapper.init_min_num_inliers, options.mapper.init_min_tri_angle = 30, 4.0
+        options.mapper.abs_pose_min_num_inliers = min_inliers
+    if initial is not None:
+        with FeatureDatabase(path) as database:
+            options.init_image_id1, options.init_image_id2 = (database.ids[name] for name in initial)
+    with tempfile.TemporaryDirectory() as folder:
+        models = pycolmap.incremental_mapping(str(path), folder, folder, options)
+    return sorted(models.values(), key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+
+
+def registered(model: pycolmap.Reconstruction) -> set[str]:
+    """Names of a model's registered photos."""
+    return {model.image(number).name for number in model.reg_image_ids()}
+
+
+def registered_in(folder: Path) -> list[str]:
+    """Names of the registered photos of a written model."""
+    return sorted(registered(pycolmap.Reconstruction(str(folder))))
+
+
+def point_count(folder: Path) -> int:
+    """Number of 3D points of a written model."""
+    return int(pycolmap.Reconstruction(str(folder)).num_points3D())
+
+
+def observations(model: pycolmap.Reconstruction) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """For every registered photo: its name, the ids of the points it observes, and where (float64 (n,2), pixels)."""
+    for number in sorted(model.reg_image_ids()):
+        image = model.image(number)
+        seen = [point for point in image.points2D if point.has_point3D()]
+        yield (
+            image.name,
+            np.array([p.point3D_id for p in seen], np.int64),
+            np.array([p.xy for p in seen]).reshape(-1, 2),
+        )
+
+
+def write_model(
+    model: pycolmap.Reconstruction, folder: Path, paths: dict[str, str], colors: dict[int, np.ndarray]
+) -> None:
+    """Write COLMAP's binary files with photos under their real `paths` and the given point colours (uint8 RGB)."""
+    for number, color in colors.items():
+        model.point3D(number).color = color
+    for image in model.images.values():
+        image.name = paths[image.name]
+    model.write_binary(str(folder))
+
+
+def read_model(folder: Path, photo_ids: dict[str, int]) -> Model:
+    """Read COLMAP's binary files as arrays; `photo_ids` maps a photo's path to its id. Unknown photos are left out."""
+    model = pycolmap.Reconstruction(str(folder))
+    images = [model.image(number) for number in model.reg_image_ids()]
+    images = sorted((image for image in images if image.name in photo_ids), key=lambda image: photo_ids[image.name])
+    cameras = [model.camera(image.camera_id) for image in images]
+    poses = [image.cam_from_world() for image in images]
+    point_ids = sorted(model.point3D_ids())
+    rows = {number: row for row, number in enumerate(point_ids)}
+    points = [model.point3D(number) for number in point_ids]
+    seen = [(row, rows[p.point3D_id]) for row, image in enumerate(images) for p in image.points2D if p.has_point3D()]
+    return Model(
+        photos=np.array([photo_ids[image.name] for image in images], np.int32),
+        rotation=np.array([pose.rotation.matrix() for pose in poses]).reshape(-1, 3, 3),
+        translation=np.array([pose.translation for pose in poses]).reshape(-1, 3),
+        focal=np.array([camera.mean_focal_length() for camera in cameras]),
+        principal=np.array([(camera.principal_point_x, camera.principal_point_y) for camera in cameras]).reshape(-1, 2),
+        size=np.array([(camera.width, camera.height) for camera in cameras], np.int32).reshape(-1, 2),
+        points=np.array([point.xyz for point in points]).reshape(-1, 3),
+        colors=np.array([point.color for point in points], np.uint8).reshape(-1, 3),
+        errors=np.array([point.error for point in points], np.float32),
+        observations=np.array(seen, np.int32).reshape(-1, 2),
+    )

@@ -1,0 +1,57 @@
+"""What the photos of each model share: one restartable job per model, its result beside the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hashpipe.pairgen.colmap import read_model, registered_in
+from hashpipe.pairgen.files import atomic_path
+from hashpipe.pairgen.overlap import Evidence
+from hashpipe.pairgen.progress import stage
+from hashpipe.pairgen.workers import run_jobs
+
+_FIELDS = tuple(Evidence.__dataclass_fields__)
+
+
+def measure_models(folders: Sequence[Path], photo_ids: dict[str, int], workers: int) -> list[Evidence]:
+    """Evidence of every model, photos by the ids in `photo_ids` (path -> id, in order of name).
+
+    Cleans the clouds and writes them as `cloud.ply` beside the model. Models measured before are read.
+    """
+    todo = [folder for folder in folders if not (folder / "evidence.npz").exists()]
+    with stage("Measuring overlap", len(todo), "models") as advance:
+        for _, outcome in run_jobs(_measure, [(folder,) for folder in todo], workers):
+            if isinstance(outcome, Exception):
+                raise outcome
+            advance(1)
+    return [_load(folder, photo_ids) for folder in folders]
+
+
+def _measure(folder: Path) -> None:
+    from hashpipe.pairgen.overlap import pair_evidence
+    from hashpipe.pairgen.surface import clean, write_ply
+
+    paths = registered_paths(folder)
+    model = read_model(folder, {path: row for row, path in enumerate(paths)})
+    kept = clean(model.points)
+    write_ply(folder / "cloud.ply", model.points[kept], model.colors[kept])
+    found = pair_evidence(model)
+    with atomic_path(folder / "evidence.npz") as temporary:
+        np.savez(temporary, paths=np.array(paths), **{name: getattr(found, name) for name in _FIELDS})
+
+
+def registered_paths(folder: Path) -> list[str]:
+    """Paths of a model's registered photos, in order of name."""
+    return registered_in(folder)
+
+
+def _load(folder: Path, photo_ids: dict[str, int]) -> Evidence:
+    with np.load(folder / "evidence.npz") as saved:
+        ids = np.array([photo_ids[path] for path in saved["paths"].tolist()], np.int32)
+        values = {name: saved[name] for name in _FIELDS}
+    a, b = ids[values["a"]], ids[values["b"]]
+    # Paths and ids are both in order of name, so a < b survives the renumbering.
+    return Evidence(**{**values, "a": a, "b": b})

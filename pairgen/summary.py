@@ -1,0 +1,60 @@
+"""What `pairs build` tells at its end: for people as text, for machines as one JSON object."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class BuildSummary:
+    """Counts of one build. `models` holds {model, place, registered, points}; `seconds` the time of each stage."""
+
+    pairs_folder: Path
+    photos: int
+    distinct: int
+    skipped: list[dict[str, str]]
+    duplicates: int
+    places: int
+    models: list[dict[str, int]]
+    registered: int
+    without_partner: int
+    unregistered: int
+    pairs: dict[str, int]
+    matched_pairs: int
+    verified_pairs: int
+    relations: int
+    splits: dict[str, int]
+    queries: int
+    seconds: dict[str, float]
+    fingerprint: str
+    notes: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same content with plain types."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**values, "pairs_folder": str(self.pairs_folder), "report": str(self.pairs_folder / "report.html")}
+
+    def as_text(self) -> str:
+        """A page for the terminal."""
+        reasons = Counter(entry["reason"] for entry in self.skipped)
+        sizes = ", ".join(str(model["registered"]) for model in self.models[:20])
+        lines = [
+            f"Photos      {self.photos} found, {self.distinct} distinct, {self.duplicates} duplicates, {len(self.skipped)} skipped",
+            *(f"            {count} x {reason}" for reason, count in reasons.most_common(8)),
+            f"Matching    {self.matched_pairs} pairs matched, {self.verified_pairs} verified",
+            f"Places      {self.places} places, {len(self.models)} models, {self.registered} photos registered"
+            + (f" ({sizes}{', ...' if len(self.models) > 20 else ''})" if self.models else ""),
+            f"            {self.without_partner} photos without a partner, {self.unregistered} matched but in no model",
+            "Pairs       " + ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in self.pairs.items()),
+            "Splits      "
+            + ", ".join(f"{count} places {name}" for name, count in self.splits.items())
+            + f", {self.queries} queries held out",
+            "Seconds     " + ", ".join(f"{name} {value:.1f}" for name, value in self.seconds.items()),
+            *(f"Note        {note}" for note in self.notes),
+            f"Fingerprint {self.fingerprint}",
+            f"Report      {self.pairs_folder / 'report.html'}",
+        ]
+        return "\n".join(lines)

@@ -1,0 +1,75 @@
+"""Independent jobs in worker processes: a job that fails, or dies with its process, never takes others along."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+def core_count() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def run_jobs(
+    job: Callable[..., Result], arguments: Sequence[tuple], workers: int
+) -> Iterator[tuple[int, Result | Exception]]:
+    """Yield (index, result or exception) of `job(*arguments[index])` as jobs finish; 0 workers means one per core.
+
+    A worker that dies breaks its whole pool; the jobs it took along then run once more, each in a process of its own.
+    """
+    workers = min(workers or core_count(), len(arguments))
+    if not arguments:
+        return
+    broken: list[int] = []
+    for index, outcome in _run_pool(job, arguments, list(range(len(arguments))), workers):
+        if isinstance(outcome, BrokenProcessPool):
+            broken.append(index)
+        else:
+            yield index, outcome
+    for index in sorted(broken):
+        for _, outcome in _run_pool(job, arguments, [index], 1):
+            died = isinstance(outcome, BrokenProcessPool)
+            yield index, RuntimeError("the worker process died") if died else outcome
+
+
+def _run_pool(
+    job: Callable[..., Any], arguments: Sequence[tuple], indices: list[int], workers: int
+) -> Iterator[tuple[int, Any]]:
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_signals)
+    waiting = iter(indices)
+    running: dict[Future, int] = {}
+    try:
+        while True:
+            try:
+                while len(running) < 2 * workers and (index := next(waiting, None)) is not None:
+                    running[pool.submit(job, *arguments[index])] = index
+            except BrokenProcessPool as error:
+                yield index, error  # type: ignore[misc]
+                yield from ((left, error) for left in waiting)
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                index = running.pop(future)
+                error = future.exception()
+                if error is not None and not isinstance(error, Exception):
+                    raise error
+                yield index, error if error is not None else future.result()
+    except BaseException:
+        for process in list((pool._processes or {}).values()):  # Ctrl-C must not wait for a long reconstruction
+            process.kill()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_signals() -> None:
+    """Ctrl-C is for the main process, which ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

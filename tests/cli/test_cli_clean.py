@@ -1,0 +1,60 @@
+"""`hashpipe clean` removes caches and leftovers, and nothing else."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hashpipe.pairgen.files import open_workspace
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    folder = open_workspace(tmp_path / "ws", create=True)
+    for name in (
+        "pairs/meta.json",
+        "model/config.json",
+        "descriptors/a.npy",
+        "eval/report.html",
+        "pairs/.x-1.tmp.json",
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x" * 1000)
+    return folder
+
+
+def left(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {".lock"}
+
+
+KEPT = {"workspace.json", "pairs/meta.json", "model/config.json"}
+
+
+def test_lists_and_removes_with_yes(hashpipe, workspace):
+    done = hashpipe("clean", "--yes", "-w", workspace)
+    assert done.returncode == 0
+    assert "descriptors  (cache: descriptors of photos)" in done.stdout
+    assert left(workspace) == KEPT
+
+
+def test_nothing_happens_without_an_answer(hashpipe, workspace):
+    before = left(workspace)
+    done = hashpipe("clean", "-w", workspace)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert left(workspace) == before
+
+
+def test_json_lists_and_removes_only_with_yes(hashpipe, workspace):
+    got = json.loads(hashpipe("clean", "--json", "-w", workspace).stdout)
+    assert got["removed"] is False
+    assert sum(part["bytes"] for part in got["parts"] if part["removable"]) == 3000
+    assert json.loads(hashpipe("clean", "--json", "--yes", "-w", workspace).stdout)["removed"] is True
+    assert left(workspace) == KEPT
+
+
+def test_a_folder_that_is_no_workspace_is_refused(refused, tmp_path):
+    (tmp_path / "descriptors").mkdir()
+    assert "is not a hashpipe workspace" in refused("clean", "--yes", "-w", tmp_path)
+    assert (tmp_path / "descriptors").exists()

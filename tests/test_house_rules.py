@@ -1,0 +1,116 @@
+"""The house rules that can be read off the source: who may import whom, size of modules, no word of one machine."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ROOMS = ("pairgen", "hashing", "cli")
+MODULES = sorted(path for room in ROOMS for path in (REPOSITORY / room).rglob("*.py"))
+DOORS = {"photos", "vlad", "pairset", "verify", "errors", "files", "progress"}
+MOST_LINES = 300
+
+# package -> the only modules that may import it, relative to the repository
+ONLY_IN = {
+    "pycolmap": {"pairgen/colmap.py"},
+    "open3d": {"pairgen/surface.py", "pairgen/render.py"},
+}
+FORBIDDEN = {
+    "pairgen": {"torch", "torchvision", "click", "hashpipe.hashing", "hashpipe.cli"},
+    "hashing": {"pycolmap", "open3d", "click", "hashpipe.cli"},
+    "cli": {"torch", "torchvision", "pycolmap", "open3d", "faiss", "sklearn", "scipy"},
+}
+
+
+def imported(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module that a file imports at any depth, as dotted names down to the imported name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def under(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+def test_there_are_modules():
+    assert len(MODULES) > 10
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_rooms_know_only_what_they_may(path):
+    room = relative(path).split("/")[0]
+    for name, line in imported(path):
+        where = f"{relative(path)}:{line} imports {name}"
+        assert not any(under(name, package) for package in FORBIDDEN[room]), where
+        for package, allowed in ONLY_IN.items():
+            assert not under(name, package) or relative(path) in allowed, where
+        if room == "hashing" and under(name, "hashpipe.pairgen"):
+            parts = name.split(".")
+            assert len(parts) > 2, where
+            assert parts[2] in DOORS, where
+
+
+def test_zlib_comes_before_pycolmap():
+    """pycolmap brings zlib symbols of its own, which damage the heap where they are loaded first."""
+    for path in ONLY_IN["pycolmap"]:
+        names = [name for name, _ in sorted(imported(REPOSITORY / path), key=lambda one: one[1])]
+        assert "zlib" in names[: names.index("pycolmap")]
+
+
+def test_options_import_nothing_heavy():
+    heavy = ("torch", "torchvision", "open3d", "pycolmap", "numpy", "pyarrow", "scipy", "sklearn", "faiss", "PIL")
+    files = [path for path in MODULES if path.name == "options.py"]
+    assert files
+    for path in files:
+        assert not [name for name, _ in imported(path) if name.split(".")[0] in heavy], relative(path)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_modules_are_small(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+def test_no_pickle_in_our_formats():
+    for path in MODULES:
+        names = {name.split(".")[0] for name, _ in imported(path)}
+        assert not names & {"dill", "joblib", "shelve"}, relative(path)
+        if relative(path) not in ("hashing/benchmarks/cifar.py", "pairgen/exchange.py", "hashing/restricted.py"):
+            assert "pickle" not in names, relative(path)
+
+
+def tracked_texts() -> Iterator[tuple[str, str]]:
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    if listing.returncode != 0:
+        pytest.skip("not a git checkout")
+    for name in listing.stdout.splitlines():
+        path = REPOSITORY / name
+        if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".npz", ".npy", ".parquet", ".zip") and path.is_file():
+            yield name, path.read_text(encoding="utf-8")
+
+
+def test_no_file_names_a_place_on_one_machine():
+    home = re.compile(r"(?<![\w.:/])/(?:" + "|".join(("work", "root", "home", "Users")) + r")/[\w.]")
+    outside = re.compile(r"\.\./" + "shared")
+    for name, text in tracked_texts():
+        for number, line in enumerate(text.splitlines(), start=1):
+            assert not home.search(line), f"{name}:{number}: {line.strip()}"
+            assert not outside.search(line), f"{name}:{number}: {line.strip()}"
