@@ -124,10 +124,14 @@ def fill(trunk: Trunk, state: Mapping[str, Tensor], source: str) -> None:
     misfits += [key for key in given if key not in wanted or given[key].shape != wanted[key].shape]
     if misfits:
         names = ", ".join(misfits[:3]) + (f" and {len(misfits) - 3} more" if len(misfits) > 3 else "")
-        raise UserError(f"{source} holds weights of another network than {trunk.name} ({names} do not fit); name the right one with --backbone.")
+        raise UserError(
+            f"{source} holds weights of another network than {trunk.name} ({names} do not fit); name the right one with --backbone."
+        )
     broken = [key for key, value in given.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if broken:
-        raise UserError(f"{source} holds values that are no numbers (in {broken[0]}); pass an intact file with --weights.")
+        raise UserError(
+            f"{source} holds values that are no numbers (in {broken[0]}); pass an intact file with --weights."
+        )
     trunk.net.load_state_dict(dict(given), strict=False)
     trunk.requires_grad_(False).eval()
 
@@ -203,7 +207,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"--weights {path} cannot be read ({reason[:120]}); give an intact .safetensors or .pth file.") from None
+        raise UserError(
+            f"--weights {path} cannot be read ({reason[:120]}); give an intact .safetensors or .pth file."
+        ) from None
     for wrapper in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]

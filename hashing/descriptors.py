@@ -76,7 +76,9 @@ class Describer:
             values[row] = known[images.keys[row]]
         if not ok.all():
             lost = [images.names[row] for row in np.flatnonzero(~ok)]
-            say(f"{len(lost)} photos cannot be read and are left out ({', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''})")
+            say(
+                f"{len(lost)} photos cannot be read and are left out ({', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''})"
+            )
         return Descriptors(values, ok)
 
 
@@ -118,7 +120,9 @@ def restore_describer(config: dict[str, Any], tensors: dict[str, Tensor], device
     """A describer from what a model folder kept."""
     if config["backbone"] == "vlad":
         codebook = tensors["codebook"].numpy()
-        return Describer(config, tensors, _identity(config, tensors), lambda images: _describe_vlad(images, config, codebook))
+        return Describer(
+            config, tensors, _identity(config, tensors), lambda images: _describe_vlad(images, config, codebook)
+        )
     trunk = backbones.Trunk(config["backbone"], config["pooling"])
     backbones.fill(trunk, tensors, "the model")
     return _network_describer(config, trunk, backbones.pick_device(device))
@@ -249,5 +253,8 @@ def _decoded(images: ImageList, load: Callable[[int], Any]) -> Iterator[tuple[in
 def _gather(values: list[np.ndarray | None]) -> Descriptors:
     ok = np.array([value is not None and bool(np.isfinite(value).all()) for value in values], bool)
     width = next((len(value) for value in values if value is not None), 0)
-    rows = [value if good and value is not None else np.zeros(width, np.float32) for value, good in zip(values, ok, strict=True)]
+    rows = [
+        value if good and value is not None else np.zeros(width, np.float32)
+        for value, good in zip(values, ok, strict=True)
+    ]
     return Descriptors(np.array(rows, np.float32).reshape(len(values), width), ok)

@@ -37,7 +37,9 @@ def nearest(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return indices, values
 
 
-def initial(vectors: np.ndarray, k1: int, k2: int, rule: Literal["intersection", "union"] = "intersection") -> np.ndarray:
+def initial(
+    vectors: np.ndarray, k1: int, k2: int, rule: Literal["intersection", "union"] = "intersection"
+) -> np.ndarray:
     """Initial neighbours of DSAH ("intersection") or of BGAN, its predecessor ("union").
 
     N_i = the k1 nearest photos of i, M_i = the k2 photos j with the largest |N_i ∩ N_j| (ties: lower index; none that

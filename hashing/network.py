@@ -71,9 +71,7 @@ def make_model(
     tensors = _tensors(describer, heads, thresholds)
     model_config = {"model_version": MODEL_VERSION, "bits": sorted(heads), "describer": describer.config, **config}
     mark = _fingerprint(tensors, describer.config)
-    return HashModel(
-        tuple(sorted(heads)), describer, heads, thresholds, {**model_config, "fingerprint": mark}, mark
-    )
+    return HashModel(tuple(sorted(heads)), describer, heads, thresholds, {**model_config, "fingerprint": mark}, mark)
 
 
 def save_model(folder: Path, model: HashModel) -> None:
@@ -90,7 +88,9 @@ def load_model(folder: Path, device: str = "auto") -> HashModel:
     config = read_json(folder / "config.json")
     version = config.get("model_version") if isinstance(config, dict) else None
     if version != MODEL_VERSION:
-        raise UserError(f"{folder} holds a model of version {version}, this hashpipe reads version {MODEL_VERSION}; train it again.")
+        raise UserError(
+            f"{folder} holds a model of version {version}, this hashpipe reads version {MODEL_VERSION}; train it again."
+        )
     try:
         tensors = load_file(str(folder / "model.safetensors"))
     except (OSError, SafetensorError) as error:
@@ -112,7 +112,9 @@ def _tensors(
     tensors = {f"describer.{key}": value.detach().cpu().contiguous() for key, value in describer.tensors.items()}
     for bits, head in heads.items():
         parts = {"mean": head.mean, "weight": head.weight, "bias": head.bias, "thresholds": thresholds[bits]}
-        tensors |= {f"head{bits}.{name}": torch.from_numpy(np.array(value, np.float32)) for name, value in parts.items()}
+        tensors |= {
+            f"head{bits}.{name}": torch.from_numpy(np.array(value, np.float32)) for name, value in parts.items()
+        }
     return tensors
 
 

@@ -51,6 +51,18 @@ class BackboneOptions:
 
 
 @dataclass(frozen=True)
+class JointWeights:
+    """How much each part of the joint objective counts; measured, not for the command line."""
+
+    pairwise: float = field(default=1.0, metadata={"cli": False})
+    neighbours: float = field(default=1.0, metadata={"cli": False})
+    constraint: float = field(default=0.3, metadata={"cli": False})
+    preserve: float = field(default=5.0, metadata={"cli": False})
+    quantise: float = field(default=0.1, metadata={"cli": False})
+    balance: float = field(default=0.5, metadata={"cli": False})
+
+
+@dataclass(frozen=True)
 class TrainOptions:
     """How codes are learnt. The defaults are what measured best on photos of places."""
 
@@ -108,6 +120,7 @@ class TrainOptions:
     neighbourhood: int = field(
         default=10, metadata={"help": "nearest photos that neighbour discovery starts from", "min": 1}
     )
+    joint: JointWeights = field(default_factory=JointWeights)
     faithful: bool = field(
         default=False, metadata={"help": "dsah with the settings of its published code, defects mended"}
     )

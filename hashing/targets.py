@@ -113,7 +113,9 @@ def _groups(pairset: PairSet, place: np.ndarray) -> np.ndarray:
 def _weights(pairset: PairSet, kept: np.ndarray) -> np.ndarray:
     """Similar pairs: equal shares for the bins of overlap, near-duplicates a quarter of theirs; dissimilar pairs 1."""
     columns = ("overlap_ab", "overlap_ba", "visible_ab", "visible_ba")
-    overlap = np.stack([np.nan_to_num(pairset.pair_column(name)[kept].astype(np.float32)) for name in columns]).max(axis=0)
+    overlap = np.stack([np.nan_to_num(pairset.pair_column(name)[kept].astype(np.float32)) for name in columns]).max(
+        axis=0
+    )
     similar = pairset.pair_column("label")[kept] > 0
     bin_of = np.digitize(overlap, _BINS[1:-1])
     counts = np.bincount(bin_of[similar], minlength=len(_BINS) - 1)

@@ -44,7 +44,7 @@ class _Clock:
 def build_pairs(photos: Path, workspace: Path, options: BuildOptions) -> BuildSummary:
     """Photos to a PairSet in `workspace/pairs`; finished stages are not repeated.
 
-    Raises UserError for a missing, empty or unreadable folder, a workspace of another version or in use, and bad options.
+    Raises UserError for a missing, empty or unreadable folder, a workspace of another version or in use, bad options.
     """
     check_options(options)
     root = Path(photos).expanduser().absolute()

@@ -18,7 +18,8 @@ def all_pairs(count: int) -> set[Pair]:
 def nearest(vlads: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the most similar other photos and their cosines, most similar first.
 
-    vlads: float32 (n,d) of unit length, zero rows allowed. Returns int64 (n,m) and float32 (n,m), m = min(neighbours, n-1).
+    vlads: float32 (n,d) of unit length, zero rows allowed. Returns int64 (n,m) and float32 (n,m) with
+    m = min(neighbours, n-1).
     """
     count = len(vlads)
     wanted = min(neighbours, count - 1)

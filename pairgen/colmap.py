@@ -138,8 +138,8 @@ def map_photos(
 ) -> list[pycolmap.Reconstruction]:
     """Incremental mapping of some photos of a database; every model of at least `min_size` photos, largest first.
 
-    initial: the pair of photos to begin with, None lets COLMAP choose. gentle: accept small triangulation angles and few
-    points, for places that the usual thresholds leave out. One thread, because sums over threads are not repeatable.
+    initial: the pair of photos to begin with, None lets COLMAP choose. gentle: accept small triangulation angles and
+    few points, for places that the usual thresholds leave out. One thread: sums over threads are not repeatable.
     """
     options = pycolmap.IncrementalPipelineOptions()
     options.num_threads, options.random_seed = 1, seed
@@ -147,7 +147,7 @@ def map_photos(
     options.extract_colors = False
     options.image_names = list(names)
     if gentle:
-        options.mapper.init_min_num_inliers, options.mapper.init_min_tri_angle = 30, 4.0
+        options.mapper.init_min_num_inliers, options.mapper.init_min_tri_angle = 30, 1.0
         options.mapper.abs_pose_min_num_inliers = min_inliers
     if initial is not None:
         with FeatureDatabase(path) as database:

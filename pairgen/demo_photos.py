@@ -145,5 +145,3 @@ def _names(rng: np.random.Generator, count: int) -> Iterator[str]:
 def _write(path: Path, content: bytes) -> None:
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
-
-

@@ -21,7 +21,8 @@ _CHUNK = 200  # pairs between two answers to Ctrl-C, about four seconds
 class Matches:
     """Every pair that was matched, as rows into the photos at hand, a < b, in ascending order.
 
-    a, b, matches, inliers: int32 (m,). similar_rows int64 (n,k), similarity float32 (n,k): VLAD neighbours of each photo.
+    a, b, matches, inliers: int32 (m,). similar_rows int64 (n,k): VLAD neighbours
+    of each photo, most similar first; similarity float32 (n,k).
     """
 
     a: np.ndarray

@@ -1,8 +1,8 @@
-"""The rules: which photos are similar, which are surely dissimilar, and what stays unknown, with the evidence for each.
+"""The rules: which photos are similar, which are surely dissimilar, what stays unknown, with the evidence for each.
 
-Similar follows Radenovic et al. (ECCV 2016, TPAMI 2018): enough common 3D points at a bounded scale change; pairs that see
-the same surface of one model without common points are added. Dissimilar needs every sign to be absent: see `unrelated`.
-What is in neither list is unknown and never a training label.
+Similar follows Radenovic et al. (ECCV 2016, TPAMI 2018): enough common 3D points at a bounded scale change; pairs that
+see the same surface of one model without common points are added. Dissimilar needs every sign of one place to be
+absent. What is in neither list is unknown and never a training label.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def weak_geometry(matches: Matches) -> np.ndarray:
 
 
 def relations(photos: Sequence[Photo], labels: np.ndarray, matches: Matches, options: BuildOptions) -> list[Relation]:
-    """Pairs of components with any sign of being one place: geometry below the bar, a common neighbour, GPS nearness."""
+    """Pairs of components with any sign of being one place: weak geometry, a common neighbour, GPS nearness."""
     found: dict[tuple[int, int], str] = {}
     weak = weak_geometry(matches) & (labels[matches.a] != labels[matches.b])
     for a, b, inliers in zip(matches.a[weak], matches.b[weak], matches.inliers[weak], strict=True):
@@ -164,8 +164,8 @@ def dissimilar_pairs(
     """Rows of dissimilar pairs: hard ones (near in appearance, matched, nothing verified), then random ones.
 
     labels, place, model: int (n,) component, place and model of each photo, -1 none. At most one partner per other
-    component and photo. Both photos of a hard pair stand in models; a photo in no model is unknown to its VLAD neighbours
-    and to all it was matched with.
+    component and photo. Both photos of a hard pair stand in models; a photo in no model is unknown to its VLAD
+    neighbours and to all it was matched with.
     """
     blocked = {(relation.a, relation.b) for relation in related}
     generator = np.random.default_rng(options.seed)

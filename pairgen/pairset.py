@@ -93,7 +93,7 @@ class PairSet:
 
 
 def compute_fingerprint(parameters: dict[str, Any], photos: pa.Table, pairs: pa.Table) -> str:
-    """Fingerprint over photos (path, content, place, split, query), parameters and pair labels; the root does not count."""
+    """Fingerprint over photos (path, content, place, split, query), parameters and labels, not over the root."""
     digest = hashlib.sha256()
     for name in ("path", "sha256", "status", "place", "split", "query"):
         digest.update("\0".join(map(str, photos[name].to_pylist())).encode())
@@ -138,7 +138,8 @@ def read_pairset(folder: Path) -> PairSet:
     version = meta.get("format_version") if isinstance(meta, dict) else None
     if version != FORMAT_VERSION:
         raise UserError(
-            f"{folder} holds pairs of format {version}, this hashpipe reads format {FORMAT_VERSION}; run `hashpipe pairs build` again."
+            f"{folder} holds pairs of format {version}, this hashpipe reads format {FORMAT_VERSION}; "
+            "run `hashpipe pairs build` again."
         )
     tables = {}
     for name, schema in (("photos", PHOTOS_SCHEMA), ("pairs", PAIRS_SCHEMA), ("place_relations", RELATIONS_SCHEMA)):
@@ -150,9 +151,7 @@ def read_pairset(folder: Path) -> PairSet:
                 f"{path} cannot be read ({str(error).splitlines()[0]}); run `hashpipe pairs build` again."
             ) from None
         if not tables[name].schema.equals(schema):
-            raise UserError(
-                f"{path} has other columns than format {FORMAT_VERSION} defines; run `hashpipe pairs build` again."
-            )
+            raise UserError(f"{path} lacks the columns of format {FORMAT_VERSION}; run `hashpipe pairs build` again.")
     pairset = PairSet(folder, meta, tables["photos"], tables["pairs"], tables["place_relations"])
     problems = check(pairset)
     if problems:

@@ -43,7 +43,7 @@ class UnreadablePhoto(Exception):
 
 @dataclass(frozen=True)
 class Photo:
-    """What is known of one file. `width` and `height` are upright pixels; `focal` is in units of the longest side, 0 unknown."""
+    """What is known of one file: `width`, `height` in upright pixels, `focal` in longest sides (0 unknown)."""
 
     path: str  # POSIX, relative to the root
     sha256: str = ""
@@ -97,7 +97,8 @@ def describe(root: Path, path: str) -> Photo:
         with open_photo(root / path) as image:
             exif = image.getexif()
             orientation = _orientation(image)
-            width, height = image.size if orientation < 5 else image.size[::-1]
+            turned = orientation >= 5 and image.format != "TIFF"  # Pillow turns a TIFF itself
+            width, height = image.size[::-1] if turned else image.size
             details = exif.get_ifd(ExifTags.IFD.Exif)
             lat, lon = _position(exif.get_ifd(ExifTags.IFD.GPSInfo))
         return Photo(
@@ -207,7 +208,7 @@ def _degrees(parts: Any, negative: bool) -> float:
 
 
 def _focal(details: dict[int, Any], longest: int) -> float:
-    """Focal length in units of the longest side, from the 35 mm equivalent or the focal plane's resolution; 0 unknown."""
+    """Focal length in longest sides, from the 35 mm equivalent or the focal plane's resolution; 0 unknown."""
     try:
         equivalent = float(details.get(ExifTags.Base.FocalLengthIn35mmFilm) or 0)
         if equivalent > 0:

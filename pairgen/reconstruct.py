@@ -1,4 +1,4 @@
-"""One restartable mapping job per place: all its models are kept, and a place that stays under-registered is tried again."""
+"""One restartable mapping job per place: all models are kept, an under-registered place is tried again."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from hashpipe.pairgen.progress import stage
 from hashpipe.pairgen.workers import run_jobs
 
 MIN_POINTS = 30  # a "model" of fewer points is an accident of a few matches
+
+Edge = tuple[str, str, int]  # two photos by SHA-256 and the inliers between them
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def connected(
 ) -> tuple[np.ndarray, list[Component]]:
     """Connected components of the verified match graph.
 
-    a, b, inliers: int (m,). Returns a label per photo, int32 (count,), and the components in order of their first photo.
+    a, b, inliers: int (m,). Returns a label per photo, int32 (count,), and the components by their first photo.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -63,7 +65,7 @@ def connected(
 def reconstruct(
     root: Path, photos: Sequence[Photo], folder: Path, components: Sequence[Component], options: BuildOptions
 ) -> list[Mapping]:
-    """Map every component of at least `min_model_size` photos, largest first; finished ones are read, not repeated."""
+    """Map every component of at least `min_model_size` photos, largest first; finished ones are only read."""
     wanted = [(number, part) for number, part in enumerate(components) if len(part.photos) >= options.min_model_size]
     wanted.sort(key=lambda item: (-len(item[1].photos), item[0]))
     outs = [folder / "mapping" / _key(photos, part, options) for _, part in wanted]
@@ -111,17 +113,18 @@ def _map_component(
     database: Path,
     root: Path,
     photos: Sequence[Photo],
-    edges: Sequence[tuple[str, str, int]],
+    edges: Sequence[Edge],
     out: Path,
     options: BuildOptions,
 ) -> None:
     start = time.monotonic()
     names = [photo.sha256 for photo in photos]
     models = _map(database, names, options, 0, None)
-    attempts, used = 1, set()
+    attempts = 1
+    used: set[tuple[str, str] | None] = set()
     while attempts < options.mapper_attempts and (missing := set(names).difference(*map(colmap.registered, models))):
-        initial = _initial_pair(edges, missing, used)
-        if initial is None:
+        initial = _initial_pair(edges, missing, used) if attempts > 1 else None  # first COLMAP's own choice, gently
+        if attempts > 1 and initial is None:
             break
         used.add(initial)
         near = missing.union(*({a, b} for a, b, _ in edges if a in missing or b in missing))
@@ -158,14 +161,19 @@ def _map(
 
 
 def _initial_pair(
-    edges: Sequence[tuple[str, str, int]], missing: set[str], used: set[tuple[str, str]]
+    edges: Sequence[Edge], missing: set[str], used: set[tuple[str, str] | None]
 ) -> tuple[str, str] | None:
-    """The strongest match not begun with yet that holds most missing photos."""
-    choices = [
-        ((a in missing) + (b in missing), strength, (a, b)) for a, b, strength in edges if a in missing or b in missing
-    ]
-    choices = [choice for choice in choices if choice[2] not in used]
-    return max(choices)[2] if choices else None
+    """A match of middling strength, not begun with yet, that holds most missing photos.
+
+    The strongest matches are between photos taken side by side, from where depth cannot be told.
+    """
+    choices = [edge for edge in edges if edge[:2] not in used and (edge[0] in missing or edge[1] in missing)]
+    if not choices:
+        return None
+    most = max((a in missing) + (b in missing) for a, b, _ in choices)
+    best = sorted((strength, a, b) for a, b, strength in choices if (a in missing) + (b in missing) == most)
+    _, first, second = best[len(best) // 2]
+    return first, second
 
 
 def _without_subsets(models: list) -> list:

@@ -47,7 +47,9 @@ class View:
         return (self.camera.R.T @ (local - self.camera.t[:, None])).T
 
 
-def look_at(center: np.ndarray, target: np.ndarray, *, focal: float, size: tuple[int, int], roll: float = 0.0) -> Camera:
+def look_at(
+    center: np.ndarray, target: np.ndarray, *, focal: float, size: tuple[int, int], roll: float = 0.0
+) -> Camera:
     """A camera at `center` that looks at `target`; `focal` in image widths, `roll` in radians."""
     forward = (target - center) / np.linalg.norm(target - center)
     right = np.cross(forward, [0, 0, 1])
@@ -130,7 +132,9 @@ def _mip_levels(paintings: list[np.ndarray], levels: int = 6) -> tuple[np.ndarra
             offset += len(texels[-1])
             rows, columns = (max(1, n // 2) for n in current.shape[:2])
             if min(current.shape[:2]) >= 2:
-                current = current[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, 3).mean((1, 3)).astype(np.uint8)
+                current = (
+                    current[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, 3).mean((1, 3)).astype(np.uint8)
+                )
     return np.concatenate(texels), table
 
 

@@ -73,9 +73,7 @@ def make_scene(seed: int, *, kind: str | None = None, detail: float = 1.0) -> Sc
     kind = kind or KINDS[seed % len(KINDS)]
     scene = Scene()
     azimuth, elevation = rng.uniform(-1.0, 1.0), rng.uniform(0.6, 1.05)
-    scene.sun = np.array(
-        [np.sin(azimuth) * np.cos(elevation), -np.cos(azimuth) * np.cos(elevation), np.sin(elevation)]
-    )
+    scene.sun = np.array([np.sin(azimuth) * np.cos(elevation), -np.cos(azimuth) * np.cos(elevation), np.sin(elevation)])
     _ground(scene, rng, green=kind == "rocks", detail=detail)
     {"street": _street, "monument": _monument, "corner": _corner, "rocks": _rocks, "market": _market, "tower": _tower}[
         kind
@@ -125,7 +123,13 @@ def _monument(scene: Scene, rng: np.random.Generator, detail: float) -> None:
     place_facade(scene, paint_facade(rng, width, height, detail * 0.85), np.array([-width / 2, 2.5, 0]), 0.0)
     _statue(scene, rng, np.array([0, -1.2, 0]), detail, scale=1.5)
     for side in (-1, 1):
-        _box(scene, rng, np.array([side * rng.uniform(3, 4.5), rng.uniform(-1.5, 0.5), 0]), rng.uniform(0.8, 1.6, 3), detail)
+        _box(
+            scene,
+            rng,
+            np.array([side * rng.uniform(3, 4.5), rng.uniform(-1.5, 0.5), 0]),
+            rng.uniform(0.8, 1.6, 3),
+            detail,
+        )
 
 
 def _market(scene: Scene, rng: np.random.Generator, detail: float) -> None:
@@ -149,7 +153,9 @@ def _tower(scene: Scene, rng: np.random.Generator, detail: float) -> None:
     place_facade(scene, paint_facade(rng, side, height, detail), corner + along * (side + gap), turn + np.pi / 2)
     place_facade(scene, paint_facade(rng, side, height, detail), corner + back * side - along * gap, turn - np.pi / 2)
     width = rng.uniform(12, 14)
-    place_facade(scene, paint_facade(rng, width, rng.uniform(4.5, 6), detail * 0.9), np.array([-width / 2, 1.5, 0]), 0.0)
+    place_facade(
+        scene, paint_facade(rng, width, rng.uniform(4.5, 6), detail * 0.9), np.array([-width / 2, 1.5, 0]), 0.0
+    )
 
 
 def _rocks(scene: Scene, rng: np.random.Generator, detail: float) -> None:
@@ -164,11 +170,25 @@ def _rocks(scene: Scene, rng: np.random.Generator, detail: float) -> None:
     for _ in range(int(rng.integers(5, 8))):
         radius = rng.uniform(0.5, 1.5)
         centre = np.array([rng.uniform(-5.5, 5.5), rng.uniform(-2.2, 0.8), radius * 0.5])
-        _blob(scene, rng, centre, np.array([radius, radius * 0.9, radius * rng.uniform(0.6, 1)]), 0.14, tx.earthy(rng), detail)
+        _blob(
+            scene,
+            rng,
+            centre,
+            np.array([radius, radius * 0.9, radius * rng.uniform(0.6, 1)]),
+            0.14,
+            tx.earthy(rng),
+            detail,
+        )
 
 
 def _blob(
-    scene: Scene, rng: np.random.Generator, centre: np.ndarray, radii: np.ndarray, rough: float, colour: np.ndarray, detail: float
+    scene: Scene,
+    rng: np.random.Generator,
+    centre: np.ndarray,
+    radii: np.ndarray,
+    rough: float,
+    colour: np.ndarray,
+    detail: float,
 ) -> None:
     """A lumpy ellipsoid."""
     pixels = max(192, int(360 * detail * float(radii.max())))
@@ -238,7 +258,9 @@ def _box(scene: Scene, rng: np.random.Generator, foot: np.ndarray, size: np.ndar
     )
     for wide, tall, corners in sides:
         columns, rows = max(16, int(wide * density)), max(16, int(tall * density))
-        material = scene.paint(tx.to_bytes(tx.shade(np.asarray(tx.poster(rng, rows, columns), np.float32), rng)), density)
+        material = scene.paint(
+            tx.to_bytes(tx.shade(np.asarray(tx.poster(rng, rows, columns), np.float32), rng)), density
+        )
         uv = np.array([[[0, 0], [columns - 1, 0], [columns - 1, rows - 1], [0, rows - 1]]], np.float32)
         scene.quads((np.array(corners) @ rotation.T + foot)[None], uv, material)
 

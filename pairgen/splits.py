@@ -1,7 +1,7 @@
 """Which places are for training, validation and testing, and which photos are held out as queries. Deterministic.
 
-Places that may be the same go to one split together. Choices follow hashes of the photos' content, so that a photo added
-later does not reshuffle the others.
+Places that may be the same go to one split together. Choices follow hashes of the photos' content, so that a photo
+added later does not reshuffle the others.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def assign_splits(
 ) -> tuple[list[str], bool]:
     """Split of every photo: train, val or test. Photos without a place are "test": filler that no label touches.
 
-    place: int (n,), -1 none; related: pairs of places that must stay together. Returns the splits and whether they are by
-    place; with fewer than three groups of places every placed photo is "train" and only held-out queries test.
+    place: int (n,), -1 none; related: pairs of places that must stay together. Returns the splits and whether they are
+    by place; with fewer than three groups of places every placed photo is "train" and only held-out queries test.
     """
     groups = _groups(place, related)
     if len(groups) < MIN_PLACES:
@@ -46,8 +46,8 @@ def assign_splits(
 def assign_queries(shas: Sequence[str], place: np.ndarray, similar: np.ndarray, options: BuildOptions) -> np.ndarray:
     """Held-out photos, bool (n,): a share of every place of four photos and more, at least one.
 
-    similar: int (p,2), similar pairs. Only photos with a similar partner that stays in the database are held out: a query
-    without one could never be answered.
+    similar: int (p,2), similar pairs. Only photos with a similar partner that stays in the database are held out: a
+    query without one could never be answered.
     """
     partners: dict[int, set[int]] = {}
     for a, b in similar.tolist():

@@ -42,7 +42,8 @@ class BuildSummary:
         reasons = Counter(entry["reason"] for entry in self.skipped)
         sizes = ", ".join(str(model["registered"]) for model in self.models[:20])
         lines = [
-            f"Photos      {self.photos} found, {self.distinct} distinct, {self.duplicates} duplicates, {len(self.skipped)} skipped",
+            f"Photos      {self.photos} found, {self.distinct} distinct, {self.duplicates} duplicates, "
+            f"{len(self.skipped)} skipped",
             *(f"            {count} x {reason}" for reason, count in reasons.most_common(8)),
             f"Matching    {self.matched_pairs} pairs matched, {self.verified_pairs} verified",
             f"Places      {self.places} places, {len(self.models)} models, {self.registered} photos registered"

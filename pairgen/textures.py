@@ -12,11 +12,38 @@ from PIL import Image, ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]
 
-_SYLLABLES = ["ka", "lo", "mi", "ren", "tas", "vor", "el", "ur", "sha", "pi", "no", "gra", "ben", "dul", "fe", "zi", "ox", "tra", "hem", "qua", "wi", "jo", "sk", "ay"]
+_SYLLABLES = [
+    "ka",
+    "lo",
+    "mi",
+    "ren",
+    "tas",
+    "vor",
+    "el",
+    "ur",
+    "sha",
+    "pi",
+    "no",
+    "gra",
+    "ben",
+    "dul",
+    "fe",
+    "zi",
+    "ox",
+    "tra",
+    "hem",
+    "qua",
+    "wi",
+    "jo",
+    "sk",
+    "ay",
+]
 _FONTS = ("Sans-Bold", "Serif-Bold", "SansMono-Bold", "Sans-BoldOblique", "Serif-Italic", "Sans")
 
 
-def noise(rng: np.random.Generator, height: int, width: int, *, cells: int = 3, persistence: float = 0.55) -> np.ndarray:
+def noise(
+    rng: np.random.Generator, height: int, width: int, *, cells: int = 3, persistence: float = 0.55
+) -> np.ndarray:
     """Sum of random grids from `cells` per side up to single pixels; float32 (height, width), mean 0, deviation 1.
 
     `persistence` is the amplitude of each octave relative to the coarser one: 0.5 is smooth, 0.9 is gritty. Each octave
@@ -42,18 +69,30 @@ def random_colour(rng: np.random.Generator, *, low: int = 30, high: int = 230) -
 
 def earthy(rng: np.random.Generator) -> np.ndarray:
     """A wall colour: sand, brick, slate, ochre, grey ...; float32 (3,)."""
-    palette = ((178, 150, 116), (152, 88, 66), (120, 118, 112), (196, 176, 128), (142, 128, 140), (104, 112, 98), (206, 196, 184))
+    palette = (
+        (178, 150, 116),
+        (152, 88, 66),
+        (120, 118, 112),
+        (196, 176, 128),
+        (142, 128, 140),
+        (104, 112, 98),
+        (206, 196, 184),
+    )
     base = np.array(palette[rng.integers(len(palette))], np.float32)
     return base + np.float32(rng.uniform(-14, 14)) + rng.uniform(-7, 7, 3).astype(np.float32)
 
 
-def shade(pixels: np.ndarray, rng: np.random.Generator, *, strength: float = 0.12, persistence: float = 0.45) -> np.ndarray:
+def shade(
+    pixels: np.ndarray, rng: np.random.Generator, *, strength: float = 0.12, persistence: float = 0.45
+) -> np.ndarray:
     """Darken and lighten float32 (h,w,3) by layered noise: stains, dirt, grain."""
     height, width = pixels.shape[:2]
     return pixels * (1 + strength * noise(rng, height, width, persistence=persistence))[..., None]
 
 
-def masonry(rng: np.random.Generator, height: int, width: int, *, row: float, length: float, colour: np.ndarray) -> np.ndarray:
+def masonry(
+    rng: np.random.Generator, height: int, width: int, *, row: float, length: float, colour: np.ndarray
+) -> np.ndarray:
     """Bricks or blocks of random length and colour with mortar; `row` and `length` in pixels; float32 (h,w,3)."""
     rows = int(height / row) + 2
     per_row = int(width / length) + 4
@@ -137,7 +176,9 @@ def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(_font_folder() / f"DejaVu{name}.ttf", size)
 
 
-def lettering(rng: np.random.Generator, draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], colour: Colour) -> None:
+def lettering(
+    rng: np.random.Generator, draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], colour: Colour
+) -> None:
     """Write a made-up word so that it fills `box` (left, top, right, bottom)."""
     left, top, right, bottom = box
     text = word(rng)

@@ -84,12 +84,11 @@ def test_modules_are_small(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
 
 
-def test_no_pickle_in_our_formats():
+def test_pickle_is_read_in_one_guarded_place_only():
     for path in MODULES:
         names = {name.split(".")[0] for name, _ in imported(path)}
-        assert not names & {"dill", "joblib", "shelve"}, relative(path)
-        if relative(path) not in ("hashing/benchmarks/cifar.py", "pairgen/exchange.py", "hashing/restricted.py"):
-            assert "pickle" not in names, relative(path)
+        assert not names & {"dill", "joblib", "shelve", "cloudpickle"}, relative(path)
+        assert "pickle" not in names or path.name == "safe_pickle.py", relative(path)
 
 
 def tracked_texts() -> Iterator[tuple[str, str]]:

@@ -25,18 +25,17 @@ def recentred(u: np.ndarray, protocol: Protocol) -> np.ndarray | None:
 def baseline_codes(
     protocol: Protocol,
     descriptors: np.ndarray,
-    ok: np.ndarray,
+    training: np.ndarray,
     bits: Sequence[int],
     names: Sequence[str],
     seed: int,
     say_note: Callable[[str], None],
     hash_of: Callable[[int], np.ndarray] | None = None,
 ) -> Iterator[Coded]:
-    """Baselines of one protocol, fitted on its training photos that have a descriptor.
+    """Baselines of one protocol, fitted on training descriptors float32 (M, D) alone.
 
-    descriptors float32 (N, D) of all images, ok bool (N,); hash_of(bits) gives pHash values float (N, bits).
+    descriptors float32 (N, D) of all images; hash_of(bits) gives pHash values float (N, bits) of all images.
     """
-    training = descriptors[protocol.training[ok[protocol.training]]]
     if "float" in names:
         yield Coded("float", None, descriptors[protocol.queries], descriptors[protocol.database])
     projections = [name for name in names if name in baselines.PROJECTIONS]

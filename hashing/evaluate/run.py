@@ -38,7 +38,7 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
         from hashpipe.hashing.evaluate.run_codes import score_codes
 
         galleries = score_codes(result, options, folder)
-    elif options.benchmark.split("/")[0] in ("places", "copies"):
+    elif options.benchmark.split("/")[0] in ("places", "copies") and options.root is None:
         from hashpipe.hashing.evaluate.run_local import score_local
 
         assert folder is not None

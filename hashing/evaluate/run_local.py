@@ -50,7 +50,8 @@ def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> li
     usable = np.flatnonzero(pairset.photo_column("status") == "ok")
     everything, protocol = copies(images, usable, options.seed)
     described = model.describer.describe(everything, workspace / "descriptors")
-    methods = _methods(result, options, protocol, model, described, everything, _stored_thresholds(result, model))
+    ours_of = _stored_thresholds(result, model)
+    methods = all_methods(result, options, protocol, model, described, hashes_of(everything), ours_of)
     return galleries_of(result, protocol, everything, score_all(result, protocol, methods, options))
 
 
@@ -80,6 +81,7 @@ def _score_places(
     protocols: list[tuple[str, Protocol]],
 ) -> list[Gallery]:
     cache = workspace / "descriptors"
+    hash_of = hashes_of(images)
     galleries: list[Gallery] = []
     for form, protocol in protocols:
         if form == "unseen":
@@ -87,7 +89,7 @@ def _score_places(
         else:
             ours_of, describer = _stored_thresholds(result, model), model.describer
         described = describer.describe(images, cache)
-        methods = _methods(result, options, protocol, model, described, images, ours_of)
+        methods = all_methods(result, options, protocol, model, described, hash_of, ours_of)
         galleries += galleries_of(result, protocol, images, score_all(result, protocol, methods, options))
     if options.relevance is None:
         frozen = [protocol for _, protocol in protocols]
@@ -101,15 +103,18 @@ def _score_places(
 Ours = Callable[[Protocol, np.ndarray, int], Coded]  # protocol, descriptors of all images, bits
 
 
-def _methods(
+def all_methods(
     result: EvalResult,
     options: EvalOptions,
     protocol: Protocol,
     model: HashModel,
     described: Descriptors,
-    images: ImageList,
+    hash_of: Callable[[int], np.ndarray],
     ours_of: Ours,
+    training: np.ndarray | None = None,
 ) -> Iterator[Coded]:
+    """Ours, then the baselines, at every code length asked for; baselines fit on `training` descriptors float (M, D),
+    without it on those of the protocol's training photos."""
     lost = int((~described.ok[np.union1d(protocol.queries, protocol.database)]).sum())
     if lost:
         result.note(f"{protocol.name}: {lost} photos have no descriptor; they stay in and match by chance")
@@ -119,17 +124,11 @@ def _methods(
             yield ours_of(protocol, described.values, bits)
         else:
             result.note(f"the model has no head of {bits} bits: only baselines are scored at {bits}")
+    if training is None:
+        training = described.values[protocol.training[described.ok[protocol.training]]]
     yield from baseline_codes(
-        protocol,
-        described.values,
-        described.ok,
-        lengths,
-        options.baselines,
-        options.seed,
-        result.note,
-        hashes_of(images) if "phash" in options.baselines else None,
+        protocol, described.values, training, lengths, options.baselines, options.seed, result.note, hash_of
     )
-
 
 
 def hashes_of(images: ImageList) -> Callable[[int], np.ndarray]:

@@ -1,0 +1,80 @@
+"""report.html: one file that opens offline."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment
+
+from hashpipe.hashing.evaluate import plots
+from hashpipe.hashing.evaluate.result import EvalResult
+from hashpipe.hashing.evaluate.tables import best_values, ordered_methods, title
+
+_DRAWN_LENGTHS = 4  # code lengths with a curve of their own
+
+
+def render(result: EvalResult, galleries: list[dict[str, Any]]) -> str:
+    """The page of one evaluation; `galleries` as `gallery.gallery` makes them."""
+    template = resources.files("hashpipe.hashing.evaluate").joinpath("report.html").read_text(encoding="utf-8")
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
+    return page.render(
+        sections=[_section(result, protocol, galleries) for protocol in result.protocols],
+        notes=result.notes,
+        meta=_flat(result.meta),
+    )
+
+
+def _section(result: EvalResult, protocol: dict[str, Any], galleries: list[dict[str, Any]]) -> dict[str, Any]:
+    name = protocol["protocol"]
+    rows = [row for row in result.rows if row["protocol"] == name]
+    details = [one for one in result.details if one["protocol"] == name]
+    lengths = sorted({one["bits"] for one in details})
+    drawn = lengths if len(lengths) <= _DRAWN_LENGTHS else [lengths[0], lengths[len(lengths) // 2], lengths[-1]]
+    mine = [one for one in details if one["method"].startswith("ours") or len({d["method"] for d in details}) == 1]
+    return {
+        "title": title(protocol),
+        "name": name,
+        "notes": protocol["notes"],
+        "table": _table(rows, protocol["metrics"], lengths),
+        "metrics": protocol["metrics"],
+        "over_bits": plots.over_bits(rows, protocol["metrics"][0]) if len(lengths) > 1 else "",
+        "curves": [plots.precision_recall(details, bits) for bits in drawn],
+        "distances": [plots.distances(one) for one in mine if one["bits"] in drawn],
+        "balance": [plots.balance(one) for one in mine if one["bits"] in drawn],
+        "health": sorted(details, key=lambda one: (one["bits"], not one["method"].startswith("ours"))),
+        "galleries": [row for row in galleries if row["protocol"] == name],
+    }
+
+
+def _table(rows: list[dict[str, Any]], metrics: list[str], lengths: list[int]) -> list[dict[str, Any]]:
+    """One line per method and code length; each cell with value, tie bounds, interval, and whether it is the best."""
+    best = best_values(rows)
+    cells = {(row["method"], row["bits"], row["metric"]): row for row in rows}
+    lines = []
+    for bits in [*lengths, None]:
+        for method in ordered_methods(rows):
+            found = [cells.get((method, bits, metric)) for metric in metrics]
+            if any(found):
+                lines.append(
+                    {
+                        "method": method,
+                        "bits": bits,
+                        "cells": [
+                            row
+                            and {**row, "best": bits is not None and row["value"] == best.get((row["metric"], bits))}
+                            for row in found
+                        ],
+                    }
+                )
+    return lines
+
+
+def _flat(meta: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in meta.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{above}{key} ")
+        elif value not in (None, [], ""):
+            rows.append((f"{above}{key}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
+    return rows

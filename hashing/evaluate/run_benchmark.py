@@ -1,0 +1,89 @@
+"""Scores on a public benchmark (or copies of any folder's photos) with the model of a workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashpipe.hashing import images as image_lists
+from hashpipe.hashing.descriptors import Descriptors
+from hashpipe.hashing.evaluate.benchmarks import Benchmark, load_benchmark
+from hashpipe.hashing.evaluate.copies import copies
+from hashpipe.hashing.evaluate.methods import coded, recentred
+from hashpipe.hashing.evaluate.options import EvalOptions
+from hashpipe.hashing.evaluate.protocols import Protocol
+from hashpipe.hashing.evaluate.result import EvalResult
+from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
+from hashpipe.hashing.evaluate.run_local import all_methods, hashes_of
+from hashpipe.hashing.evaluate.scoring import Coded
+from hashpipe.hashing.network import HashModel, load_model
+from hashpipe.hashing.targets import learnable
+from hashpipe.pairgen.files import write_json
+from hashpipe.pairgen.pairset import read_pairset
+
+
+def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -> list[Gallery]:
+    """Score the workspace's model on the benchmark at --root."""
+    model = load_model(workspace / "model")
+    benchmark = find(options)
+    result.meta |= {"model": model.fingerprint, "describer": model.describer.name, "benchmark": benchmark.name}
+    if benchmark.identities is not None:
+        result.meta["files"] = {"split.json": lambda path: write_json(path, split(benchmark))}
+    cache = workspace / "descriptors"
+    described = model.describer.describe(benchmark.images, cache)
+    hash_of = hashes_of(benchmark.images)
+
+    def ours_of(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
+        u = model.codes_input(x, bits)
+        t = recentred(u, protocol)
+        where = "the one stored in the model" if t is None else "its median over the database"
+        result.note(f"{protocol.name}: ours: each bit's threshold is {where}")
+        return coded("ours", bits, u, protocol, model.thresholds[bits] if t is None else t)
+
+    galleries: list[Gallery] = []
+    for protocol in benchmark.protocols:
+        training = _training(result, protocol, described, model, workspace)
+        methods = all_methods(result, options, protocol, model, described, hash_of, ours_of, training)
+        galleries += galleries_of(result, protocol, benchmark.images, score_all(result, protocol, methods, options))
+    return galleries
+
+
+def find(options: EvalOptions) -> Benchmark:
+    """The benchmark that the options name, on disk; copies of any folder is one too."""
+    if options.benchmark == "copies":
+        assert options.root is not None
+        photos = image_lists.from_folder_or_list(options.root)
+        images, protocol = copies(photos, range(len(photos)), options.seed)
+        return Benchmark("copies", images, (protocol,))
+    return load_benchmark(options.benchmark, options.root)
+
+
+def split(benchmark: Benchmark) -> dict[str, Any]:
+    """Identities of a sampled split's queries and training photos, by protocol."""
+    assert benchmark.identities is not None
+    names = benchmark.identities
+    return {
+        protocol.name: {
+            "queries": [names[row] for row in protocol.queries],
+            "training": [names[row] for row in protocol.training],
+        }
+        for protocol in benchmark.protocols
+    }
+
+
+def _training(
+    result: EvalResult, protocol: Protocol, described: Descriptors, model: HashModel, workspace: Path
+) -> np.ndarray:
+    """Descriptors that baselines fit on: the benchmark's training photos, else what our model learnt from."""
+    if len(protocol.training):
+        return described.values[protocol.training[described.ok[protocol.training]]]
+    if (workspace / "pairs" / "meta.json").exists():
+        pairset = read_pairset(workspace / "pairs")
+        own = image_lists.from_pairset(pairset).subset(learnable(pairset))
+        found = model.describer.describe(own, workspace / "descriptors")
+        result.note(f"{protocol.name} has no training photos: baselines are fitted on the {len(own)} of the workspace")
+        return found.values[found.ok]
+    result.note(f"{protocol.name} has no training photos: baselines are fitted on its database, without labels")
+    return described.values[protocol.database[described.ok[protocol.database]]]
