@@ -25,7 +25,10 @@ def main(photos: int = 100, points: int = 5000) -> None:
     few = photos // 4
     rows = np.flatnonzero(model.observations[:, 0] < few)
     part = type(model)(
-        **{name: getattr(model, name)[:few] for name in ("photos", "rotation", "translation", "focal", "principal", "size")},
+        **{
+            name: getattr(model, name)[:few]
+            for name in ("photos", "rotation", "translation", "focal", "principal", "size")
+        },
         **{name: getattr(model, name) for name in ("points", "colors", "errors")},
         observations=model.observations[rows],
     )

@@ -106,6 +106,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # whoever read our output has left (`hashpipe ... | head`); keep the interpreter from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except MemoryError:
+        if _debugging():
+            raise
+        return _refuse("memory ran out; close other programs or give --workers 1, finished work is kept.")
     except OSError as error:
         if error.errno not in _USERS_TO_MEND or _debugging():
             raise

@@ -38,7 +38,7 @@ def workspace_option(function: F) -> F:
         default=DEFAULT_WORKSPACE,
         envvar="HASHPIPE_WORKSPACE",
         metavar="DIR",
-        help="Folder that holds pairs, model and score; $HASHPIPE_WORKSPACE where set.  [default: hashpipe-workspace]",
+        help="Workspace folder, else $HASHPIPE_WORKSPACE, else ./hashpipe-workspace.",
     )(function)
 
 
@@ -179,7 +179,9 @@ def _click_option(option: _Option) -> Callable[[F], F]:
     if short := option.metadata.get("short"):
         names.insert(0, f"-{short}")
     text = option.metadata.get("help", "").strip()
-    text = text[:1].upper() + text[1:] + ("." if text and text[-1] not in ".!?" else "")
+    if text.split(" ")[0] not in option.choices:
+        text = text[:1].upper() + text[1:]
+    text += "." if text and text[-1] not in ".!?" else ""
     if option.default not in (None, dataclasses.MISSING, ()):
         text += f"  [default: {_shown(option)}]"
     keywords: dict[str, Any] = {"help": text, "default": None, "hidden": option.metadata.get("hidden", False)}
@@ -191,7 +193,7 @@ def _click_option(option: _Option) -> Callable[[F], F]:
 
 def _shown(option: _Option) -> str:
     if option.kind is bool:
-        return option.flag[2:] if option.default else f"no-{option.flag[2:]}"
+        return "on" if option.default else "off"
     return ",".join(map(str, option.default)) if option.many else str(option.default)
 
 

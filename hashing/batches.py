@@ -39,7 +39,7 @@ class Sampler:
     def set_edges(self, edges: np.ndarray) -> None:
         """Replace the discovered neighbours, int64 (E,2)."""
         self.edges = edges
-        self._near = _keys(edges, len(self.targets))
+        self._alike = np.union1d(_keys(edges, len(self.targets)), self._similar)
 
     def draw(self, pairs: int, edges: int, others: int) -> Batch:
         """`pairs` known similar pairs and `edges` discovered ones (where there are any), and `others` random photos."""
@@ -53,17 +53,15 @@ class Sampler:
         return Batch(rows, pairs + edges, pairs, self.may_be_dissimilar(rows))
 
     def may_be_dissimilar(self, rows: np.ndarray) -> np.ndarray:
-        """bool (B,B): not the same photo, not of one group, no known or discovered neighbours.
+        """bool (B,B): not the same photo, not of one group, neither known to be similar nor discovered neighbours.
 
-        A pair of two different groups is always in; what 3D says is not overruled by a guess.
+        Discovered neighbours never include a pair that 3D has decided (see undecided), so no guess overrules it.
         """
-        n, group = len(self.targets), self.targets.group[rows]
-        placed = group >= 0
-        same = (group[:, None] == group[None]) & placed[:, None]
-        keys = rows[:, None] * n + rows[None]
-        certain = (placed[:, None] & placed[None] & ~same) | _among(keys, self._dissimilar)
-        guess = _among(keys, self._near)
-        return (rows[:, None] != rows[None]) & ~same & ~_among(keys, self._similar) & (certain | ~guess)
+        group = self.targets.group[rows]
+        same = (group[:, None] == group[None]) & (group >= 0)[:, None]
+        same |= rows[:, None] == rows[None]
+        keys = rows[:, None] * len(self.targets) + rows[None]
+        return ~(same | _among(keys, self._alike))
 
     def labelled(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Up to `count` known similar pairs and as many dissimilar ones, the hard ones first: (P,2) and labels ±1 (P,)."""
@@ -98,8 +96,7 @@ class Sampler:
 
     def neighbours(self, rows: np.ndarray) -> np.ndarray:
         """bool (B,B): discovered neighbours among rows, or known similar."""
-        keys = rows[:, None] * len(self.targets) + rows[None]
-        return _among(keys, self._near) | _among(keys, self._similar)
+        return _among(rows[:, None] * len(self.targets) + rows[None], self._alike)
 
 
 def _chances(targets: Targets) -> np.ndarray:

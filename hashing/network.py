@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from hashpipe.hashing.descriptors import Describer, restore_describer
@@ -76,7 +76,7 @@ def make_model(
 
 def save_model(folder: Path, model: HashModel) -> None:
     """Write config.json and model.safetensors into an existing folder."""
-    save_file(_tensors(model.describer, model.heads, model.thresholds), str(Path(folder) / "model.safetensors"))
+    (Path(folder) / "model.safetensors").write_bytes(save(_tensors(model.describer, model.heads, model.thresholds)))
     write_json(Path(folder) / "config.json", json.loads(json.dumps(model.config)))
 
 

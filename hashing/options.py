@@ -97,7 +97,7 @@ class TrainOptions:
     seed: int = field(default=0, metadata={"help": "seed of everything random", "min": 0})
     steps: int = field(default=800, metadata={"help": "optimisation steps for each code length", "min": 0})
     learning_rate: float = field(default=1e-3, metadata={"help": "step size of Adam", "min": 0.0})
-    batch_pairs: int = field(default=96, metadata={"help": "similar pairs in a batch", "min": 1})
+    batch_pairs: int = field(default=48, metadata={"help": "similar pairs in a batch", "min": 1})
     batch_others: int = field(default=128, metadata={"help": "random other photos in a batch", "min": 0})
     pca: int = field(default=256, metadata={"help": "dimensions of the descriptor that heads see", "min": 1})
     noise: float = field(

@@ -17,12 +17,16 @@ from hashpipe.pairgen.pairset import read_pairset
 
 @dataclass(frozen=True)
 class Source:
-    """N photos to learn from and what is known of them. `identity` names the source for config.json."""
+    """N photos to learn from and what is known of them.
+
+    `identity` names the source for config.json, `pairset` is the fingerprint of the PairSet where there is one.
+    """
 
     images: ImageList
     targets: Targets
     identity: dict[str, Any]
     notes: tuple[str, ...] = ()
+    pairset: str | None = None
 
 
 def open_source(options: TrainOptions, workspace: Path) -> Source:
@@ -44,7 +48,8 @@ def _from_pairs(workspace: Path) -> Source:
     notes = (
         () if len(targets.similar) else ("no similar pair is known from 3D; learning goes on by neighbour discovery",)
     )
-    return Source(images.from_pairset(pairset).subset(rows), targets, {"pairs": pairset.fingerprint}, notes)
+    mark = pairset.fingerprint
+    return Source(images.from_pairset(pairset).subset(rows), targets, {"pairs": mark}, notes, mark)
 
 
 def _from_benchmark(options: TrainOptions) -> Source:

@@ -16,8 +16,9 @@ from hashpipe.hashing import codes, plots, sources
 from hashpipe.hashing.descriptors import make_describer
 from hashpipe.hashing.fitting import fit_heads
 from hashpipe.hashing.network import Head, load_model, make_model, save_model
-from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.options import BackboneOptions, JointWeights, TrainOptions
 from hashpipe.hashing.targets import Targets
+from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import atomic_folder, locked, open_workspace, write_json, write_text
 from hashpipe.pairgen.progress import say
 
@@ -70,7 +71,7 @@ def train(options: TrainOptions, workspace: Path) -> TrainResult:
     started = time.monotonic()
     alone = options.photos is not None or options.benchmark is not None
     workspace = open_workspace(workspace, create=alone)
-    with locked(workspace / "model.lock.d"):
+    with locked(workspace):
         source = sources.open_source(options, workspace)
         cache = workspace / "descriptors"
         describer = make_describer(options.describe, source.images, cache)
@@ -88,6 +89,7 @@ def train(options: TrainOptions, workspace: Path) -> TrainResult:
             "seed": options.seed,
             "objective": options.objective,
             "source": source.identity,
+            "pairset": source.pairset,
             "photos": len(values),
             "pairs": targets.kinds,
             "centred": centred,
@@ -113,6 +115,21 @@ def train(options: TrainOptions, workspace: Path) -> TrainResult:
             _write_record(folder, result, metrics)
             plots.write(folder / "plots", model, metrics, values, targets)
     return replace(result, seconds=round(time.monotonic() - started, 2))
+
+
+def stored_options(config: Mapping[str, Any]) -> TrainOptions:
+    """The options that a model's config.json holds, to fit another model in the same way. Raises UserError where it cannot."""
+    kept = dict(config["options"])
+    kept["bits"] = tuple(kept["bits"])
+    kept["describe"] = BackboneOptions(**kept["describe"])
+    kept["joint"] = JointWeights(**kept["joint"])
+    kept |= {name: Path(kept[name]) for name in ("photos", "root") if kept[name] is not None}
+    try:
+        return TrainOptions(**kept)
+    except TypeError:
+        raise UserError(
+            "The model was trained with options that this hashpipe does not know; train it again."
+        ) from None
 
 
 def centre(

@@ -176,6 +176,9 @@ def dissimilar_pairs(
     def unrelated(a: int, b: int) -> bool:
         return labels[a] != labels[b] and _key(labels[a], labels[b]) not in blocked
 
+    def free(a: int, b: int) -> bool:
+        return (a, int(labels[b])) not in taken and (b, int(labels[a])) not in taken
+
     def add(a: int, b: int, kind: str) -> None:
         pair = _key(a, b)
         rows[pair] = _negative(pair, kind, matched.get(pair, -1), float(vlads[a] @ vlads[b]))
@@ -186,7 +189,7 @@ def dissimilar_pairs(
     nearness = np.array([vlads[a] @ vlads[b] for a, b in cross])
     for row in np.argsort(-nearness, kind="stable"):
         a, b = cross[row]
-        if (a, int(labels[b])) not in taken and (b, int(labels[a])) not in taken:
+        if free(a, b):
             add(a, b, "hard_negative")
 
     near = [set(map(int, others)) for others in matches.similar_rows]
@@ -200,7 +203,7 @@ def dissimilar_pairs(
             b = int(generator.choice(members[int(other)]))
             pair = _key(a, b)
             known = pair in matched or b in near[a] or int(a) in near[b]
-            if (int(a), int(other)) in taken or not unrelated(int(a), b) or (known and not in_model[b]):
+            if not free(int(a), b) or not unrelated(int(a), b) or (known and not in_model[b]):
                 continue
             add(int(a), b, "negative")
             wanted -= 1
@@ -209,8 +212,8 @@ def dissimilar_pairs(
 
 def _members(labels: np.ndarray) -> dict[int, np.ndarray]:
     order = np.argsort(labels, kind="stable")
-    values, starts = np.unique(labels[order], return_index=True)
-    return {int(value): part for value, part in zip(values, np.split(order, starts[1:]), strict=True)}
+    starts = np.unique(labels[order], return_index=True)[1]
+    return {int(labels[part[0]]): part for part in np.split(order, starts[1:]) if len(part)}
 
 
 def _negative(pair: tuple[int, int], kind: str, inliers: int, similarity: float) -> dict:

@@ -85,9 +85,7 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0).astype(np.float32)
 
 
-def _scale_and_angle(
-    model: Model, members: csr_matrix, i: np.ndarray, j: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _scale_and_angle(model: Model, members: csr_matrix, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Medians over the common points of each pair of rows (i ascending); float32 arrays as long as `i`.
 
     One photo at a time against all its partners: a partners x points block, sorted by rows, NaN (sorted last) where a

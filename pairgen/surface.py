@@ -53,7 +53,9 @@ def hidden_point_removal(points: np.ndarray, center: np.ndarray) -> np.ndarray:
     if diameter <= 0:
         return everything
     try:
-        _, visible = _cloud(points).hidden_point_removal(np.asarray(center, np.float64), max(RADIUS * diameter, 2 * reach))
+        _, visible = _cloud(points).hidden_point_removal(
+            np.asarray(center, np.float64), max(RADIUS * diameter, 2 * reach)
+        )
     except RuntimeError:  # a flat configuration has no convex hull
         return everything
     return np.sort(np.asarray(visible, dtype=np.int64))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -42,14 +44,15 @@ def run_jobs(
 def _run_pool(
     job: Callable[..., Any], arguments: Sequence[tuple], indices: list[int], workers: int
 ) -> Iterator[tuple[int, Any]]:
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_signals)
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)
     waiting = iter(indices)
     running: dict[Future, int] = {}
     try:
         while True:
             try:
                 while len(running) < 2 * workers and (index := next(waiting, None)) is not None:
-                    running[pool.submit(job, *arguments[index])] = index
+                    with _interrupts_blocked():
+                        running[pool.submit(job, *arguments[index])] = index
             except BrokenProcessPool as error:
                 yield index, error  # type: ignore[misc]
                 yield from ((left, error) for left in waiting)
@@ -69,7 +72,25 @@ def _run_pool(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_signals() -> None:
-    """Ctrl-C is for the main process, which ends its workers itself."""
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Processes started inside inherit it: Ctrl-C would make them print tracebacks until `_begin_worker` runs."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin_worker() -> None:
+    """Ctrl-C is for the main process, which ends its workers itself; where that was killed, they end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

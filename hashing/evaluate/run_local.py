@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,8 @@ from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluate.scoring import Coded
 from hashpipe.hashing.images import ImageList
 from hashpipe.hashing.network import HashModel, load_model
+from hashpipe.hashing.targets import targets_from_pairset
+from hashpipe.hashing.training import centre, fit_heads, stored_options
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.pairset import PairSet, read_pairset
 from hashpipe.pairgen.progress import say
@@ -29,7 +32,7 @@ def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> li
     """Score the model of a workspace on its held-out photos; returns what draws the galleries."""
     pairset = read_pairset(workspace / "pairs")
     model = load_model(workspace / "model")
-    check_same_photos(model, pairset)
+    check_same_photos(result, model, pairset)
     result.meta |= {"pairs": pairset.fingerprint, "model": model.fingerprint, "describer": model.describer.name}
     images = image_lists.from_pairset(pairset)
     chosen, form = options.benchmark.split("/")[0], options.benchmark.partition("/")[2]
@@ -55,10 +58,14 @@ def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> li
     return galleries_of(result, protocol, everything, score_all(result, protocol, methods, options))
 
 
-def check_same_photos(model: HashModel, pairset: PairSet) -> None:
+def check_same_photos(result: EvalResult, model: HashModel, pairset: PairSet) -> None:
     """Refuse a model that learnt from another version of the pairs: it may have learnt from today's queries."""
     learnt_from = model.config.get("pairset")
-    if learnt_from is not None and learnt_from != pairset.fingerprint:
+    if learnt_from is None:
+        result.note(
+            "the model did not learn from this workspace's pairs: what is known and what is unseen to it is not checked"
+        )
+    elif learnt_from != pairset.fingerprint:
         raise UserError(
             f"The model was trained on pairs {learnt_from} and the workspace now holds pairs {pairset.fingerprint}; "
             "run `hashpipe train --unsupervised` again."
@@ -143,7 +150,11 @@ def hashes_of(images: ImageList) -> Callable[[int], np.ndarray]:
 
 
 def _stored_thresholds(result: EvalResult, model: HashModel) -> Ours:
-    result.note("ours: each bit's threshold is the one stored in the model (the median over the photos it learnt from)")
+    centred = any(t.any() for t in model.thresholds.values())
+    result.note(
+        "ours: thresholds of bits are those stored in the model: "
+        + ("medians over the photos it learnt from" if centred else "0, it was not centred")
+    )
     return lambda protocol, x, bits: coded("ours", bits, model.codes_input(x, bits), protocol, model.thresholds[bits])
 
 
@@ -157,24 +168,27 @@ def _unseen_model(
     cache: Path,
 ) -> tuple[Ours, Describer]:
     """A second model with the options of the first, from photos of training places alone."""
-    from hashpipe.hashing.targets import targets_from_pairset
-    from hashpipe.hashing.training import fit_heads, stored_options
-
     train_options = stored_options(model.config)
+    lengths = tuple(bits for bits in model.bits if not options.bits or bits in options.bits)
     describer = model.describer
     if describer.name == "vlad":  # its codebook was learnt on the whole collection
         describer = make_describer(train_options.describe, images.subset(protocol.training), cache)
     described = describer.describe(images, cache)
     rows = protocol.training[described.ok[protocol.training]]
-    heads = fit_heads(described.values[rows], targets_from_pairset(pairset, rows), train_options)
-    centred = len(protocol.database) >= ENOUGH_TO_CENTRE
+    heads, stored = {}, {}
+    if lengths:
+        train_options = dataclasses.replace(train_options, bits=lengths)
+        values = described.values[rows]
+        heads = fit_heads(values, targets_from_pairset(pairset, rows), train_options)
+        stored, _ = centre(heads, values, train_options.recentre)
+    on_database = len(protocol.database) >= ENOUGH_TO_CENTRE
     result.note(
-        "places/unseen: ours is a second model with the same options, fitted to training places alone; "
-        + ("its bits are re-centred on the database" if centred else "its bits are centred on the photos it learnt from")
+        "places/unseen: ours is a second model with the same options, fitted to training places alone; thresholds of bits are "
+        + ("medians over the database" if on_database else "those it learnt, the database is too small to re-centre on")
     )
 
     def ours(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
         u = heads[bits](x)
-        return coded("ours", bits, u, protocol, recentred(u, protocol) if centred else np.median(u[rows], axis=0))
+        return coded("ours", bits, u, protocol, recentred(u, protocol) if on_database else stored[bits])
 
     return ours, describer

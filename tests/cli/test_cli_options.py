@@ -85,7 +85,7 @@ def test_help_shows_text_choices_and_default():
     shown = " ".join(from_command_line("--help").split())
     assert "--bits INTEGER,... Code lengths. [default: 16,64]" in shown
     assert "--mode [fast|exact] How. [default: fast]" in shown
-    assert "--resume / --no-resume Go on. [default: resume]" in shown
+    assert "--resume / --no-resume Go on. [default: on]" in shown
     assert "secret" not in shown
 
 

@@ -4,6 +4,7 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
+
 from hashpipe.pairgen import files
 from hashpipe.pairgen.errors import UserError
 

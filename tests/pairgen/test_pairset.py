@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import read_json, write_json
 from hashpipe.pairgen.pairset import (
@@ -86,7 +87,9 @@ def test_fingerprint_follows_photos_parameters_and_labels_only(tmp_path: Path) -
         ([0, 1], [(0, 1, 1)], "crosses places"),
     ],
 )
-def test_check_names_each_fault(tmp_path: Path, places: list[int], pairs: list[tuple[int, int, int]], problem: str) -> None:
+def test_check_names_each_fault(
+    tmp_path: Path, places: list[int], pairs: list[tuple[int, int, int]], problem: str
+) -> None:
     photos, table, relations = make_tables(places, pairs)
     found = check(PairSet(tmp_path, {"parameters": {}}, photos, table, relations))
     assert any(problem in text for text in found), found

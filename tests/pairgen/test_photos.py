@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from hashpipe.pairgen import photos
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.photos import UnreadablePhoto, describe, find_photos, load_upright
-from PIL import Image
 
 
 def picture(width: int = 60, height: int = 40) -> Image.Image:

@@ -31,7 +31,9 @@ def ring_model(photos: int = 12, count: int = 1500) -> Model:
         for a in np.linspace(0, 2 * np.pi, photos, endpoint=False)
     ]
     observations = [
-        (i, p) for i, c in enumerate(cameras) for p in np.flatnonzero(points @ c.center > 0.55 * np.linalg.norm(c.center))
+        (i, p)
+        for i, c in enumerate(cameras)
+        for p in np.flatnonzero(points @ c.center > 0.55 * np.linalg.norm(c.center))
     ]
     return Model(
         photos=np.arange(photos, dtype=np.int32),

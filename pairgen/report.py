@@ -1,0 +1,283 @@
+"""The report of a pairs folder: one self-contained HTML page to judge the pairs by eye."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashpipe.pairgen.files import write_text
+from hashpipe.pairgen.pairset import PairSet, read_pairset
+from hashpipe.pairgen.photos import UnreadablePhoto, load_upright
+from hashpipe.pairgen.preview import preview
+
+THUMBNAIL = 240  # longest side, pixels
+MODELS_SHOWN, FAILURES_SHOWN = 40, 200
+OVERLAP_EDGES = np.linspace(0, 1, 6)  # the similar pairs shown are spread over these bins
+
+Thumbnail = Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One photo of a shown pair: `uri` holds the thumbnail (empty if it could not be read)."""
+
+    name: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class ShownPair:
+    a: Picture
+    b: Picture
+    facts: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    title: str
+    text: str
+    total: int
+    pairs: list[ShownPair]
+    tone: str  # similar | dissimilar
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Bars of relative height 0-100 with their counts and ranges."""
+
+    title: str
+    note: str
+    bars: list[tuple[str, int, float]]
+
+
+def write_report(pairs_folder: Path) -> Path:
+    """Write report.html into a pairs folder and return its path. Missing models, photos or metadata are tolerated."""
+    import jinja2
+
+    pairset = read_pairset(pairs_folder)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    summary = pairset.meta.get("summary") or {}
+    failures = _failures(pairset.folder / "failures.csv")
+    page = environment.get_template("report.html").render(
+        root=str(pairset.meta.get("root", "")),
+        versions=pairset.meta.get("versions") or {},
+        fingerprint=pairset.fingerprint,
+        tiles=_tiles(pairset),
+        seconds=_seconds(summary.get("seconds") or {}),
+        notes=summary.get("notes") or [],
+        splits=_splits(pairset),
+        models=_models(pairset),
+        histograms=_histograms(pairset),
+        galleries=_galleries(pairset),
+        failures=failures[:FAILURES_SHOWN],
+        failure_reasons=Counter(reason for _, _, reason in failures).most_common(8),
+        n_failures=len(failures),
+        parameters=pairset.meta.get("parameters") or {},
+    )
+    target = pairset.folder / "report.html"
+    # Names of files on disk may hold bytes that are no text.
+    write_text(target, page.encode("utf-8", "replace").decode("utf-8"))
+    return target
+
+
+def _tiles(pairset: PairSet) -> list[tuple[str, str, str]]:
+    """Headline numbers: (number, what, a smaller remark)."""
+    status, place, model = (np.asarray(pairset.photo_column(name)) for name in ("status", "place", "model"))
+    kind = np.asarray(pairset.pair_column("kind"), dtype=object)
+    ok = status == "ok"
+    similar = np.isin(kind, ("covisible", "visible_surface"))
+    return [
+        (
+            f"{ok.sum():,}",
+            "photos",
+            f"{(status == 'duplicate').sum():,} duplicates, {(status == 'unreadable').sum():,} unreadable",
+        ),
+        (f"{len(set(place[place >= 0].tolist())):,}", "places", f"{len(set(model[model >= 0].tolist())):,} 3D models"),
+        (f"{(model >= 0).sum():,}", "photos in 3D", f"{(ok & (place < 0)).sum():,} without a place"),
+        (f"{similar.sum():,}", "similar pairs", f"{(kind == 'visible_surface').sum():,} that 3D alone can give"),
+        (f"{(~similar).sum():,}", "dissimilar pairs", f"{(kind == 'hard_negative').sum():,} hard"),
+    ]
+
+
+def _seconds(seconds: dict[str, float]) -> list[tuple[str, str, float]]:
+    """Stage, its time as text, and its share of the longest in percent."""
+    longest = max([*seconds.values(), 1e-9])
+    return [(name, f"{value:.1f} s", 100 * value / longest) for name, value in seconds.items()]
+
+
+def _splits(pairset: PairSet) -> list[tuple[str, int, int, int]]:
+    """(split, places, photos with a place, queries)."""
+    split, place, query = (np.asarray(pairset.photo_column(name)) for name in ("split", "place", "query"))
+    rows = []
+    for name in ("train", "val", "test"):
+        mine = (split == name) & (place >= 0)
+        rows.append((name, len(set(place[mine].tolist())), int(mine.sum()), int((mine & query).sum())))
+    return rows
+
+
+def _models(pairset: PairSet) -> list[dict[str, Any]]:
+    """Pictures and sizes of the largest models on disk."""
+    from hashpipe.pairgen.colmap import read_model, registered_in
+
+    folder = pairset.folder / "models"
+    numbered = (
+        sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name)) if folder.is_dir() else []
+    )
+    place = {m["model"]: m["place"] for m in (pairset.meta.get("summary") or {}).get("models", []) if "place" in m}
+    shown = []
+    for path in numbered[:MODELS_SHOWN]:
+        model = read_model(path, {name: row for row, name in enumerate(registered_in(path))})
+        shown.append(
+            {
+                "number": int(path.name),
+                "place": place.get(int(path.name)),
+                "photos": len(model.photos),
+                "points": len(model.points),
+                "uri": _data_uri(preview(model, (400, 300)), "png"),
+            }
+        )
+    return shown
+
+
+def _histograms(pairset: PairSet) -> list[Histogram]:
+    similar = pairset.pair_column("label") == 1
+    overlap = np.maximum(_larger(pairset, "overlap"), _larger(pairset, "visible"))[similar]
+    return [
+        _histogram(
+            "Overlap",
+            "similar pairs; shared points or visible surface, the larger",
+            overlap,
+            np.linspace(0, 1, 11),
+            "{:.1f}",
+        ),
+        _histogram(
+            "Scale change",
+            "similar pairs",
+            pairset.pair_column("scale_change")[similar],
+            np.linspace(1, 4, 13),
+            "{:.2f}",
+        ),
+        _histogram(
+            "Viewing angle",
+            "similar pairs, degrees",
+            pairset.pair_column("view_angle_deg")[similar],
+            np.arange(0, 91, 7.5),
+            "{:.0f}",
+        ),
+        _histogram(
+            "Inliers",
+            "similar pairs that were matched",
+            pairset.pair_column("inliers")[similar & (pairset.pair_column("inliers") > 0)],
+            np.array([0, 15, 30, 60, 120, 240, 480, 960, 1920]),
+            "{:.0f}",
+        ),
+    ]
+
+
+def _histogram(title: str, note: str, values: np.ndarray, edges: np.ndarray, form: str) -> Histogram:
+    """Values beyond the ends count in the first and last bar; NaN is left out."""
+    values = np.clip(values[np.isfinite(values)], edges[0], edges[-1])
+    counts, _ = np.histogram(values, edges)
+    tallest = max(1, int(counts.max()))
+    ranges = [f"{form.format(low)} to {form.format(high)}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    return Histogram(title, note, [(r, int(n), 100 * n / tallest) for r, n in zip(ranges, counts, strict=True)])
+
+
+def _larger(pairset: PairSet, name: str) -> np.ndarray:
+    return np.maximum(pairset.pair_column(f"{name}_ab"), pairset.pair_column(f"{name}_ba"))
+
+
+def _galleries(pairset: PairSet) -> list[Gallery]:
+    kind = np.asarray(pairset.pair_column("kind"), dtype=object)
+    place, a = np.asarray(pairset.photo_column("place")), pairset.pair_column("a")
+    overlap, visible = np.nan_to_num(_larger(pairset, "overlap")), np.nan_to_num(_larger(pairset, "visible"))
+    similarity = np.nan_to_num(pairset.pair_column("similarity"))
+    bins = np.digitize(overlap, OVERLAP_EDGES[1:-1])
+    thumbnail = _thumbnailer(pairset)
+
+    def gallery(
+        title: str, text: str, name: str, groups: np.ndarray, order: np.ndarray, count: int, tone: str
+    ) -> Gallery:
+        rows = np.flatnonzero(kind == name)
+        rows = rows[np.argsort(order[rows], kind="stable")]
+        chosen = spread(groups[rows].tolist(), count)
+        return Gallery(title, text, len(rows), [_shown(pairset, int(rows[i]), thumbnail) for i in chosen], tone)
+
+    noise = np.random.default_rng(0).random(len(kind))
+    by_bin_and_place = np.array([f"{b}/{p}" for b, p in zip(bins, place[a], strict=True)], dtype=object)
+    return [
+        gallery("Similar: shared points", "Both photos observe the same reconstructed points. Spread over the bins of overlap.", "covisible", by_bin_and_place, noise, 18, "similar"),
+        gallery("Similar: visible surface alone", "Matching did not join these photos enough; the 3D model says that they see the same surface.", "visible_surface", place[a], -visible, 14, "similar"),
+        gallery("Dissimilar: hard", "They look alike to the descriptor, were matched and verified, and share no geometry. Most alike first.", "hard_negative", np.arange(len(kind)), -similarity, 14, "dissimilar"),
+        gallery("Dissimilar", "Different components of the match graph.", "negative", place[a], noise, 10, "dissimilar"),
+    ]  # fmt: skip
+
+
+def spread(groups: Sequence[Any], count: int) -> list[int]:
+    """Indices of up to `count` entries, taking the first of every group in turn, then the second, and so on."""
+    members: dict[Any, list[int]] = {}
+    for index, group in enumerate(groups):
+        members.setdefault(group, []).append(index)
+    turns = [(turn, index) for mine in members.values() for turn, index in enumerate(mine)]
+    return [index for _, index in sorted(turns)[:count]]
+
+
+def _shown(pairset: PairSet, row: int, thumbnail: Thumbnail) -> ShownPair:
+    pair = {name: pairset.pairs[name][row].as_py() for name in pairset.pairs.column_names}
+    names = pairset.photos["path"]
+    facts = []
+    if pair["label"] == 1:
+        facts = [
+            ("shared points", f"{pair['shared_points']:,}"),
+            ("overlap", f"{pair['overlap_ab']:.2f} / {pair['overlap_ba']:.2f}"),
+            ("visible surface", f"{pair['visible_ab']:.2f} / {pair['visible_ba']:.2f}"),
+            ("scale change", f"{pair['scale_change']:.2f}"),
+            ("viewing angle", f"{pair['view_angle_deg']:.0f}°"),
+        ]
+    facts.append(("inliers", "never matched" if pair["inliers"] < 0 else f"{pair['inliers']:,}"))
+    if pair["similarity"] is not None and np.isfinite(pair["similarity"]):
+        facts.append(("similarity", f"{pair['similarity']:.2f}"))
+    if pair["near_duplicate"]:
+        facts.append(("near duplicate", "yes"))
+    a, b = (Picture(names[pair[end]].as_py(), thumbnail(pair[end])) for end in ("a", "b"))
+    return ShownPair(a, b, facts)
+
+
+def _thumbnailer(pairset: PairSet) -> Thumbnail:
+    paths = pairset.photo_paths()
+
+    @cache
+    def thumbnail(photo: int) -> str:
+        try:
+            picture = load_upright(paths[photo], THUMBNAIL)
+        except (UnreadablePhoto, OSError):  # moved or removed since
+            return ""
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=78, optimize=True)
+        return _data_uri(buffer.getvalue(), "jpeg")
+
+    return thumbnail
+
+
+def _failures(path: Path) -> list[tuple[str, str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        return [
+            (row.get("photo") or "", row.get("stage") or "", row.get("reason") or "") for row in csv.DictReader(file)
+        ]
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,130 @@
+"""evaluate() end to end on a small workspace: rows, files, protocols, refusals."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from hashpipe.hashing.evaluate import EvalOptions, evaluate
+from hashpipe.hashing.evaluate.result import read_result
+from hashpipe.pairgen.errors import UserError
+
+ROW = {
+    "protocol", "method", "bits", "metric", "value", "tie_low", "tie_high", "ci_low", "ci_high", "n_queries",
+    "normaliser", "seed",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def result(workspace):
+    return evaluate(EvalOptions(rounds=100), workspace)
+
+
+def test_rows_are_complete_and_in_bounds(result):
+    assert {row["protocol"] for row in result.rows} == {"places/known", "places/adapted", "places/unseen"}
+    assert {row["method"] for row in result.rows} == {"ours", "lsh", "pca", "pca-rr", "itq", "sh", "phash", "float"}
+    for row in result.rows:
+        assert set(row) == ROW
+        assert (row["bits"] is None) == (row["method"] == "float")
+        assert 0 <= row["value"] <= 1
+        if row["tie_low"] is not None:
+            assert row["tie_low"] - 1e-9 <= row["value"] <= row["tie_high"] + 1e-9
+    assert len({(r["protocol"], r["method"], r["bits"], r["metric"]) for r in result.rows}) == len(result.rows)
+
+
+def test_texture_places_are_found_by_the_float_descriptor(result):
+    floats = [r["value"] for r in result.rows if r["method"] == "float" and r["metric"] == "map"]
+    assert min(floats) > 0.9
+
+
+def test_it_says_that_so_few_places_prove_nothing(result):
+    assert any("too few for a claim" in note for one in result.protocols for note in one["notes"])
+    assert "too few for a claim" in result.as_text()
+    assert any("too few to re-centre" in note for note in result.notes)
+
+
+def test_files_are_written_and_readable(result, workspace):
+    stored = json.loads((workspace / "eval" / "eval.json").read_text())
+    assert stored["results"] == result.rows
+    assert read_result(workspace).rows == result.rows
+    page = (workspace / "eval" / "report.html").read_text()
+    assert "<svg" in page
+    assert "data:image/jpeg" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert len(page) < 3_000_000
+    text = result.as_text()
+    assert text.index("ours") < text.index("itq")
+
+
+def test_same_seed_same_numbers(result, workspace):
+    again = evaluate(EvalOptions(rounds=100), workspace)
+    assert again.rows == result.rows
+
+
+def test_frozen_relevance_gives_the_same_numbers_and_prints_its_hash(result, workspace, tmp_path):
+    evaluate(EvalOptions(rounds=100), workspace)
+    frozen = tmp_path / "relevance.parquet"
+    frozen.write_bytes((workspace / "eval" / "relevance.parquet").read_bytes())
+    again = evaluate(EvalOptions(rounds=100, relevance=frozen), workspace)
+    assert [r["value"] for r in again.rows] == [r["value"] for r in result.rows]
+    assert len(again.meta["relevance"]) == 16
+
+
+def test_lengths_without_a_head_are_scored_for_baselines_only(workspace):
+    result = evaluate(EvalOptions(benchmark="places/known", bits=(8, 24), rounds=100, galleries=False), workspace)
+    assert {(r["method"], r["bits"]) for r in result.rows if r["method"] in ("ours", "itq")} == {
+        ("ours", 8), ("itq", 8), ("itq", 24),
+    }  # fmt: skip
+    assert any("no head of 24 bits" in note for note in result.notes)
+
+
+def test_copies_of_the_workspace_photos(workspace):
+    options = EvalOptions(benchmark="copies", bits=(16,), baselines=("itq", "phash", "float"), rounds=100)
+    result = evaluate(options, workspace)
+    assert {row["protocol"] for row in result.rows} == {"copies"}
+    assert next(r["value"] for r in result.rows if (r["method"], r["metric"]) == ("float", "map")) > 0.5
+    assert result.protocols[0]["queries"] == 5 * 40
+
+
+def test_unknown_form_and_no_model(workspace, tmp_path):
+    with pytest.raises(UserError, match="places/strange"):
+        evaluate(EvalOptions(benchmark="places/strange"), workspace)
+    empty = tmp_path / "ws"
+    (empty / "pairs").mkdir(parents=True)
+    (empty / "workspace.json").write_text((workspace / "workspace.json").read_text())
+    for file in (workspace / "pairs").iterdir():
+        (empty / "pairs" / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(UserError, match="train --unsupervised"):
+        evaluate(EvalOptions(), empty)
+
+
+def test_model_of_other_pairs_is_refused(workspace, tmp_path, photo_folder, make_pairset):
+    other = tmp_path / "ws"
+    shutil.copytree(workspace, other)
+    shutil.rmtree(other / "pairs")
+    folder, listed = photo_folder
+    make_pairset(other / "pairs", folder, listed[:-1])
+    with pytest.raises(UserError, match="trained on pairs"):
+        evaluate(EvalOptions(), other)
+
+
+def test_known_relevance_by_hand(pairset):
+    from hashpipe.hashing.evaluate.protocols import places
+
+    names = pairset.photos["path"].to_pylist()
+    protocol = places(pairset, "adapted")
+    assert [names[q] for q in protocol.queries] == ["p4_5.png", "p5_5.png"]
+    items, _, junk = protocol.relevance.of(0)
+    assert sorted(names[r] for r in protocol.database[items]) == ["p4_0.png", "p4_2.png", "p4_3.png", "p4_4.png"]
+    assert [names[r] for r in protocol.database[junk]] == ["p4_1.png"]
+    assert not np.isin(protocol.queries, protocol.database).any()
+    unseen = places(pairset, "unseen")
+    assert {names[r][:2] for r in unseen.database} == {"p3", "p4", "p5", "lo"}
+    assert {names[r][:2] for r in unseen.training} == {"p0", "p1", "p2"}
+    assert not np.intersect1d(unseen.training, unseen.database).size
+    known = places(pairset, "known")
+    assert [names[q] for q in known.queries] == ["p0_5.png", "p1_5.png", "p2_5.png"]
+    assert len({p.fingerprint for p in (protocol, unseen, known)}) == 3

@@ -1,0 +1,197 @@
+"""The whole of `pairs build` on rendered photos with real COLMAP: what it finds, repeats, survives and refuses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import RenderedPhotos
+from PIL import Image
+
+from hashpipe.pairgen.build import build_pairs, check_options
+from hashpipe.pairgen.colmap import matched_pairs
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.files import open_workspace
+from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.summary import BuildSummary
+from hashpipe.pairgen.verify import verify_pairs
+from hashpipe.pairgen.vlad import sift, stored_features
+
+
+@pytest.fixture(scope="session")
+def built(rendered_photos: RenderedPhotos, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BuildSummary]:
+    """One finished build of the small collection; tests only read it (copy it to change it)."""
+    workspace = tmp_path_factory.mktemp("built") / "ws"
+    return workspace, build_pairs(rendered_photos.folder, workspace, BuildOptions())
+
+
+def true_places(rendered_photos: RenderedPhotos, workspace: Path) -> np.ndarray:
+    """Rendered place of every row of the PairSet, -1 for lone and broken photos."""
+    paths = read_pairset(workspace / "pairs").photos["path"].to_pylist()
+    return np.array([rendered_photos.truth.place.get(Path(path).name, -1) for path in paths])
+
+
+def test_every_place_becomes_a_model_and_labels_are_true(
+    rendered_photos: RenderedPhotos, built: tuple[Path, BuildSummary]
+) -> None:
+    workspace, summary = built
+    pairset = read_pairset(workspace / "pairs")
+    truth = true_places(rendered_photos, workspace)
+    assert summary.places == 3
+    assert summary.registered >= 16  # of 18
+    a, b, label = (pairset.pair_column(name) for name in ("a", "b", "label"))
+    assert (truth[a[label == 1]] == truth[b[label == 1]]).all()
+    assert (truth[a[label == 1]] >= 0).all()
+    assert not ((truth[a[label == -1]] == truth[b[label == -1]]) & (truth[a[label == -1]] >= 0)).any()
+    assert (label == 1).sum() >= 15
+    assert (label == -1).sum() >= 15
+    place = pairset.photo_column("place")
+    for number in range(3):
+        assert len(set(place[truth == number]) - {-1}) == 1
+
+
+def test_broken_and_duplicate_files_are_listed_and_shift_nothing(
+    rendered_photos: RenderedPhotos, built: tuple[Path, BuildSummary]
+) -> None:
+    workspace, summary = built
+    pairset = read_pairset(workspace / "pairs")
+    status = pairset.photos["status"].to_pylist()
+    assert status.count("unreadable") == status.count("duplicate") == 1
+    (copy,) = np.flatnonzero(np.array(status) == "duplicate")
+    original = int(pairset.photo_column("duplicate_of")[copy])
+    assert pairset.photos["sha256"][int(copy)] == pairset.photos["sha256"][original]
+    assert summary.skipped[0]["reason"]
+    assert summary.skipped[0]["photo"] in (workspace / "pairs" / "failures.csv").read_text(encoding="utf-8")
+    for path in pairset.photo_paths():
+        assert path.exists()
+    used = set(pairset.pair_column("a")) | set(pairset.pair_column("b"))
+    assert all(status[photo] == "ok" for photo in used)
+
+
+def test_outputs_are_there(built: tuple[Path, BuildSummary]) -> None:
+    folder = built[0] / "pairs"
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    assert "<html" in report
+    assert "http://" not in report.replace("http://www.w3.org", "")
+    assert "https://" not in report
+    for model in built[1].models:
+        cloud = (folder / "models" / str(model["model"]) / "cloud.ply").read_bytes()
+        assert cloud.startswith(b"ply")
+        assert (folder / "models" / str(model["model"]) / "images.bin").exists()
+    text = built[1].as_text()
+    assert built[1].fingerprint in text
+    assert "without a partner" in text
+
+
+def test_same_photos_give_the_same_pairs_and_a_second_run_repeats_nothing(
+    rendered_photos: RenderedPhotos, built: tuple[Path, BuildSummary], tmp_path: Path
+) -> None:
+    workspace, summary = built
+    folder = workspace / "pairs"
+    kept = {path: path.stat().st_mtime_ns for path in (*folder.glob("mapping/*/**/*"), folder / "vlad.npz")}
+    rows = len(matched_pairs(folder / "database.db"))
+    again = build_pairs(rendered_photos.folder, workspace, BuildOptions(workers=1))
+    assert again.fingerprint == summary.fingerprint
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(matched_pairs(folder / "database.db")) == rows
+    other = build_pairs(rendered_photos.folder, tmp_path / "ws", BuildOptions(workers=1))
+    assert other.fingerprint == summary.fingerprint
+
+
+def test_stored_features_equal_fresh_ones_and_pairs_are_verified_on_demand(built: tuple[Path, BuildSummary]) -> None:
+    from hashpipe.pairgen.photos import load_upright
+
+    pairset = read_pairset(built[0] / "pairs")
+    store = stored_features(built[0] / "pairs")
+    assert store is not None
+    with store:
+        first = int(np.flatnonzero(np.array(pairset.photos["status"].to_pylist()) == "ok")[0])
+        kept = store.get(pairset.photos["sha256"][first].as_py())
+        assert kept is not None
+        fresh = sift(load_upright(pairset.photo_paths()[first], store.max_side), store.max_features)
+        assert np.array_equal(kept, fresh)
+        assert store.get("0" * 64) is None
+    broken = int(np.flatnonzero(np.array(pairset.photos["status"].to_pylist()) == "unreadable")[0])
+    a, b, label = (pairset.pair_column(name) for name in ("a", "b", "label"))
+    similar = np.flatnonzero((label == 1) & (pairset.pair_column("inliers") > 0))[0]
+    asked = np.array([[a[similar], b[similar]], [b[similar], a[similar]], [first, broken]])
+    inliers = verify_pairs(pairset, asked)
+    assert inliers[0] == inliers[1] == pairset.pair_column("inliers")[similar]
+    assert inliers[2] == -1
+    negatives = np.stack([a[label == -1], b[label == -1]], axis=1)[:5]
+    assert (verify_pairs(pairset, negatives) < 15).all()
+
+
+@pytest.mark.parametrize("delay", [1.5, 4.0, 7.0, 10.0])
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on_to_the_same_pairs(
+    rendered_photos: RenderedPhotos, built: tuple[Path, BuildSummary], tmp_path: Path, delay: float
+) -> None:
+    command = [str(Path(sys.executable).with_name("hashpipe")), "pairs", "build", str(rendered_photos.folder), "-w"]
+    process = subprocess.Popen([*command, str(tmp_path / "ws")], stderr=subprocess.DEVNULL, start_new_session=True)
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    resumed = build_pairs(rendered_photos.folder, tmp_path / "ws", BuildOptions())
+    assert resumed.fingerprint == built[1].fingerprint
+
+
+def test_added_and_removed_photos(
+    rendered_photos: RenderedPhotos, built: tuple[Path, BuildSummary], tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(rendered_photos.folder, photos)
+    shutil.copytree(built[0], tmp_path / "ws")
+    victim = next(path for path in sorted(photos.rglob("*")) if rendered_photos.truth.place.get(path.name) == 0)
+    victim.rename(tmp_path / victim.name)
+    fewer = build_pairs(photos, tmp_path / "ws", BuildOptions())
+    assert fewer.photos == built[1].photos - 1
+    (tmp_path / victim.name).rename(victim)
+    back = build_pairs(photos, tmp_path / "ws", BuildOptions())
+    assert back.fingerprint == built[1].fingerprint
+
+
+def blank(path: Path, shade: int) -> None:
+    Image.new("RGB", (64, 48), (shade, shade, shade)).save(path)
+
+
+def test_collections_without_3d(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    with pytest.raises(UserError, match="holds no photos"):
+        build_pairs(photos, tmp_path / "ws", BuildOptions())
+    blank(photos / "a.png", 10)
+    with pytest.raises(UserError, match="one distinct readable photo"):
+        build_pairs(photos, tmp_path / "ws", BuildOptions())
+    shutil.copy(photos / "a.png", photos / "b.png")
+    with pytest.raises(UserError, match="one distinct readable photo"):
+        build_pairs(photos, tmp_path / "ws", BuildOptions())
+    for shade in range(20, 25):
+        blank(photos / f"{shade}.png", shade)
+    summary = build_pairs(photos, tmp_path / "ws", BuildOptions())
+    assert (summary.places, summary.distinct, summary.duplicates, summary.without_partner) == (0, 6, 1, 6)
+    assert "neighbour discovery" in summary.as_text()
+    for path in photos.iterdir():
+        path.write_bytes(b"broken")
+    with pytest.raises(UserError, match="can be read"):
+        build_pairs(photos, tmp_path / "ws", BuildOptions())
+
+
+def test_bad_options_and_places_to_write(tmp_path: Path, rendered_photos: RenderedPhotos) -> None:
+    for options in (BuildOptions(max_side=0), BuildOptions(min_overlap=2.0), BuildOptions(min_model_size=2)):
+        with pytest.raises(UserError, match="choose a value from"):
+            check_options(options)
+    with pytest.raises(UserError, match="cannot be written"):
+        build_pairs(rendered_photos.folder, Path("/proc/ws"), BuildOptions())
+    open_workspace(tmp_path / "old", create=True)
+    (tmp_path / "old" / "workspace.json").write_text('{"workspace_version": 0}')
+    with pytest.raises(UserError, match="version 0"):
+        build_pairs(rendered_photos.folder, tmp_path / "old", BuildOptions())
