@@ -1,4 +1,4 @@
-"""Seconds of pair evidence for a simulated 100-photo model, against the double loop of the tests. Run: python benchmarks/bench_overlap.py"""
+"""Pair evidence of a simulated 100-photo model against the double loop of the tests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from hashpipe.pairgen.overlap import pair_evidence
 
 _TESTS = Path(__file__).resolve().parents[1] / "tests" / "pairgen" / "test_overlap.py"

@@ -125,7 +125,8 @@ def fill(trunk: Trunk, state: Mapping[str, Tensor], source: str) -> None:
     if misfits:
         names = ", ".join(misfits[:3]) + (f" and {len(misfits) - 3} more" if len(misfits) > 3 else "")
         raise UserError(
-            f"{source} holds weights of another network than {trunk.name} ({names} do not fit); name the right one with --backbone."
+            f"{source} holds weights of another network than {trunk.name} ({names} do not fit); "
+            "name the right one with --backbone."
         )
     broken = [key for key, value in given.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if broken:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from hashpipe.hashing import neighbours
 from hashpipe.hashing.targets import Targets
@@ -39,7 +40,9 @@ class Sampler:
     def set_edges(self, edges: np.ndarray) -> None:
         """Replace the discovered neighbours, int64 (E,2)."""
         self.edges = edges
-        self._alike = np.union1d(_keys(edges, len(self.targets)), self._similar)
+        n, both = len(self.targets), np.concatenate([edges, self.similar])
+        i, j = np.concatenate([both, both[:, ::-1]]).T
+        self._alike = csr_matrix((np.ones(len(i), bool), (i, j)), shape=(n, n))
 
     def draw(self, pairs: int, edges: int, others: int) -> Batch:
         """`pairs` known similar pairs and `edges` discovered ones (where there are any), and `others` random photos."""
@@ -60,11 +63,10 @@ class Sampler:
         group = self.targets.group[rows]
         same = (group[:, None] == group[None]) & (group >= 0)[:, None]
         same |= rows[:, None] == rows[None]
-        keys = rows[:, None] * len(self.targets) + rows[None]
-        return ~(same | _among(keys, self._alike))
+        return ~(same | self.neighbours(rows))
 
     def labelled(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Up to `count` known similar pairs and as many dissimilar ones, the hard ones first: (P,2) and labels ±1 (P,)."""
+        """`count` known similar pairs and as many dissimilar ones, half of them hard: (P,2) and labels ±1 (P,)."""
         draw, apart = self.generator, self.targets.dissimilar
         similar = self.similar[draw.choice(len(self.similar), count, p=self.chance)] if len(self.similar) else apart[:0]
         hard = self.hard[draw.integers(len(self.hard), size=count // 2)] if len(self.hard) else apart[:0]
@@ -96,7 +98,7 @@ class Sampler:
 
     def neighbours(self, rows: np.ndarray) -> np.ndarray:
         """bool (B,B): discovered neighbours among rows, or known similar."""
-        return _among(rows[:, None] * len(self.targets) + rows[None], self._alike)
+        return self._alike[rows][:, rows].toarray()
 
 
 def _chances(targets: Targets) -> np.ndarray:

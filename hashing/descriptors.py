@@ -76,9 +76,8 @@ class Describer:
             values[row] = known[images.keys[row]]
         if not ok.all():
             lost = [images.names[row] for row in np.flatnonzero(~ok)]
-            say(
-                f"{len(lost)} photos cannot be read and are left out ({', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''})"
-            )
+            listed = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+            say(f"{len(lost)} photos cannot be read and are left out ({listed})")
         return Descriptors(values, ok)
 
 

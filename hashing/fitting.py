@@ -224,7 +224,7 @@ def _new_round(state: _State, sampler: Sampler, options: TrainOptions, number: i
         sampler.set_hard(near)
     if options.binary_step:
         pairs, label = sampler.all_labelled()
-        margin, bits = options.margin * h.shape[1], h.shape[1]
+        margin = options.margin * h.shape[1]
         binary = bcdh.binary_step(h, state.binary.numpy(), pairs[:, 0], pairs[:, 1], label, margin, len(h) * 0.5)
         state.binary = torch.from_numpy(binary)
     else:

@@ -56,10 +56,7 @@ def initial(
     for start in range(0, n, _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, n))
         alike = _most_alike(lists, rows, k2)
-        if rule == "intersection":
-            chosen = alike.multiply(lists[rows])
-        else:
-            chosen = alike @ lists
+        chosen = alike.multiply(lists[rows]) if rule == "intersection" else alike @ lists
         row, column = chosen.nonzero()
         found.append(np.stack([rows[row], column], axis=1))
     return tidy(np.concatenate(found), n)

@@ -55,7 +55,10 @@ class HashModel:
     fingerprint: str
 
     def codes_input(self, descriptors: np.ndarray, bits: int) -> np.ndarray:
-        """Descriptors float32 (N,D) -> real outputs u float32 (N,bits), before thresholds. Raises UserError for other bits."""
+        """Descriptors float32 (N,D) -> real outputs u float32 (N,bits), before thresholds.
+
+        Raises UserError for a code length that the model does not have.
+        """
         if bits not in self.heads:
             raise UserError(
                 f"This model has codes of {', '.join(map(str, self.bits))} bits and none of {bits}; "

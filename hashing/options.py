@@ -26,8 +26,8 @@ class BackboneOptions:
     weights: str | None = field(
         default=None,
         metadata={
-            "help": "weights of the network: a .safetensors or .pth file, or imagenet for torchvision's own (downloaded "
-            "where torch has not cached them)",
+            "help": "weights of the network: a .safetensors or .pth file, or imagenet for torchvision's own "
+            "(downloaded where torch has not cached them)",
             "metavar": "FILE|imagenet",
         },
     )
@@ -37,8 +37,8 @@ class BackboneOptions:
     image_size: int | None = field(
         default=None,
         metadata={
-            "help": "longest side in pixels that photos are shrunk to, 384 for networks and the size that the 3D models "
-            "used for vlad; smaller photos are enlarged at most five times",
+            "help": "longest side in pixels that photos are shrunk to, 384 for networks, for vlad the size that the "
+            "3D models used; smaller photos are enlarged at most five times",
             "min": 32,
             "max": 4096,
             "metavar": "PIXELS",

@@ -13,7 +13,7 @@ _SAMPLE = 20_000  # photos that axes are learnt from
 
 @dataclass(frozen=True)
 class Space:
-    """x = (descriptor - mean) @ axes: float32 mean (D,), axes (D,d); the rows learnt from have root mean square norm 1."""
+    """x = (descriptor - mean) @ axes: float32 mean (D,), axes (D,d); rows learnt from have root mean square norm 1."""
 
     mean: np.ndarray
     axes: np.ndarray

@@ -22,7 +22,8 @@ class Targets:
     a, b     int64 (P,)   rows, a < b
     label    int8 (P,)    +1 similar, -1 dissimilar
     weight   float32 (P,) how often a pair should be drawn, mean 1 over the similar ones
-    group    int64 (N,)   photos of one group (a place and those that may be the same) are never assumed dissimilar; -1 none
+    group    int64 (N,)   photos of one group (a place and those that may be the same) are never assumed dissimilar;
+                          -1 none
     kinds    pairs by kind, for reports
     """
 

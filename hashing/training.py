@@ -118,7 +118,10 @@ def train(options: TrainOptions, workspace: Path) -> TrainResult:
 
 
 def stored_options(config: Mapping[str, Any]) -> TrainOptions:
-    """The options that a model's config.json holds, to fit another model in the same way. Raises UserError where it cannot."""
+    """The options that a model's config.json holds, to fit another model in the same way.
+
+    Raises UserError where they are of another hashpipe.
+    """
     kept = dict(config["options"])
     kept["bits"] = tuple(kept["bits"])
     kept["describe"] = BackboneOptions(**kept["describe"])
@@ -135,7 +138,7 @@ def stored_options(config: Mapping[str, Any]) -> TrainOptions:
 def centre(
     heads: Mapping[int, Head], descriptors: np.ndarray, wanted: bool = True
 ) -> tuple[dict[int, np.ndarray], bool]:
-    """Thresholds by code length, float32 (k,): medians over these photos; zeros where unwanted or the photos too few."""
+    """Thresholds by code length, float32 (k,): medians over these photos; zeros where unwanted or too few photos."""
     enough = wanted and len(descriptors) >= codes.ENOUGH_TO_CENTRE
     found = {}
     for bits, head in heads.items():
@@ -154,9 +157,8 @@ def _notes(options: TrainOptions, values: np.ndarray, targets: Targets, centred:
     if len(values) > 1 and not np.ptp(values, axis=0).any():
         notes.append("all descriptors are equal, so all codes are; check the photos")
     if max(options.bits) > values.shape[1]:
-        notes.append(
-            f"{max(options.bits)} bits are more than the descriptor's {values.shape[1]} dimensions; bits repeat each other"
-        )
+        width = values.shape[1]
+        notes.append(f"{max(options.bits)} bits exceed the descriptor's {width} dimensions; bits repeat each other")
     return notes
 
 

@@ -48,6 +48,8 @@ def build_pairs(photos: Path, workspace: Path, options: BuildOptions) -> BuildSu
     """
     check_options(options)
     root = Path(photos).expanduser().absolute()
+    if root.resolve() == Path(workspace).expanduser().resolve():
+        raise UserError(f"{root} cannot be both photo folder and workspace; name another folder with -w.")
     names = find_photos(root, exclude=Path(workspace).expanduser().absolute())
     if not names:
         raise UserError(f"{root} holds no photos (jpg, png, tif, bmp, webp); give a folder that does.")

@@ -15,6 +15,7 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,18 @@ def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_in
         pairing = pycolmap.ImportedPairingOptions()
         pairing.match_list_path = str(Path(folder) / "pairs.txt")
         Path(pairing.match_list_path).write_text("".join(f"{a} {b}\n" for a, b in pairs))
-        pycolmap.match_image_pairs(str(path), matching, pairing, verification, pycolmap.Device.cpu)
+        token = pycolmap.CancellationToken()
+        with ThreadPoolExecutor(1) as thread:  # the main thread stays free to hear Ctrl-C
+            work = thread.submit(
+                pycolmap.match_image_pairs, str(path), matching, pairing, verification, pycolmap.Device.cpu, token
+            )
+            try:
+                while not wait([work], timeout=0.5).done:
+                    pass
+            except BaseException:
+                token.cancel()
+                raise
+        work.result()
 
 
 def map_photos(

@@ -47,7 +47,7 @@ def write_demo_photos(
     places: int = 8,
     views: int = 12,
     distractors: int = 24,
-    size: tuple[int, int] = (640, 480),
+    size: tuple[int, int] = (560, 420),
     seed: int = 0,
     detail: float = 1.0,
 ) -> DemoTruth:
@@ -106,7 +106,7 @@ def develop(rgb: np.ndarray, rng: np.random.Generator) -> Image.Image:
     balance = np.exp(rng.normal(0, 0.035, 3)) * np.exp(rng.normal(0, 0.12))
     pixels = 255 * (np.clip(rgb / 255 * balance, 0, 1) ** rng.uniform(0.88, 1.12)) * vignette[..., None]
     soft = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-    soft = soft.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.6, 0.95))))
+    soft = soft.filter(ImageFilter.GaussianBlur(max(width, height) / 400 * float(rng.uniform(0.95, 1.15))))
     grain = rng.standard_normal(rgb.shape, dtype=np.float32) * float(rng.uniform(1.0, 3.0))
     return Image.fromarray(np.clip(np.asarray(soft, np.float32) + grain, 0, 255).astype(np.uint8))
 

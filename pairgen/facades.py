@@ -25,7 +25,7 @@ class Facade:
     blocks: list[tuple[float, float, float, float, float]] = field(default_factory=list)
 
     def quads(self) -> tuple[np.ndarray, np.ndarray]:
-        """The relief as quadrilaterals: corners float (q,4,3) = (along, up, out) in metres and uv float (q,4,2) in pixels."""
+        """The relief as quadrilaterals: corners float (q,4,3) = (along, up, out), metres; uv float (q,4,2), pixels."""
         xs = np.unique(np.clip([0, self.width, *(v for b in self.blocks for v in b[:2])], 0, self.width))
         zs = np.unique(np.clip([0, self.height, *(v for b in self.blocks for v in b[2:4])], 0, self.height))
         depth = np.zeros((len(zs) - 1, len(xs) - 1))

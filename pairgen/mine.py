@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,7 @@ def relations(photos: Sequence[Photo], labels: np.ndarray, matches: Matches, opt
     return [Relation(a, b, "may_be_same", found[a, b]) for a, b in sorted(found)]
 
 
-def _key(first: int, second: int) -> tuple[int, int]:
+def _key(first: Any, second: Any) -> tuple[int, int]:
     return (int(min(first, second)), int(max(first, second)))
 
 
@@ -140,7 +141,7 @@ def _gps_near(photos: Sequence[Photo], labels: np.ndarray, metres: float) -> dic
     rows = [row for row, photo in enumerate(photos) if photo.lat is not None and photo.lon is not None]
     if len(rows) < 2:
         return {}
-    lat, lon = np.radians([[photos[row].lat, photos[row].lon] for row in rows]).T.astype(float)
+    lat, lon = np.radians(np.array([[photos[row].lat, photos[row].lon] for row in rows], float)).T
     points = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
     found: dict[tuple[int, int], float] = {}
     for i, j in cKDTree(points).query_pairs(metres / _EARTH_METRES):
@@ -195,17 +196,17 @@ def dissimilar_pairs(
     near = [set(map(int, others)) for others in matches.similar_rows]
     members = _members(labels)
     numbers = np.array(sorted(members))
-    for a in np.flatnonzero(in_model):
+    for a in np.flatnonzero(in_model).tolist():
         wanted = options.negatives
         for other in generator.choice(numbers, min(len(numbers), 4 * options.negatives), replace=False):
             if wanted == 0:
                 break
             b = int(generator.choice(members[int(other)]))
             pair = _key(a, b)
-            known = pair in matched or b in near[a] or int(a) in near[b]
-            if not free(int(a), b) or not unrelated(int(a), b) or (known and not in_model[b]):
+            known = pair in matched or b in near[a] or a in near[b]
+            if not free(a, b) or not unrelated(a, b) or (known and not in_model[b]):
                 continue
-            add(int(a), b, "negative")
+            add(a, b, "negative")
             wanted -= 1
     return [rows[pair] for pair in sorted(rows)]
 

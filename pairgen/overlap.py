@@ -19,7 +19,7 @@ class Evidence:
     shared_points             int32    points that both photos observe
     overlap_ab, overlap_ba    float32  shared points / points that a (b) observes
     visible_ab, visible_ba    float32  common visible surface points / those that a (b) sees
-    scale_change              float32  >= 1; median over the common surface points of the ratio of f/z, f in image widths
+    scale_change              float32  >= 1; median ratio of f/z over the common surface points, f in image widths
     view_angle_deg            float32  median angle between the two rays to the common surface points, degrees
     """
 
@@ -69,7 +69,7 @@ def pair_evidence(model: Model, visible: csr_matrix | None = None) -> Evidence:
 
 
 def common_counts(members: csr_matrix) -> csr_matrix:
-    """Upper triangle (without the diagonal) of A Aᵀ: how many columns two rows have in common. Sparse int, rows x rows."""
+    """Upper triangle (without the diagonal) of A Aᵀ: the columns that two rows have in common. Sparse, rows x rows."""
     return triu(members @ members.T, k=1, format="csr")
 
 

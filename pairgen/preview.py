@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -26,7 +27,7 @@ def preview(model: Model, size: tuple[int, int] = (480, 360)) -> bytes:
         _draw_points(picture, to_pixel(points), colors)
         _draw_cameras(ImageDraw.Draw(picture), to_pixel(centers), model.rotation[:, 2] @ axes.T)
     buffer = io.BytesIO()
-    picture.resize(size, Image.Resampling.BOX).save(buffer, "PNG", optimize=True)
+    picture.resize(size, Image.Resampling.BOX).quantize(128).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
@@ -42,7 +43,9 @@ def _top_axes(model: Model) -> np.ndarray:
     return np.stack([np.cross(forward, up), forward])
 
 
-def _fit(points: np.ndarray, centers: np.ndarray, width: int, height: int):  # type: ignore[no-untyped-def]
+def _fit(
+    points: np.ndarray, centers: np.ndarray, width: int, height: int
+) -> Callable[[np.ndarray], np.ndarray]:
     """A function from plane coordinates (n,2) to pixels (n,2) that shows all cameras and the bulk of the points."""
     corners = [centers]
     if len(points):
@@ -59,9 +62,10 @@ def _fit(points: np.ndarray, centers: np.ndarray, width: int, height: int):  # t
 def _draw_points(picture: Image.Image, pixels: np.ndarray, colors: np.ndarray) -> None:
     canvas = np.asarray(picture).copy()
     column, row = np.floor(pixels).astype(np.int64).T
-    bright = np.clip(colors.astype(np.float32) * 0.85 + 50, 0, 255).astype(np.uint8)
-    for dx in range(_OVERSIZE):
-        for dy in range(_OVERSIZE):
+    bright = np.clip(colors.astype(np.float32) * 0.8 + 70, 0, 255).astype(np.uint8)
+    dot = _OVERSIZE + (len(pixels) < 20_000) + (len(pixels) < 2_000)
+    for dx in range(dot):
+        for dy in range(dot):
             x, y = column + dx, row + dy
             inside = (x >= 0) & (x < picture.width) & (y >= 0) & (y < picture.height)
             canvas[y[inside], x[inside]] = bright[inside]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -186,7 +187,7 @@ def _without_subsets(models: list) -> list:
     return kept
 
 
-def _point_colors(model: object, root: Path, paths: dict[str, str], max_side: int) -> dict[int, np.ndarray]:
+def _point_colors(model: Any, root: Path, paths: dict[str, str], max_side: int) -> dict[int, np.ndarray]:
     """Mean colour of every 3D point over the photos that observe it; a photo gone since leaves no colour behind."""
     sums: dict[int, np.ndarray] = {}
     for name, points, places in colmap.observations(model):

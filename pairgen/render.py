@@ -1,4 +1,4 @@
-"""Photos of procedural places, rendered by open3d's ray caster on the CPU with no display. For the demo and the tests."""
+"""Pictures of procedural places, by open3d's ray caster on the CPU with no display. For the demo and the tests."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def look_at(
 
 
 def viewpoints(seed: int, count: int, size: tuple[int, int]) -> list[Camera]:
-    """`count` cameras on an arc round the middle of a place, near and far, with different focal lengths and a little roll."""
+    """`count` cameras on an arc round the middle of a place: near and far, different focal lengths, a little roll."""
     rng = np.random.default_rng([seed, 2])
     reach = min(0.72, 0.075 * (count - 1))  # radians either side: neighbours stay close enough to match
     cameras = []
@@ -122,7 +122,7 @@ class Stage:
 
 
 def _mip_levels(paintings: list[np.ndarray], levels: int = 6) -> tuple[np.ndarray, np.ndarray]:
-    """All paintings at halved sizes in one array: texels uint8 (n,3); (offset, height, width) int32 (materials, levels, 3)."""
+    """All paintings at halved sizes: texels uint8 (n,3) and (offset, height, width) int32 (materials, levels, 3)."""
     texels, table, offset = [], np.zeros((len(paintings), levels, 3), np.int32), 0
     for m, picture in enumerate(paintings):
         current = picture

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,22 @@ from hashpipe.pairgen.preview import preview
 THUMBNAIL = 240  # longest side, pixels
 MODELS_SHOWN, FAILURES_SHOWN = 40, 200
 OVERLAP_EDGES = np.linspace(0, 1, 6)  # the similar pairs shown are spread over these bins
+
+_GALLERIES = {
+    "covisible": (
+        "Similar: shared points",
+        "Both photos observe the same reconstructed points. Spread over the bins of overlap, places in turn.",
+    ),
+    "visible_surface": (
+        "Similar: visible surface alone",
+        "Too few shared points for the rule, but the 3D model says that they see the same surface.",
+    ),
+    "hard_negative": (
+        "Dissimilar: hard",
+        "They look alike to the descriptor, were matched and verified, and share no geometry. Most alike first.",
+    ),
+    "negative": ("Dissimilar", "Different components of the match graph, with no sign of being the same place."),
+}
 
 Thumbnail = Callable[[int], str]
 
@@ -152,36 +169,17 @@ def _models(pairset: PairSet) -> list[dict[str, Any]]:
 
 def _histograms(pairset: PairSet) -> list[Histogram]:
     similar = pairset.pair_column("label") == 1
-    overlap = np.maximum(_larger(pairset, "overlap"), _larger(pairset, "visible"))[similar]
+    columns = {name: pairset.pair_column(name)[similar] for name in ("scale_change", "view_angle_deg", "inliers")}
+    inliers = columns["inliers"]
+    tenths, doubling = np.linspace(0, 1, 11), np.array([0, 15, 30, 60, 120, 240, 480, 960, 1920])
     return [
         _histogram(
-            "Overlap",
-            "similar pairs; shared points or visible surface, the larger",
-            overlap,
-            np.linspace(0, 1, 11),
-            "{:.1f}",
+            "Overlap", "shared points, the larger direction", _larger(pairset, "overlap")[similar], tenths, "{:.1f}"
         ),
-        _histogram(
-            "Scale change",
-            "similar pairs",
-            pairset.pair_column("scale_change")[similar],
-            np.linspace(1, 4, 13),
-            "{:.2f}",
-        ),
-        _histogram(
-            "Viewing angle",
-            "similar pairs, degrees",
-            pairset.pair_column("view_angle_deg")[similar],
-            np.arange(0, 91, 7.5),
-            "{:.0f}",
-        ),
-        _histogram(
-            "Inliers",
-            "similar pairs that were matched",
-            pairset.pair_column("inliers")[similar & (pairset.pair_column("inliers") > 0)],
-            np.array([0, 15, 30, 60, 120, 240, 480, 960, 1920]),
-            "{:.0f}",
-        ),
+        _histogram("Visible overlap", "the larger direction", _larger(pairset, "visible")[similar], tenths, "{:.1f}"),
+        _histogram("Scale change", "ratio, at least 1", columns["scale_change"], np.linspace(1, 3, 11), "{:.1f}"),
+        _histogram("Viewing angle", "degrees", columns["view_angle_deg"], np.arange(0, 91, 7.5), "{:.0f}"),
+        _histogram("Inliers", "of the matched pairs", inliers[inliers >= 0], doubling, "{:.0f}"),
     ]
 
 
@@ -190,7 +188,7 @@ def _histogram(title: str, note: str, values: np.ndarray, edges: np.ndarray, for
     values = np.clip(values[np.isfinite(values)], edges[0], edges[-1])
     counts, _ = np.histogram(values, edges)
     tallest = max(1, int(counts.max()))
-    ranges = [f"{form.format(low)} to {form.format(high)}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    ranges = [f"{form.format(low)} to {form.format(high)}" for low, high in pairwise(edges)]
     return Histogram(title, note, [(r, int(n), 100 * n / tallest) for r, n in zip(ranges, counts, strict=True)])
 
 
@@ -201,7 +199,7 @@ def _larger(pairset: PairSet, name: str) -> np.ndarray:
 def _galleries(pairset: PairSet) -> list[Gallery]:
     kind = np.asarray(pairset.pair_column("kind"), dtype=object)
     place, a = np.asarray(pairset.photo_column("place")), pairset.pair_column("a")
-    overlap, visible = np.nan_to_num(_larger(pairset, "overlap")), np.nan_to_num(_larger(pairset, "visible"))
+    overlap, visible = (np.nan_to_num(_larger(pairset, name)) for name in ("overlap", "visible"))
     similarity = np.nan_to_num(pairset.pair_column("similarity"))
     bins = np.digitize(overlap, OVERLAP_EDGES[1:-1])
     thumbnail = _thumbnailer(pairset)
@@ -217,11 +215,11 @@ def _galleries(pairset: PairSet) -> list[Gallery]:
     noise = np.random.default_rng(0).random(len(kind))
     by_bin_and_place = np.array([f"{b}/{p}" for b, p in zip(bins, place[a], strict=True)], dtype=object)
     return [
-        gallery("Similar: shared points", "Both photos observe the same reconstructed points. Spread over the bins of overlap.", "covisible", by_bin_and_place, noise, 18, "similar"),
-        gallery("Similar: visible surface alone", "Matching did not join these photos enough; the 3D model says that they see the same surface.", "visible_surface", place[a], -visible, 14, "similar"),
-        gallery("Dissimilar: hard", "They look alike to the descriptor, were matched and verified, and share no geometry. Most alike first.", "hard_negative", np.arange(len(kind)), -similarity, 14, "dissimilar"),
-        gallery("Dissimilar", "Different components of the match graph.", "negative", place[a], noise, 10, "dissimilar"),
-    ]  # fmt: skip
+        gallery(*_GALLERIES["covisible"], "covisible", by_bin_and_place, noise, 18, "similar"),
+        gallery(*_GALLERIES["visible_surface"], "visible_surface", place[a], -visible, 14, "similar"),
+        gallery(*_GALLERIES["hard_negative"], "hard_negative", np.arange(len(kind)), -similarity, 14, "dissimilar"),
+        gallery(*_GALLERIES["negative"], "negative", place[a], noise, 10, "dissimilar"),
+    ]
 
 
 def spread(groups: Sequence[Any], count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Procedural places: a triangle mesh with one painting per surface. World axes: x right, y away from the viewers, z up; metres."""
+"""Procedural places: triangle meshes, one painting per surface. World: x right, y away from viewers, z up; metres."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Scene:
         """Add q quadrilaterals: corners float (q,4,3) in order round the edge, uv float (q,4,2)."""
         q = len(corners)
         first = np.arange(q)[:, None] * 4
-        triangles = np.concatenate([first + [0, 1, 2], first + [0, 2, 3]])
+        triangles = np.concatenate([first + np.array([0, 1, 2]), first + np.array([0, 2, 3])])
         corner_uv = np.concatenate([uv[:, [0, 1, 2]], uv[:, [0, 2, 3]]])
         self.add(corners.reshape(-1, 3), triangles, corner_uv, material)
 
@@ -139,7 +139,7 @@ def _market(scene: Scene, rng: np.random.Generator, detail: float) -> None:
         at = np.array([x + rng.uniform(-0.6, 0.6), rng.uniform(-1.2, 0.8), 0])
         size = np.array([rng.uniform(2.2, 3), rng.uniform(1.2, 1.8), rng.uniform(2.0, 2.8)])
         _box(scene, rng, at, size, detail)
-        _awning(scene, rng, at + [0, -size[1] / 2, size[2]], size[0] * 1.15, detail)
+        _awning(scene, rng, at + np.array([0, -size[1] / 2, size[2]]), size[0] * 1.15, detail)
     _crates(scene, rng, 5, detail)
 
 
@@ -208,7 +208,7 @@ def _statue(scene: Scene, rng: np.random.Generator, foot: np.ndarray, detail: fl
     base = np.array([1.3, 1.3, 1.1]) * scale
     _box(scene, rng, foot, base, detail)
     colour = tx.earthy(rng) * 0.9
-    hip = foot + [0, 0, base[2] + 0.7 * scale]
+    hip = foot + np.array([0, 0, base[2] + 0.7 * scale])
     parts = [  # offset and radii of body, head, arms, cloak
         ((0, 0, 0.0), (0.5, 0.42, 0.85)),
         ((rng.uniform(-0.1, 0.1), 0, 0.95), (0.52, 0.4, 0.5)),
@@ -226,7 +226,7 @@ def _tree(scene: Scene, rng: np.random.Generator, foot: np.ndarray, detail: floa
     tall = rng.uniform(2.0, 3.5)
     for _ in range(3):
         material = scene.paint(tx.leaves(rng, pixels, 2 * pixels), pixels / 3)
-        centre = foot + [rng.uniform(-0.6, 0.6), rng.uniform(-0.5, 0.5), tall * rng.uniform(0.5, 1)]
+        centre = foot + np.array([rng.uniform(-0.6, 0.6), rng.uniform(-0.5, 0.5), tall * rng.uniform(0.5, 1)])
         polar, around = np.meshgrid(np.linspace(0, np.pi, 48), np.linspace(0, 2 * np.pi, 96), indexing="ij")
         radius = 0.95 + 0.16 * tx.noise(rng, 48, 96, cells=10, persistence=0.8)
         unit = np.stack([np.sin(polar) * np.sin(around), np.sin(polar) * np.cos(around), np.cos(polar)], -1)

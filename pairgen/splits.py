@@ -28,17 +28,16 @@ def assign_splits(
     groups = _groups(place, related)
     if len(groups) < MIN_PLACES:
         return ["train" if number >= 0 else "test" for number in place.tolist()], False
-    ordered = sorted(
-        groups,
-        key=lambda group: _hash(
-            options.seed, min(shas[row] for number in group for row in np.flatnonzero(place == number))
-        ),
-    )
+
+    def rank(group: tuple[int, ...]) -> str:
+        return _hash(options.seed, min(shas[row] for row in np.flatnonzero(np.isin(place, group)).tolist()))
+
+    ordered = sorted(groups, key=rank)
     tests = max(1, round(options.test_share * len(ordered))) if options.test_share > 0 else 0
     vals = max(1, round(options.val_share * len(ordered))) if options.val_share > 0 and len(ordered) > tests + 1 else 0
     split_of = {-1: "test"}
-    for rank, group in enumerate(ordered):
-        split = "test" if rank < tests else "val" if rank < tests + vals else "train"
+    for order, group in enumerate(ordered):
+        split = "test" if order < tests else "val" if order < tests + vals else "train"
         split_of.update(dict.fromkeys(group, split))
     return [split_of[number] for number in place.tolist()], True
 

@@ -80,7 +80,8 @@ def pair_table(rows: Sequence[dict[str, Any]], chosen: Sequence[int]) -> pa.Tabl
 def relation_table(related: Sequence[Relation], components: Sequence[Component], place: np.ndarray) -> pa.Table:
     """Relations between components that are places."""
     number = [int(place[part.photos[0]]) for part in components]
-    rows = [(*sorted((number[r.a], number[r.b])), r.relation, r.evidence) for r in related]
+    ends = [sorted((number[r.a], number[r.b])) for r in related]
+    rows = [(low, high, r.relation, r.evidence) for (low, high), r in zip(ends, related, strict=True)]
     rows = sorted(row for row in rows if row[0] >= 0)
     columns = [[row[index] for row in rows] for index in range(4)]
     fields = zip(RELATIONS_SCHEMA, columns, strict=True)

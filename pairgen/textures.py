@@ -1,4 +1,4 @@
-"""Painted surfaces for rendered places: layered noise, masonry, glass, posters. Nothing repeats, nothing is shared by two seeds."""
+"""Painted surfaces of rendered places: layered noise, masonry, glass, posters. Two seeds share no patch."""
 
 from __future__ import annotations
 

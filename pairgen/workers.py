@@ -44,32 +44,37 @@ def run_jobs(
 def _run_pool(
     job: Callable[..., Any], arguments: Sequence[tuple], indices: list[int], workers: int
 ) -> Iterator[tuple[int, Any]]:
+    threads = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"  # inherited by the workers: one thread each, or they fight for the cores
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)
     waiting = iter(indices)
     running: dict[Future, int] = {}
+    index: int | None = None
     try:
         while True:
             try:
                 while len(running) < 2 * workers and (index := next(waiting, None)) is not None:
                     with _interrupts_blocked():
                         running[pool.submit(job, *arguments[index])] = index
-            except BrokenProcessPool as error:
-                yield index, error  # type: ignore[misc]
-                yield from ((left, error) for left in waiting)
+            except BrokenProcessPool as broken:
+                lost = [] if index is None else [index]
+                yield from ((left, broken) for left in (*lost, *waiting))
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                index = running.pop(future)
+                finished = running.pop(future)
                 error = future.exception()
                 if error is not None and not isinstance(error, Exception):
                     raise error
-                yield index, error if error is not None else future.result()
+                yield finished, error if error is not None else future.result()
     except BaseException:
         for process in list((pool._processes or {}).values()):  # Ctrl-C must not wait for a long reconstruction
             process.kill()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        os.environ.pop("OMP_NUM_THREADS")
+        os.environ.update({} if threads is None else {"OMP_NUM_THREADS": threads})
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from hashpipe.pairgen.demo_photos import DemoTruth, write_demo_photos
 
 

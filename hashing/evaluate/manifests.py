@@ -21,9 +21,10 @@ DOWNLOADS = ("automatic", "by hand", "built in")
 
 @dataclass(frozen=True)
 class File:
-    """One file that a benchmark is made of. bytes 0 and checksum "" where none is published or known.
+    """One file that a benchmark is made of. bytes 0 and checksum "" where none is published.
 
     checksum    "md5:HEX" or "sha256:HEX"
+    about       size in words where it is not published exactly
     unpack      folder, relative to the benchmark's root, that an archive is unpacked to; "" keeps it as it is
     """
 
@@ -31,6 +32,7 @@ class File:
     url: str
     bytes: int = 0
     checksum: str = ""
+    about: str = ""
     unpack: str = ""
     note: str = ""
 

@@ -24,6 +24,7 @@ def as_text(result: EvalResult) -> str:
     buffer = io.StringIO()
     console = Console(file=buffer, width=max(width, 80), force_terminal=terminal, highlight=False)
     for protocol in result.protocols:
+        console.print(title(protocol), style="bold", markup=False, soft_wrap=True)
         for table in _tables(result, protocol):
             console.print(table)
         for note in protocol["notes"]:
@@ -78,7 +79,7 @@ def _tables(result: EvalResult, protocol: dict[str, Any]) -> list[Table]:
     headline, *others = protocol["metrics"]
     for start in range(0, len(lengths), _LENGTHS):
         part = lengths[start : start + _LENGTHS]
-        table = Table(title=title(protocol) if not tables else None, title_justify="left", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
         table.add_column(f"{_name(headline, rows)}")
         for bits in part:
             table.add_column("" if bits is None else f"{bits} bits", no_wrap=True)
@@ -96,7 +97,7 @@ def _other_metrics(
     rows: list[dict[str, Any]], lengths: Sequence[int | None], metrics: Sequence[str], best: dict[Any, float]
 ) -> Table:
     cells = {(row["method"], row["bits"], row["metric"]): row for row in rows}
-    table = Table(box=None, pad_edge=False, title_justify="left")
+    table = Table(box=None, pad_edge=False)
     table.add_column("")
     for metric in metrics:
         table.add_column(f"{metric}\n{'/'.join('-' if bits is None else str(bits) for bits in lengths)}", no_wrap=True)
@@ -134,4 +135,5 @@ def _cell(row: dict[str, Any] | None, best: dict[Any, float]) -> Text:
 def _short(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.3f}".lstrip("0") if 0 <= value < 1 else f"{value:.2f}"
+    text = f"{value:.3f}"
+    return text[1:] if text.startswith("0.") else text[:4]

@@ -1,4 +1,4 @@
-"""Pairwise constrained loss with binary codes (arXiv 1802.07437); its full text was not at hand, parts are reconstructed.
+"""Pairwise constrained loss with binary codes (arXiv 1802.07437), partly reconstructed: its full text was not at hand.
 
     mean over similar pairs     ½ ||b_i - h_j||²
   + mean over dissimilar pairs  ½ [m - ||b_i - h_j||²]_+

@@ -2,8 +2,8 @@
 
     α mean_ij [ a_ij (c_ij - w_ij)² ] + β mean_i || sgn(h_i) - h_i/||h_i|| ||²
 
-c_ij = cos(h_i, h_j); w_ij = +1 for neighbours, -1 otherwise; a_ij the pairwise information content. The diagonal is left
-out of loss and softmax (the official code keeps it).
+c_ij = cos(h_i, h_j); w_ij = +1 for neighbours, -1 otherwise; a_ij the pairwise information content. The diagonal is
+left out of loss and softmax (the official code keeps it).
 """
 
 from __future__ import annotations

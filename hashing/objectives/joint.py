@@ -9,8 +9,8 @@ preserve    squared gap between code cosine and descriptor cosine on random phot
 quantise    cosine gap between relaxed and binary codes
 balance     mean² and squared off-diagonal covariance of bits over random photos: no bit is wasted
 
-Contrast of a pair (i,j), both ways: -log e^{c_ij/τ} / (e^{c_ij/τ} + Σ_{l negative to i} e^{c_il/τ}). Each is multiplied by
-its pairwise information content relative to its kind's mean, so that pairs whose codes are still far apart count more.
+Contrast of a pair (i,j), both ways: -log e^{c_ij/τ} / (e^{c_ij/τ} + Σ_{l negative to i} e^{c_il/τ}). Each is multiplied
+by its pairwise information content relative to its kind's mean, so that pairs whose codes are far apart count more.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def pair_information(cosine: Tensor, temperature: float) -> Tensor:
 
 
 def constraint(h: Tensor, binary: Tensor, i: Tensor, j: Tensor, label: Tensor, margin: float) -> Tensor:
-    """Pairwise constrained loss per bit of pairs (i,j), (P,): binary codes on one side, relaxed on the other, both orders.
+    """Pairwise constrained loss per bit of pairs (i,j), (P,): one side binary, the other relaxed, both ways.
 
     margin: share of the bits. Values are Hamming distances as shares of the bits once codes are binary.
     """

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
+
 from hashpipe.pairgen.model import Model
 from hashpipe.pairgen.overlap import Evidence, common_counts, pair_evidence
-from scipy.sparse import csr_matrix
 
 
 def simulated_model(photos: int, points: int, seed: int = 0, chance: float = 0.6) -> Model:

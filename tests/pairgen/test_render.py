@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
+
 from hashpipe.pairgen.demo_photos import write_demo_photos
 from hashpipe.pairgen.render import Stage, look_at, render, render_place, viewpoints, visible_fraction
 from hashpipe.pairgen.scenes import KINDS, Scene, make_scene
-from PIL import Image, ImageOps
 
 SMALL = (160, 120)
 
@@ -123,7 +124,7 @@ def test_demo_folder_holds_what_the_truth_says(rendered_photos) -> None:  # type
     for copy, original in truth.duplicate_of.items():
         assert (folder / copy).read_bytes() == (folder / original).read_bytes()
     for name in truth.broken:
-        with pytest.raises(OSError), Image.open(folder / name) as picture:  # noqa: PT012
+        with pytest.raises(OSError), Image.open(folder / name) as picture:
             picture.load()
     for name in truth.place:
         with Image.open(folder / name) as picture:

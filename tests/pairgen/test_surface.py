@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hashpipe.pairgen.model import Model
-from hashpipe.pairgen.render import look_at
+from hashpipe.pairgen.overlap import pair_evidence
+from hashpipe.pairgen.render import View, look_at, render_place, visible_fraction
 from hashpipe.pairgen.surface import (
     clean,
     hidden_point_removal,
@@ -47,6 +49,15 @@ def ring_model(photos: int = 12, count: int = 1500) -> Model:
         errors=np.full(count, 0.5, np.float32),
         observations=np.array(observations, np.int32),
     )
+
+
+def shows(view: View, points: np.ndarray) -> np.ndarray:
+    """Which points a rendered view shows: bool (n,)."""
+    local = points @ view.camera.R.T + view.camera.t
+    pixel = np.floor((local @ view.camera.K.T)[:, :2] / local[:, 2:]).astype(int)
+    inside = (local[:, 2] > 0) & (pixel >= 0).all(axis=1) & (pixel < view.camera.size).all(axis=1)
+    column, row = np.where(inside[:, None], pixel, 0).T
+    return inside & (np.abs(view.depth[row, column] - local[:, 2]) < 0.02 * local[:, 2])
 
 
 def test_clean_drops_far_points_and_keeps_the_bulk() -> None:
@@ -145,3 +156,34 @@ def test_ply_holds_points_and_colours(tmp_path: Path, count: int) -> None:
         cloud = o3d.io.read_point_cloud(str(tmp_path / "cloud.ply"))
         np.testing.assert_allclose(np.asarray(cloud.points), sphere(count))
         assert (np.rint(np.asarray(cloud.colors) * 255) == colors).all()
+
+
+def test_visible_overlap_agrees_with_what_a_renderer_knows() -> None:
+    """Points sampled from rendered pictures, observed where depth says so: overlap must follow the exact depth maps."""
+    views = render_place(2, 8, (160, 120), detail=0.2)
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.permutation(view.surface())[:400] for view in views])
+    seen = np.stack([shows(view, points) for view in views])
+    cameras = [view.camera for view in views]
+    model = Model(
+        photos=np.arange(8, dtype=np.int32),
+        rotation=np.stack([c.R for c in cameras]),
+        translation=np.stack([c.t for c in cameras]),
+        focal=np.array([c.K[0, 0] for c in cameras]),
+        principal=np.stack([c.K[:2, 2] for c in cameras]),
+        size=np.array([c.size for c in cameras], np.int32),
+        points=points,
+        colors=np.zeros((len(points), 3), np.uint8),
+        errors=np.full(len(points), 0.5, np.float32),
+        observations=np.argwhere(seen & (rng.random(seen.shape) < 0.7)).astype(np.int32),
+    )
+    evidence = pair_evidence(model)
+    guessed, exact = np.full((8, 8), np.nan), np.full((8, 8), np.nan)
+    guessed[evidence.a, evidence.b], guessed[evidence.b, evidence.a] = evidence.visible_ab, evidence.visible_ba
+    for i in range(8):
+        for j in range(8):
+            if i != j:
+                exact[i, j] = visible_fraction(views[i], views[j])
+    off = ~np.eye(8, dtype=bool)
+    assert np.abs(guessed - exact)[off].mean() < 0.18  # points seen by fewer than three photos are no surface
+    assert np.corrcoef(guessed[off], exact[off])[0, 1] > 0.85
