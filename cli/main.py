@@ -68,8 +68,9 @@ pairs = LazyGroup(
 
 TABLE = {
     "pairs": ("hashpipe.cli.main:pairs", "Make, show and check the pairs that learning starts from."),
-    "train": ("hashpipe.cli.train:train_command", "Learn binary codes from the pairs, without labels."),
+    "train": ("hashpipe.cli.train:train_command", "Learn binary codes, without labels."),
     "eval": ("hashpipe.cli.eval:eval_command", "Score the codes on held-out photos, beside the baselines."),
+    "benchmarks": ("hashpipe.cli.benchmarks:benchmarks", "List, show, fetch and verify public benchmarks."),
     "demo": ("hashpipe.cli.demo:demo_command", "Render demo photos and run the whole chain on them."),
     "doctor": ("hashpipe.cli.doctor:doctor_command", "Say what is installed, what is missing and how to get it."),
     "clean": ("hashpipe.cli.clean:clean_command", "List what a workspace holds; remove its caches."),
@@ -120,7 +121,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """The console script."""
+    # Threads that spin while they wait slow a busy machine down several times; libraries read this when they load.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signals.install()
+    # threads of OpenMP that spin while they wait slow down everything on busy cores; read when the library is loaded
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     show_progress("auto")
     sys.exit(run())
 

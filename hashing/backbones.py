@@ -199,6 +199,7 @@ def _imagenet_file(name: str) -> Path:
 
 def _read_state(path: Path) -> dict[str, Tensor]:
     """Named tensors of a .safetensors or .pth file, unwrapped from the usual wrappers."""
+    state: Any
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

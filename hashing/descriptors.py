@@ -21,13 +21,13 @@ from hashpipe.hashing.options import BackboneOptions
 from hashpipe.pairgen import vlad
 from hashpipe.pairgen.files import fingerprint
 from hashpipe.pairgen.photos import UnreadablePhoto
-from hashpipe.pairgen.progress import say, stage
+from hashpipe.pairgen.progress import Advance, say, stage
 
 NETWORK_SIDE, VLAD_SIDE = 384, 1024  # pixels
 MOST_ENLARGED = 5.0
 CHUNK = 256  # images between two writes to the cache
 BATCH_PIXELS = 16 * 384 * 384
-_CODEBOOK_PHOTOS = 2000
+_CODEBOOK_PHOTOS, _CODEBOOK_SAMPLE = 2000, 200_000  # photos and SIFT descriptors that visual words are learnt from
 _DECODERS = 4
 
 
@@ -46,7 +46,7 @@ class Describer:
     config: dict[str, Any]
     tensors: dict[str, Tensor]
     fingerprint: str
-    compute: Callable[[ImageList], Descriptors]
+    compute: Callable[[ImageList, Advance], Descriptors]
 
     @property
     def name(self) -> str:
@@ -65,7 +65,7 @@ class Describer:
         with stage(f"describe ({self.name})", len(todo), "photos") as advance:
             for start in range(0, len(todo), CHUNK):
                 rows = todo[start : start + CHUNK]
-                part = self.compute(_Counting(images.subset(rows), advance).images)
+                part = self.compute(images.subset(rows), advance)
                 keys = [images.keys[row] for row, good in zip(rows, part.ok, strict=True) if good]
                 if keys:
                     known.update(store.write(folder, keys, part.values[part.ok]))
@@ -79,19 +79,6 @@ class Describer:
             listed = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
             say(f"{len(lost)} photos cannot be read and are left out ({listed})")
         return Descriptors(values, ok)
-
-
-class _Counting:
-    """An image list that reports each image opened to a progress bar."""
-
-    def __init__(self, images: ImageList, advance: Callable[[int], None]) -> None:
-        def opened(index: int, max_side: int | None) -> Image.Image:
-            try:
-                return images.open(index, max_side)
-            finally:
-                advance(1)
-
-        self.images = ImageList(images.keys, opened, images.names, images.features)
 
 
 def make_describer(options: BackboneOptions, training: ImageList, cache: Path | None = None) -> Describer:
@@ -120,7 +107,10 @@ def restore_describer(config: dict[str, Any], tensors: dict[str, Tensor], device
     if config["backbone"] == "vlad":
         codebook = tensors["codebook"].numpy()
         return Describer(
-            config, tensors, _identity(config, tensors), lambda images: _describe_vlad(images, config, codebook)
+            config,
+            tensors,
+            _identity(config, tensors),
+            lambda images, advance: _describe_vlad(images, config, codebook, advance),
         )
     trunk = backbones.Trunk(config["backbone"], config["pooling"])
     backbones.fill(trunk, tensors, "the model")
@@ -131,7 +121,9 @@ def _network_describer(config: dict[str, Any], trunk: backbones.Trunk, device: t
     tensors = {key: value.contiguous() for key, value in trunk.net.state_dict().items()}
     identity = _identity(config, tensors)
     trunk = trunk.to(device)
-    return Describer(config, tensors, identity, lambda images: _describe_network(images, config, trunk, device))
+    return Describer(
+        config, tensors, identity, lambda images, advance: _describe_network(images, config, trunk, device, advance)
+    )
 
 
 def _identity(config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
@@ -145,7 +137,7 @@ def _identity(config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
 
 
 def _describe_network(
-    images: ImageList, config: dict[str, Any], trunk: backbones.Trunk, device: torch.device
+    images: ImageList, config: dict[str, Any], trunk: backbones.Trunk, device: torch.device, advance: Advance
 ) -> Descriptors:
     values: list[np.ndarray | None] = [None] * len(images)
     waiting: dict[tuple[int, int], list[tuple[int, np.ndarray]]] = {}
@@ -161,6 +153,7 @@ def _describe_network(
 
     fixed = trunk.size
     for row, picture in _decoded(images, lambda index: _sized(images, index, config["image_size"], fixed)):
+        advance(1)
         if picture is None:
             continue
         batch = waiting.setdefault(picture.shape[:2], [])
@@ -188,8 +181,8 @@ def _sized(images: ImageList, index: int, side: int, fixed: int | None) -> np.nd
 # -- VLAD -------------------------------------------------------------------------------------------------------------
 
 
-def _describe_vlad(images: ImageList, config: dict[str, Any], codebook: np.ndarray) -> Descriptors:
-    values = [None if found is None else vlad.encode(found, codebook) for found in _sift(images, config)]
+def _describe_vlad(images: ImageList, config: dict[str, Any], codebook: np.ndarray, advance: Advance) -> Descriptors:
+    values = [None if found is None else vlad.encode(found, codebook) for found in _sift(images, config, advance)]
     # a photo without a single feature has no direction: it counts as not described
     return _gather([None if value is None or not value.any() else value for value in values])
 
@@ -199,11 +192,19 @@ def _learn_codebook(config: dict[str, Any], training: ImageList) -> np.ndarray:
     if not len(training):
         rows = rows[:0]
     with stage("visual words", len(rows), "photos") as advance:
-        sets = [found for found in _sift(_Counting(training.subset(rows), advance).images, config) if found is not None]
+        sets = []
+        for start in range(0, len(rows), CHUNK):
+            found = _sift(training.subset(rows[start : start + CHUNK]), config, advance)
+            sets += [_some(one, _CODEBOOK_SAMPLE // len(rows) + 1) for one in found if one is not None]
     return vlad.learn_codebook(sets, int(config["words"]))
 
 
-def _sift(images: ImageList, config: dict[str, Any]) -> Iterator[np.ndarray | None]:
+def _some(descriptors: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` rows, evenly spread: features come ordered by scale, and all scales shall be heard."""
+    return descriptors[:: max(1, -(-len(descriptors) // most))].copy()
+
+
+def _sift(images: ImageList, config: dict[str, Any], advance: Advance) -> Iterator[np.ndarray | None]:
     """SIFT of each image in order, None where it cannot be read; from the stored features where they match."""
     side, most = int(config["image_size"]), int(config["max_features"])
     stored = images.features
@@ -218,6 +219,7 @@ def _sift(images: ImageList, config: dict[str, Any]) -> Iterator[np.ndarray | No
     rest = images.subset([row for row in range(len(images)) if row not in known])
     decoded = _decoded(rest, lambda index: rest.open(index, side))
     for row in range(len(images)):
+        advance(1)
         if row in known:
             yield known.pop(row)
         else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from hashpipe.pairgen.progress import stage
 Record = Callable[[dict[str, Any]], None]
 ROUNDS = 4  # B-steps and rounds of neighbour discovery, evenly over the steps
 _REPORT = 20  # steps between two lines of metrics
+_CENTRE, _CENTRE_ON = 10, 4096  # steps between two re-centrings, and the photos they look at
 _CANDIDATES = 20  # nearest in code space that hard negatives are looked for among
 _ADDED = 3  # neighbours that one round may add to a photo
 
@@ -47,11 +49,23 @@ def fit_heads(
     space = fit_space(descriptors, options.pca, options.seed)
     x = space(descriptors)
     heads = {}
-    for bits in options.bits:
-        with stage(f"learn {bits} bits", options.steps, "steps") as advance:
-            weight, bias = _fit(x, targets, options, bits, advance, record or (lambda line: None))
-        heads[bits] = space.head(weight, bias)
+    with _one_thread():
+        for bits in options.bits:
+            with stage(f"learn {bits} bits", options.steps, "steps") as advance:
+                weight, bias = _fit(x, targets, options, bits, advance, record or (lambda line: None))
+            heads[bits] = space.head(weight, bias)
     return heads
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """The matrices are small: more threads cost more than they give, and their number could change the last digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass
@@ -100,9 +114,12 @@ def _fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, options, faithful))
     loss = {"joint": _joint, "bcdh": _bcdh, "dsah": _dsah}[options.objective]
     every = max(1, options.steps // ROUNDS)
+    sample = inputs[torch.from_numpy(generator.permutation(len(x))[:_CENTRE_ON])]
     for step in range(options.steps):
         if step and step % every == 0:
             _new_round(state, sampler, options, step // every)
+        if options.recentre and step % _CENTRE == 0:
+            _centre(state, sample)
         batch = sampler.draw(*_composition(options, sampler))
         parts = loss(state, batch, sampler, options, noise, step / options.steps)
         total = torch.stack(list(parts.values())).sum()
@@ -114,6 +131,8 @@ def _fit(
         if step % _REPORT == 0 or step == options.steps - 1:
             values = {name: float(value.detach()) for name, value in parts.items()}
             record({"bits": bits, "step": step, "loss": sum(values.values()), **values, "edges": len(sampler.edges)})
+    if options.recentre:
+        _centre(state, inputs)
     return weight.detach().numpy(), bias.detach().numpy()
 
 
@@ -134,7 +153,7 @@ def _joint(
     cosine, negative = unit @ unit.T, torch.from_numpy(batch.negative)
     binary = state.binary[rows] if options.binary_step else _signs(h.detach())
     left, parts = torch.arange(batch.pairs), {}
-    right = left + batch.pairs
+    right, reach = left + batch.pairs, max(amount.least_reach, sampler.unplaced)
     for name, part in (("pairwise", slice(0, batch.sure)), ("neighbours", slice(batch.sure, batch.pairs))):
         i, j = left[part], right[part]
         if not len(i):
@@ -142,9 +161,9 @@ def _joint(
         value = joint.contrast(cosine, i, j, negative, options.temperature)
         if options.information:
             value = value * joint.pair_information(cosine[i, j], options.temperature)
-        parts[name] = getattr(amount, name) * value.mean()
+        parts[name] = getattr(amount, name) * (reach if name == "pairwise" else 1.0) * value.mean()
     if options.pairwise and batch.sure:
-        parts["constraint"] = amount.constraint * _constraint(h, binary, batch, sampler, options)
+        parts["constraint"] = amount.constraint * reach * _constraint(h, binary, batch, sampler, options)
     rest = slice(2 * batch.pairs, None) if len(rows) > 2 * batch.pairs else slice(None)
     if options.preserve:
         near = state.geometry[rows[rest]]
@@ -229,6 +248,12 @@ def _new_round(state: _State, sampler: Sampler, options: TrainOptions, number: i
         state.binary = torch.from_numpy(binary)
     else:
         state.binary = _signs(torch.from_numpy(h))
+
+
+def _centre(state: _State, x: Tensor) -> None:
+    """Move every bit's bias so that its median over x is 0: codes are learnt as they will be used, re-centred."""
+    with torch.no_grad():
+        state.bias.copy_(-(x @ state.weight).median(dim=0).values)
 
 
 def _first_edges(geometry: np.ndarray, options: TrainOptions) -> np.ndarray:

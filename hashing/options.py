@@ -60,6 +60,7 @@ class JointWeights:
     preserve: float = field(default=5.0, metadata={"cli": False})
     quantise: float = field(default=0.1, metadata={"cli": False})
     balance: float = field(default=0.5, metadata={"cli": False})
+    least_reach: float = field(default=0.1, metadata={"cli": False})
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def _some(pairs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return pairs if len(pairs) <= _MOST_PAIRS else pairs[generator.choice(len(pairs), _MOST_PAIRS, replace=False)]
 
 
-def _figure(title: str, across: str, up: str):  # type: ignore[no-untyped-def]
+def _figure(title: str, across: str, up: str) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

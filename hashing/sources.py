@@ -32,7 +32,7 @@ class Source:
 def open_source(options: TrainOptions, workspace: Path) -> Source:
     """The source that the options name; without one, the workspace's PairSet. Raises UserError where it is missing."""
     if options.benchmark is not None:
-        return _from_benchmark(options)
+        return _from_benchmark(options.benchmark, options.root)
     if options.photos is not None:
         listed = images.from_folder_or_list(options.photos)
         return _unlabelled(listed, {"photos": str(options.photos), "fingerprint": fingerprint(sorted(listed.keys))})
@@ -52,12 +52,14 @@ def _from_pairs(workspace: Path) -> Source:
     return Source(images.from_pairset(pairset).subset(rows), targets, {"pairs": mark}, notes, mark)
 
 
-def _from_benchmark(options: TrainOptions) -> Source:
+def _from_benchmark(name: str, root: Path | None) -> Source:
     from hashpipe.hashing.evaluate.benchmarks import load_benchmark
 
-    benchmark = load_benchmark(options.benchmark, options.root)
+    benchmark = load_benchmark(name, root)
+    if not len(benchmark.training):
+        raise UserError(f"{name} has no training split; learn from your own photos with --photos DIR instead.")
     chosen = benchmark.images.subset(benchmark.training)
-    identity = {"benchmark": options.benchmark, "fingerprint": fingerprint(sorted(chosen.keys))}
+    identity = {"benchmark": name, "fingerprint": fingerprint(sorted(chosen.keys))}
     return _unlabelled(chosen, identity)
 
 

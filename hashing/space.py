@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hashpipe.hashing.baselines import itq_rotation
 from hashpipe.hashing.network import Head
 
 _SAMPLE = 20_000  # photos that axes are learnt from
@@ -44,24 +45,17 @@ def fit_space(descriptors: np.ndarray, dimensions: int, seed: int) -> Space:
     return Space(mean, (axes / np.sqrt(values.sum())).astype(np.float32))
 
 
-def itq(x: np.ndarray, bits: int, seed: int, iterations: int = 50) -> np.ndarray:
-    """Iterative quantisation (Gong and Lazebnik, CVPR 2011) of PCA coordinates x float32 (N,d), columns by variance.
+def itq(x: np.ndarray, bits: int, seed: int) -> np.ndarray:
+    """The ITQ baseline's rotation of PCA coordinates x float32 (N,d), columns by falling variance.
 
-    Returns weight float32 (d,bits), scaled so that outputs have standard deviation 1 over all bits. With more bits than
-    dimensions the further columns are random directions, as nothing better is known of them.
+    Returns weight float32 (d,bits), scaled so that outputs have standard deviation 1 over all bits. The same seed gives
+    the very codes of `baselines.fit("itq", ...)`, so that a comparison with it shows what learning added. With more bits
+    than dimensions the coordinates are rotated into the longer code.
     """
-    d = x.shape[1]
-    generator = np.random.default_rng(seed)
-    used = min(bits, d)
-    rotation = np.linalg.qr(generator.normal(size=(used, used)))[0]
-    part = np.asarray(x[:_SAMPLE, :used], np.float64)
-    for _ in range(iterations):
-        u, _, v = np.linalg.svd(np.where(part @ rotation >= 0, 1.0, -1.0).T @ part)
-        rotation = (u @ v).T
-    weight = np.zeros((d, bits))
-    weight[:used, :used] = rotation
-    if bits > used:
-        weight[:, used:] = generator.normal(size=(d, bits - used)) / np.sqrt(d)
+    used = min(bits, x.shape[1])
+    projected = np.pad(np.asarray(x[:_SAMPLE, :used], np.float64), ((0, 0), (0, bits - used)))
+    weight = np.zeros((x.shape[1], bits))
+    weight[:used] = itq_rotation(projected, np.random.default_rng([seed, bits]))[:used]
     spread = float((x[:_SAMPLE] @ weight).std()) if len(x) else 0.0
     return (weight / spread if spread > 0 else weight).astype(np.float32)
 

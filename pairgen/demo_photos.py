@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from hashpipe.pairgen.files import atomic_path, make_folder
-from hashpipe.pairgen.progress import stage
+from hashpipe.pairgen.progress import Advance, stage
 from hashpipe.pairgen.render import Stage, View, render, viewpoints
 from hashpipe.pairgen.scenes import make_scene
 
@@ -46,7 +46,7 @@ def write_demo_photos(
     folder: Path,
     places: int = 8,
     views: int = 12,
-    distractors: int = 24,
+    distractors: int = 16,
     size: tuple[int, int] = (560, 420),
     seed: int = 0,
     detail: float = 1.0,
@@ -66,13 +66,12 @@ def write_demo_photos(
     truth: dict[str, int] = {}
     with stage("Rendering photos", total, "photos") as advance, ThreadPoolExecutor(2) as pool:
         done = 0
-        for job, files in zip(jobs, pool.map(lambda job: list(_shoot(job, size)), jobs), strict=True):
+        for job, files in zip(jobs, pool.map(lambda job: list(_shoot(job, size, advance)), jobs), strict=True):
             for content in files:
                 name = names[order[done]]
                 truth[name] = job.place
                 _write(folder / name, content)
                 done += 1
-            advance(len(files))
     copied = names[order[0]] if total else None
     duplicates = {}
     if copied:
@@ -83,7 +82,7 @@ def write_demo_photos(
     return DemoTruth(truth, duplicates, ())
 
 
-def _shoot(job: _Job, size: tuple[int, int]) -> Iterator[bytes]:
+def _shoot(job: _Job, size: tuple[int, int], advance: Advance) -> Iterator[bytes]:
     """Photos of one place as encoded files."""
     rng = np.random.default_rng([job.seed, 5])
     ready = Stage(make_scene(job.seed, detail=job.detail * max(size) / 640), job.seed)
@@ -96,6 +95,7 @@ def _shoot(job: _Job, size: tuple[int, int]) -> Iterator[bytes]:
         view = render(ready, cameras[i])
         taken = start + timedelta(seconds=47 * i)
         yield encode_photo(develop(view.rgb, rng), view, rng, phone, taken)
+        advance(1)
 
 
 def develop(rgb: np.ndarray, rng: np.random.Generator) -> Image.Image:

@@ -43,9 +43,7 @@ def _top_axes(model: Model) -> np.ndarray:
     return np.stack([np.cross(forward, up), forward])
 
 
-def _fit(
-    points: np.ndarray, centers: np.ndarray, width: int, height: int
-) -> Callable[[np.ndarray], np.ndarray]:
+def _fit(points: np.ndarray, centers: np.ndarray, width: int, height: int) -> Callable[[np.ndarray], np.ndarray]:
     """A function from plane coordinates (n,2) to pixels (n,2) that shows all cameras and the bulk of the points."""
     corners = [centers]
     if len(points):
@@ -62,7 +60,7 @@ def _fit(
 def _draw_points(picture: Image.Image, pixels: np.ndarray, colors: np.ndarray) -> None:
     canvas = np.asarray(picture).copy()
     column, row = np.floor(pixels).astype(np.int64).T
-    bright = np.clip(colors.astype(np.float32) * 0.8 + 70, 0, 255).astype(np.uint8)
+    bright = np.clip(colors.astype(np.float32) * 0.9 + 45, 0, 255).astype(np.uint8)
     dot = _OVERSIZE + (len(pixels) < 20_000) + (len(pixels) < 2_000)
     for dx in range(dot):
         for dy in range(dot):

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hashpipe.pairgen.scenes import Scene, make_scene
+from hashpipe.pairgen.mesh import Scene
+from hashpipe.pairgen.scenes import make_scene
 from hashpipe.pairgen.textures import noise
 
 _SKY_TINT = np.array([0.9, 0.97, 1.08], np.float32)
@@ -130,11 +131,11 @@ def _mip_levels(paintings: list[np.ndarray], levels: int = 6) -> tuple[np.ndarra
             table[m, i] = offset, *current.shape[:2]
             texels.append(current.reshape(-1, 3))
             offset += len(texels[-1])
-            rows, columns = (max(1, n // 2) for n in current.shape[:2])
             if min(current.shape[:2]) >= 2:
-                current = (
-                    current[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, 3).mean((1, 3)).astype(np.uint8)
-                )
+                rows, columns = (n // 2 * 2 for n in current.shape[:2])
+                four = current[:rows, :columns].astype(np.uint16)
+                four = four[::2, ::2] + four[1::2, ::2] + four[::2, 1::2] + four[1::2, 1::2]
+                current = (four // 4).astype(np.uint8)
     return np.concatenate(texels), table
 
 

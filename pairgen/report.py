@@ -30,8 +30,9 @@ _GALLERIES = {
         "Both photos observe the same reconstructed points. Spread over the bins of overlap, places in turn.",
     ),
     "visible_surface": (
-        "Similar: visible surface alone",
-        "Too few shared points for the rule, but the 3D model says that they see the same surface.",
+        "Similar: visible surface",
+        "Outside the rule for shared points (too few, or at another scale), but by the 3D model they see the same "
+        "surface. Fewest shared points first.",
     ),
     "hard_negative": (
         "Dissimilar: hard",
@@ -118,13 +119,17 @@ def _tiles(pairset: PairSet) -> list[tuple[str, str, str]]:
         (
             f"{ok.sum():,}",
             "photos",
-            f"{(status == 'duplicate').sum():,} duplicates, {(status == 'unreadable').sum():,} unreadable",
+            f"{_count(status == 'duplicate', 'duplicate')}, {(status == 'unreadable').sum():,} unreadable",
         ),
-        (f"{len(set(place[place >= 0].tolist())):,}", "places", f"{len(set(model[model >= 0].tolist())):,} 3D models"),
+        (f"{len(set(place[place >= 0].tolist())):,}", "places", _count(np.unique(model[model >= 0]) >= 0, "3D model")),
         (f"{(model >= 0).sum():,}", "photos in 3D", f"{(ok & (place < 0)).sum():,} without a place"),
-        (f"{similar.sum():,}", "similar pairs", f"{(kind == 'visible_surface').sum():,} that 3D alone can give"),
+        (f"{similar.sum():,}", "similar pairs", f"{(kind == 'visible_surface').sum():,} by visible surface alone"),
         (f"{(~similar).sum():,}", "dissimilar pairs", f"{(kind == 'hard_negative').sum():,} hard"),
     ]
+
+
+def _count(mask: np.ndarray, what: str) -> str:
+    return f"{mask.sum():,} {what}{'' if mask.sum() == 1 else 's'}"
 
 
 def _seconds(seconds: dict[str, float]) -> list[tuple[str, str, float]]:
@@ -136,9 +141,10 @@ def _seconds(seconds: dict[str, float]) -> list[tuple[str, str, float]]:
 def _splits(pairset: PairSet) -> list[tuple[str, int, int, int]]:
     """(split, places, photos with a place, queries)."""
     split, place, query = (np.asarray(pairset.photo_column(name)) for name in ("split", "place", "query"))
+    ok = np.asarray(pairset.photo_column("status")) == "ok"
     rows = []
     for name in ("train", "val", "test"):
-        mine = (split == name) & (place >= 0)
+        mine = (split == name) & (place >= 0) & ok
         rows.append((name, len(set(place[mine].tolist())), int(mine.sum()), int((mine & query).sum())))
     return rows
 
@@ -199,7 +205,7 @@ def _larger(pairset: PairSet, name: str) -> np.ndarray:
 def _galleries(pairset: PairSet) -> list[Gallery]:
     kind = np.asarray(pairset.pair_column("kind"), dtype=object)
     place, a = np.asarray(pairset.photo_column("place")), pairset.pair_column("a")
-    overlap, visible = (np.nan_to_num(_larger(pairset, name)) for name in ("overlap", "visible"))
+    overlap = np.nan_to_num(_larger(pairset, "overlap"))
     similarity = np.nan_to_num(pairset.pair_column("similarity"))
     bins = np.digitize(overlap, OVERLAP_EDGES[1:-1])
     thumbnail = _thumbnailer(pairset)
@@ -216,7 +222,7 @@ def _galleries(pairset: PairSet) -> list[Gallery]:
     by_bin_and_place = np.array([f"{b}/{p}" for b, p in zip(bins, place[a], strict=True)], dtype=object)
     return [
         gallery(*_GALLERIES["covisible"], "covisible", by_bin_and_place, noise, 18, "similar"),
-        gallery(*_GALLERIES["visible_surface"], "visible_surface", place[a], -visible, 14, "similar"),
+        gallery(*_GALLERIES["visible_surface"], "visible_surface", place[a], overlap, 14, "similar"),
         gallery(*_GALLERIES["hard_negative"], "hard_negative", np.arange(len(kind)), -similarity, 14, "dissimilar"),
         gallery(*_GALLERIES["negative"], "negative", place[a], noise, 10, "dissimilar"),
     ]

@@ -21,6 +21,7 @@ FACING = 0.5  # cosine between a camera's ray and the mean ray of the photos tha
 def _cloud(points: np.ndarray) -> Any:
     import open3d as o3d  # heavy (a second): only where a cloud is needed
 
+    o3d.utility.set_verbosity_level(o3d.utility.VerbosityLevel.Error)  # it warns on stdout
     return o3d.geometry.PointCloud(o3d.utility.Vector3dVector(np.ascontiguousarray(points, np.float64)))
 
 

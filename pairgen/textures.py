@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import math
 from collections.abc import Callable
 from functools import cache
@@ -62,8 +63,9 @@ def noise(
 
 
 def random_colour(rng: np.random.Generator, *, low: int = 30, high: int = 230) -> Colour:
-    colour = rng.uniform(low, high, 3)
-    r, g, b = (0.45 * colour + 0.55 * colour.mean()).astype(int)  # faded, as painted things outdoors are
+    """A faded colour as of painted things outdoors: reds, ochres and browns most, then blues, then greens."""
+    hue = rng.choice([rng.normal(0.06, 0.04), rng.normal(0.58, 0.04), rng.normal(0.3, 0.06)], p=[0.6, 0.25, 0.15]) % 1
+    r, g, b = colorsys.hsv_to_rgb(float(hue), float(rng.uniform(0.1, 0.65)), float(rng.uniform(low, high)))
     return int(r), int(g), int(b)
 
 
@@ -74,7 +76,7 @@ def earthy(rng: np.random.Generator) -> np.ndarray:
         (152, 88, 66),
         (120, 118, 112),
         (196, 176, 128),
-        (142, 128, 140),
+        (150, 138, 124),
         (104, 112, 98),
         (206, 196, 184),
     )
@@ -101,17 +103,12 @@ def masonry(
     y = np.arange(height, dtype=np.float32)[:, None] + wobble
     row_index = np.clip((y / row).astype(np.int32), 0, rows - 1)
     x = np.arange(width, dtype=np.float32)
-    brick = np.empty((height, width), np.int32)
-    joint = np.empty((height, width), bool)
     tones = colour * (1 + 0.11 * rng.standard_normal((rows, per_row + 1, 1), dtype=np.float32))
     tones = tones + 3 * rng.standard_normal((rows, per_row + 1, 3), dtype=np.float32)
-    for r in range(rows):
-        top, bottom = max(0, int(r * row - row)), min(height, int((r + 2) * row))
-        mine = row_index[top:bottom] == r
-        column = np.searchsorted(cuts[r], x)
-        left = np.concatenate([[-1e9], cuts[r]])[column]
-        brick[top:bottom][mine] = np.broadcast_to(r * (per_row + 1) + column, mine.shape)[mine]
-        joint[top:bottom][mine] = np.broadcast_to(x - left < 0.07 * row + 1, mine.shape)[mine]
+    column = np.stack([np.searchsorted(row_cuts, x) for row_cuts in cuts])  # the brick of every x in every row
+    left = np.take_along_axis(np.pad(cuts, ((0, 0), (1, 0)), constant_values=-1e9), column, axis=1)
+    brick = (column + np.arange(rows)[:, None] * (per_row + 1))[row_index, np.arange(width)]
+    joint = (x - left < 0.07 * row + 1)[row_index, np.arange(width)]
     joint |= (y / row) % 1 < 0.08
     pixels = tones.reshape(-1, 3)[brick]
     pixels[joint] = colour * 0.55 + 40
@@ -135,7 +132,7 @@ def ground(rng: np.random.Generator, height: int, width: int, *, green: bool) ->
         size = float(rng.uniform(0.025, 0.06)) * height
         pixels = masonry(rng, height, width, row=size, length=size * float(rng.uniform(0.9, 2)), colour=colour)
     pixels = shade(pixels, rng, strength=0.16, persistence=0.5)
-    spots = noise(rng, height, width, cells=height // 40, persistence=0.5) > 2
+    spots = noise(rng, height, width, cells=max(4, height // 40), persistence=0.5) > 2
     pixels[spots] *= 0.6
     return to_bytes(pixels)
 
@@ -147,7 +144,7 @@ def rock(rng: np.random.Generator, height: int, width: int, *, colour: np.ndarra
     veins = np.abs(noise(rng, height, width, cells=4, persistence=0.7)) < 0.05
     pixels[veins] *= 0.5
     lichen = noise(rng, height, width, cells=10, persistence=0.55) > 1.4
-    pixels[lichen] = 0.4 * pixels[lichen] + 0.6 * rng.uniform(90, 200, 3).astype(np.float32)
+    pixels[lichen] = 0.4 * pixels[lichen] + 0.6 * np.array(random_colour(rng, low=110, high=210), np.float32)
     return to_bytes(pixels)
 
 
@@ -211,7 +208,9 @@ def poster(rng: np.random.Generator, height: int, width: int) -> Image.Image:
 
 def window(rng: np.random.Generator, height: int, width: int, frame: Colour) -> Image.Image:
     """A window pane: reflections, a curtain or things on the sill, and the frame with its bars."""
-    glass = np.array([48, 58, 70], np.float32) + rng.uniform(-20, 30, 3).astype(np.float32)
+    glass = (
+        np.array([48, 58, 70], np.float32) + np.float32(rng.uniform(-18, 26)) + rng.uniform(-6, 6, 3).astype(np.float32)
+    )
     pixels = glass * (1 + 0.5 * noise(rng, height, width, cells=2, persistence=0.7))[..., None]
     picture = Image.fromarray(to_bytes(pixels))
     draw = ImageDraw.Draw(picture)
@@ -220,9 +219,9 @@ def window(rng: np.random.Generator, height: int, width: int, frame: Colour) -> 
         for side in (0, 1):
             reach = rng.uniform(0.15, 0.45) * width
             tone = random_colour(rng, low=90)
-            for x in range(0, int(reach), max(3, width // 24)):
+            for step in range(0, int(reach), max(3, width // 24)):
                 fold = tuple(int(c * rng.uniform(0.6, 1)) for c in tone)
-                at = x if side == 0 else width - x
+                at = step if side == 0 else width - step
                 draw.rectangle((at - width // 40, 0, at + width // 40, height), fill=fold)
     elif style == 1:  # blind
         drop = int(rng.uniform(0.2, 0.8) * height)

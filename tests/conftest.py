@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the console script does, before anything loads OpenMP
+
 from hashpipe.pairgen.demo_photos import DemoTruth, write_demo_photos
 
 

@@ -106,10 +106,11 @@ def _from_batches(source: Path, names: tuple[str, ...], read: Callable[[str], by
 def _python_batch(data: bytes, source: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     content = load(data, f"{source}: {name}")
     try:
+        content = {key.decode() if isinstance(key, bytes) else key: value for key, value in content.items()}
         pixels, labels = np.asarray(content["data"], dtype=np.uint8), np.asarray(content["labels"], dtype=np.int64)
         if pixels.ndim != 2 or pixels.shape != (len(labels), 3072):
             raise ValueError(f"shape {pixels.shape}")
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{source}: {name} is not a CIFAR-10 batch ({error}); get the archive again.") from None
     return pixels, _known(labels, source, name)
 

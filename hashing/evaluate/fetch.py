@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import http.client
 import json
 import shutil
 import urllib.error
@@ -137,7 +139,9 @@ def _receive(file: File, part: Path) -> None:
     else:
         have = 0
     try:
-        with urllib.request.urlopen(urllib.request.Request(file.url, headers=headers), timeout=TIMEOUT) as answer:
+        # an opener of its own reads the proxy settings of now
+        opener = urllib.request.build_opener()
+        with opener.open(urllib.request.Request(file.url, headers=headers), timeout=TIMEOUT) as answer:
             status = getattr(answer, "status", None) or 200
             if status != 206:  # the server sends the whole file, whatever was asked
                 have = 0
@@ -155,7 +159,9 @@ def _receive(file: File, part: Path) -> None:
         raise UserError(
             f"{file.url} answers {error.code} {error.reason}; look for {file.name} on the benchmark's home page."
         ) from None
-    except (urllib.error.URLError, TimeoutError, ConnectionError, OSError) as error:
+    except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
         if isinstance(error, urllib.error.URLError) and not (part.exists() and part.stat().st_size):
             raise UserError(f"{file.url} cannot be reached ({error.reason}); check the network or the proxy settings.") from None
         raise _CutError(f"{part.stat().st_size if part.exists() else 0} bytes") from None

@@ -7,7 +7,7 @@ Counting, not XOR, is the cost: where the table is small enough, two distances a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,9 @@ import torch
 from hashpipe.hashing.evaluate.relevance import ClassLabels, Lists, Relevance, SharedLabels
 from hashpipe.hashing.evaluate.ties import Groups, groups_from_histograms
 
-_ROWS, _COLUMNS = 4, 1 << 16  # one block of distances: 1 MB
+_ROWS, _COLUMNS = 8, 1 << 16  # one block of distances: 2 MB, of more rows where the database is short
+_MOST_ROWS = 64
+_Part = tuple[slice, int, int]  # rows of queries, first and last + 1 photo
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,7 @@ def histograms(
 
 def count_distances(queries: np.ndarray, database: np.ndarray, bits: int, threads: int | None = None) -> np.ndarray:
     """Database photos at each distance from each query, int64 (Q, bits+1)."""
-    query_words, database_words = _words(queries), _words(database)
-    counts = np.zeros((len(queries), bits + 1), dtype=np.int64)
-
-    def work(rows: slice) -> None:
-        buffer = torch.empty((rows.stop - rows.start, _COLUMNS), dtype=torch.int32)
-        for start in range(0, len(database_words), _COLUMNS):
-            distances = _distances(query_words[rows], database_words[start : start + _COLUMNS], buffer)
-            counts[rows] += _count_rows(distances, bits)
-
-    _in_threads(work, len(queries), threads)
-    return counts
+    return _count(_words(queries), _words(database), bits, _parts(0, len(queries), 0, len(database)), threads)
 
 
 def distances_to(query: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -80,39 +72,69 @@ def distances_to(query: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return _popcount(_words(query[None]) ^ _words(codes)).sum(axis=1, dtype=np.int64)
 
 
-def _count_rows(distances: torch.Tensor, bits: int) -> np.ndarray:
-    """Histogram of every row of an int32 block (rows, columns), int64 (rows, bits+1)."""
-    rows, columns = distances.shape
-    levels, half = bits + 1, columns // 2
-    if levels**2 > half // 4:
-        return _bincount(distances, levels).numpy()
-    pairs = torch.add(distances[:, half : 2 * half], distances[:, :half], alpha=levels)
-    table = _bincount(pairs, levels**2).view(rows, levels, levels)
-    counts = (table.sum(dim=1) + table.sum(dim=2)).numpy()
-    if columns % 2:
-        counts[np.arange(rows), distances[:, -1].numpy()] += 1
-    return counts
+class _Scratch:
+    """Buffers of one thread, used again for every block: fresh memory costs as much as the distances in it."""
 
+    def __init__(self) -> None:
+        self.block = torch.empty(_ROWS * _COLUMNS, dtype=torch.int32)
+        self.pairs = torch.empty(_ROWS * _COLUMNS // 2, dtype=torch.int32)
+        self.row = torch.arange(_MOST_ROWS, dtype=torch.int32)[:, None]
 
-def _bincount(values: torch.Tensor, size: int) -> torch.Tensor:
-    """Histogram of every row of an int32 (rows, columns) of values below `size`; changes `values`."""
-    rows = len(values)
-    values += torch.arange(rows, dtype=torch.int32)[:, None] * size
-    return torch.bincount(values.reshape(-1), minlength=rows * size).view(rows, size)
+    def distances(self, queries: np.ndarray, database: np.ndarray) -> torch.Tensor:
+        """Distances of words uint64 (q, W) to uint64 (n, W), int32 (q, n); valid until the next call."""
+        shape = (len(queries), len(database))
+        out = self.block[: shape[0] * shape[1]].view(shape)
+        faiss.hammings(
+            faiss.swig_ptr(queries.view(np.uint8)),
+            faiss.swig_ptr(database.view(np.uint8)),
+            *shape,
+            queries.shape[1] * 8,
+            faiss.swig_ptr(out.numpy()),
+        )
+        return out
+
+    def count_rows(self, distances: torch.Tensor, bits: int) -> np.ndarray:
+        """Histogram of every row of an int32 block (rows, columns), int64 (rows, bits+1); changes the block."""
+        rows, columns = distances.shape
+        levels, half = bits + 1, columns // 2
+        if levels**2 > half // 4:
+            return self.bincount(distances, levels).numpy()
+        last = distances[:, -1].tolist() if columns % 2 else []
+        pairs = self.pairs[: rows * half].view(rows, half)
+        torch.add(distances[:, half : 2 * half], distances[:, :half], alpha=levels, out=pairs)
+        table = self.bincount(pairs, levels**2).view(rows, levels, levels)
+        counts = (table.sum(dim=1) + table.sum(dim=2)).numpy()
+        for row, distance in enumerate(last):
+            counts[row, distance] += 1
+        return counts
+
+    def bincount(self, values: torch.Tensor, size: int) -> torch.Tensor:
+        """Histogram of every row of an int32 (rows, columns) of values below `size`; changes `values`."""
+        rows = len(values)
+        if rows > 1:
+            values += self.row[:rows] * size
+        return torch.bincount(values.view(-1), minlength=rows * size).view(rows, size)
 
 
 def _count_same_class(
     queries: np.ndarray, database: np.ndarray, bits: int, labels: ClassLabels, threads: int | None
 ) -> np.ndarray:
-    """Histograms over the photos of each query's own class: the database is grouped by class once."""
-    order = np.argsort(labels.database, kind="stable")
-    grouped, classes = database[order], labels.database[order]
-    counts = np.zeros((len(queries), bits + 1), dtype=np.int64)
-    for name in np.unique(labels.queries):
-        first, last = np.searchsorted(classes, [name, name + 1])
-        rows = np.flatnonzero(labels.queries == name)
-        counts[rows] = count_distances(queries[rows], grouped[first:last], bits, threads)
+    """Histograms over the photos of each query's own class; queries and database are grouped by class once."""
+    of_query, of_photo = (_grouping(one) for one in (labels.queries, labels.database))
+    query_class, photo_class = labels.queries[of_query], labels.database[of_photo]
+    parts: list[_Part] = []
+    for name in np.unique(query_class):
+        ends = (np.searchsorted(one, [name, name + 1]) for one in (query_class, photo_class))
+        parts += _parts(*(int(end) for pair in ends for end in pair))
+    counts = np.empty((len(queries), bits + 1), dtype=np.int64)
+    counts[of_query] = _count(_words(queries)[of_query], _words(database)[of_photo], bits, parts, threads)
     return counts
+
+
+def _grouping(labels: np.ndarray) -> np.ndarray:
+    """Rows in order of label; 16-bit labels are sorted by counting."""
+    small = len(labels) and labels.min() >= -(1 << 15) and labels.max() < 1 << 15
+    return np.argsort(labels.astype(np.int16) if small else labels, kind="stable")
 
 
 def _count_graded(
@@ -123,15 +145,14 @@ def _count_graded(
     levels, grades = bits + 1, labels.grades + 1
     counts = np.zeros((len(queries), grades, levels), dtype=np.int64)
 
-    def work(rows: slice) -> None:
-        buffer = torch.empty((rows.stop - rows.start, _COLUMNS), dtype=torch.int32)
-        for start in range(0, len(database), _COLUMNS):
-            block = slice(start, start + _COLUMNS)
-            shared = _popcount(query_masks[rows, None] & database_masks[None, block]).sum(axis=2, dtype=np.int32)
-            joint = _distances(queries[rows], database[block], buffer) + torch.from_numpy(shared) * levels
-            counts[rows] += _bincount(joint, grades * levels).numpy().reshape(-1, grades, levels)
+    def work(part: _Part, scratch: _Scratch) -> None:
+        rows, first, last = part
+        shared = _popcount(query_masks[rows, None] & database_masks[None, first:last]).sum(axis=2, dtype=np.int32)
+        joint = scratch.distances(queries[rows], database[first:last])
+        joint += torch.from_numpy(shared) * levels
+        counts[rows] += scratch.bincount(joint, grades * levels).numpy().reshape(-1, grades, levels)
 
-    _in_threads(work, len(queries), threads)
+    _in_threads(work, _parts(0, len(queries), 0, len(database)), threads)
     return counts
 
 
@@ -153,20 +174,6 @@ def _histogram(query: np.ndarray, distance: np.ndarray, queries: int, bits: int)
     return flat.reshape(queries, bits + 1).astype(np.int64)
 
 
-def _distances(queries: np.ndarray, database: np.ndarray, buffer: torch.Tensor) -> torch.Tensor:
-    """Distances of words uint64 (q, W) to uint64 (n, W) in the front of an int32 buffer, seen as (q, n)."""
-    shape = (len(queries), len(database))
-    out = buffer.view(-1)[: shape[0] * shape[1]].view(shape)
-    faiss.hammings(
-        faiss.swig_ptr(queries.view(np.uint8)),
-        faiss.swig_ptr(database.view(np.uint8)),
-        *shape,
-        queries.shape[1] * 8,
-        faiss.swig_ptr(out.numpy()),
-    )
-    return out
-
-
 def _words(codes: np.ndarray) -> np.ndarray:
     """Packed codes uint8 (N, B) as uint64 (N, ceil(B/8)), zero padded."""
     if codes.shape[1] % 8 == 0:
@@ -184,17 +191,53 @@ def _popcount(words: np.ndarray) -> np.ndarray:
     return table[np.ascontiguousarray(words)[..., None].view(np.uint8)].sum(axis=-1)
 
 
-def _in_threads(work, queries: int, threads: int | None) -> None:
-    """Run work(slice of query rows) for all rows; FAISS and torch release the interpreter's lock."""
-    parts = [slice(start, min(start + _ROWS, queries)) for start in range(0, queries, _ROWS)]
-    threads = len(os.sched_getaffinity(0)) if threads is None else threads
+def _count(
+    queries: np.ndarray, database: np.ndarray, bits: int, parts: list[_Part], threads: int | None
+) -> np.ndarray:
+    """Histograms of words uint64 (Q, W) and (N, W) over the blocks of `parts`."""
+    counts = np.zeros((len(queries), bits + 1), dtype=np.int64)
+
+    def work(part: _Part, scratch: _Scratch) -> None:
+        rows, first, last = part
+        counts[rows] += scratch.count_rows(scratch.distances(queries[rows], database[first:last]), bits)
+
+    _in_threads(work, parts, threads)
+    return counts
+
+
+def _parts(first_query: int, last_query: int, first: int, last: int) -> list[_Part]:
+    """Blocks that cover a range of queries times a range of the database; those of the same queries lie together."""
+    rows = min(max(_ROWS, _ROWS * _COLUMNS // max(last - first, 1)), _MOST_ROWS)
+    return [
+        (slice(row, min(row + rows, last_query)), start, min(start + _COLUMNS, last))
+        for row in range(first_query, last_query, rows)
+        for start in range(first, last, _COLUMNS)
+    ]
+
+
+def _in_threads(work: Callable[[_Part, _Scratch], None], parts: list[_Part], threads: int | None) -> None:
+    """Do all parts; FAISS and torch release the interpreter's lock. Parts of the same queries stay in one thread."""
+    threads = _cores() if threads is None else threads
+    rows = sorted({part[0].start for part in parts})
+    threads = max(1, min(threads, len(rows)))
+    turn = {start: i % threads for i, start in enumerate(rows)}
+    shares = [[part for part in parts if turn[part[0].start] == i] for i in range(threads)]
     with _one_torch_thread():
-        if threads <= 1 or len(parts) < 2:
-            for part in parts:
-                work(part)
+        if threads == 1:
+            _run(work, shares[0])
         else:
             with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(work, parts))
+                list(pool.map(lambda share: _run(work, share), shares))
+
+
+def _run(work: Callable[[_Part, _Scratch], None], parts: list[_Part]) -> None:
+    scratch = _Scratch()
+    for part in parts:
+        work(part, scratch)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -27,13 +27,13 @@ Gallery = Callable[[], list[dict[str, Any]]]
 
 
 def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
-    """Evaluate as `options` say; with a workspace its eval/ folder is replaced by the new result."""
+    """Evaluate as `options` say; the workspace's eval/ folder is replaced by the new result."""
     start = time.monotonic()
     result = EvalResult()
-    folder = None
-    if options.codes is None or workspace is not None:
-        local = options.benchmark.split("/")[0] == "places" or options.codes is None
-        folder = _workspace(workspace, required=local)
+    if workspace is None:
+        raise UserError("There is no workspace to write to; name one with -w.")
+    places = options.benchmark.split("/")[0] == "places"
+    folder = open_workspace(workspace, create=options.codes is not None and not places)
     if options.codes is not None:
         from hashpipe.hashing.evaluate.run_codes import score_codes
 
@@ -41,27 +41,24 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
     elif options.benchmark.split("/")[0] in ("places", "copies") and options.root is None:
         from hashpipe.hashing.evaluate.run_local import score_local
 
-        assert folder is not None
         galleries = score_local(result, options, folder)
     else:
         from hashpipe.hashing.evaluate.run_benchmark import score_benchmark
 
-        assert folder is not None
         galleries = score_benchmark(result, options, folder)
     result.meta |= {
         "options": _plain_options(options),
         "seconds": round(time.monotonic() - start, 1),
         "environment": environment(),
     }
-    if folder is not None:
-        write(result, folder / "eval", galleries if options.galleries else [])
+    write(result, folder / "eval", galleries if options.galleries else [])
     return result
 
 
 def score_all(
     result: EvalResult, protocol: Protocol, methods: Iterable[Coded], options: EvalOptions
 ) -> dict[tuple[str, int | None], Coded]:
-    """Score every method of one protocol into `result`; returns ours, by (method, bits), for galleries."""
+    """Score every method of one protocol into `result`; returns ours (or those of a file) by (method, bits), for galleries."""
     shortest = len(protocol.database)
     if hasattr(protocol.relevance, "junk_offsets"):
         shortest -= int(np.diff(protocol.relevance.junk_offsets).max(initial=0))
@@ -75,7 +72,7 @@ def score_all(
         for coded in methods:
             found = score(protocol, coded, options.rounds, options.seed, options.normaliser)
             result.add_score(protocol, coded.method, coded.bits, found)
-            if coded.method.startswith("ours"):
+            if coded.method.startswith(("ours", "codes")):
                 ours[coded.method, coded.bits] = coded
         advance(len(protocol.queries))
     return ours
@@ -140,16 +137,6 @@ def _cores() -> range | set[int]:
     import os
 
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-
-
-def _workspace(workspace: Path | None, required: bool) -> Path | None:
-    if workspace is None:
-        if required:
-            raise UserError("There is no workspace to score; name one with -w.")
-        return None
-    if not required and not (Path(workspace) / "workspace.json").exists():
-        return None  # codes of others need none; the result is printed only
-    return open_workspace(workspace, create=False)
 
 
 def _plain_options(options: EvalOptions) -> dict[str, Any]:

@@ -61,12 +61,13 @@ def find(options: EvalOptions) -> Benchmark:
 
 
 def split(benchmark: Benchmark) -> dict[str, Any]:
-    """Identities of a sampled split's queries and training photos, by protocol."""
+    """Identities of a sampled split, in order, by protocol."""
     assert benchmark.identities is not None
     names = benchmark.identities
     return {
         protocol.name: {
             "queries": [names[row] for row in protocol.queries],
+            "database": [names[row] for row in protocol.database],
             "training": [names[row] for row in protocol.training],
         }
         for protocol in benchmark.protocols

@@ -64,7 +64,7 @@ def best_values(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int | None], 
     """Best value of a code for each (metric, bits), the float descriptor aside."""
     best: dict[tuple[str, int | None], float] = {}
     for row in rows:
-        if row["bits"] is not None and row["value"] is not None:
+        if row["bits"] is not None and row["value"] is not None and not row["metric"].startswith("empty"):
             key = (row["metric"], row["bits"])
             best[key] = max(best.get(key, float("-inf")), row["value"])
     return best

@@ -13,6 +13,7 @@ it inside the group are relevant at the rate c = (n+ - 1)/(n - 1).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from scipy.special import digamma, gammaln
 from hashpipe.pairgen.errors import UserError
 
 Normaliser = Literal["min(k,R)", "found"]
+_TABLE = 1 << 22  # ranks up to which harmonic numbers are kept in a table
 NORMALISERS: tuple[Normaliser, ...] = ("min(k,R)", "found")
 
 
@@ -122,8 +124,19 @@ def check_cut(groups: Groups, k: int) -> None:
 
 def harmonic(first: np.ndarray, last: np.ndarray) -> np.ndarray:
     """Sum of 1/t for t = first .. last, elementwise, float64; 0 where last < first. first >= 1."""
-    first, last = np.asarray(first, dtype=np.float64), np.asarray(last, dtype=np.float64)
-    return np.where(last < first, 0.0, digamma(np.maximum(last, first) + 1) - digamma(first))
+    first = np.asarray(first)
+    last = np.maximum(last, first - 1)
+    most = int(last.max(initial=0))
+    if most <= _TABLE:
+        table = _harmonic_numbers(1 << most.bit_length())
+        return table[last] - table[first - 1]
+    return np.where(last < first, 0.0, digamma(last + 1.0) - digamma(first * 1.0))
+
+
+@lru_cache(maxsize=4)
+def _harmonic_numbers(count: int) -> np.ndarray:
+    """H_0 .. H_count, summed in extended precision."""
+    return np.append(0.0, np.cumsum(1 / np.arange(1, count + 1, dtype=np.longdouble))).astype(np.float64)
 
 
 def within_rate(groups: Groups) -> np.ndarray:

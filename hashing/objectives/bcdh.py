@@ -68,11 +68,11 @@ def objective(
     symmetric: bool = False,
 ) -> float:
     """The whole objective over all photos as a number, float64."""
-    tensors = [torch.as_tensor(np.asarray(value)) for value in (h, binary)]
-    pairs = [torch.as_tensor(np.asarray(value, np.int64)) for value in (a, b, label)]
+    relaxed, codes = (torch.as_tensor(np.asarray(value, np.float64)) for value in (h, binary))
+    left, right, labels = (torch.as_tensor(np.asarray(value, np.int64)) for value in (a, b, label))
     weights = None if weight is None else torch.as_tensor(np.asarray(weight, np.float64))
-    parts = loss(tensors[0].double(), tensors[1].double(), *pairs, margin, strength, weights, symmetric)
-    return float(sum(parts.values()))  # type: ignore[arg-type]
+    parts = loss(relaxed, codes, left, right, labels, margin, strength, weights, symmetric)
+    return float(torch.stack(list(parts.values())).sum())
 
 
 def binary_step(

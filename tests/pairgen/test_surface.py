@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from hashpipe.pairgen.model import Model
-from hashpipe.pairgen.overlap import pair_evidence
-from hashpipe.pairgen.render import View, look_at, render_place, visible_fraction
+from hashpipe.pairgen.render import View, look_at, render_place
 from hashpipe.pairgen.surface import (
     clean,
     hidden_point_removal,
@@ -158,12 +157,13 @@ def test_ply_holds_points_and_colours(tmp_path: Path, count: int) -> None:
         assert (np.rint(np.asarray(cloud.colors) * 255) == colors).all()
 
 
-def test_visible_overlap_agrees_with_what_a_renderer_knows() -> None:
-    """Points sampled from rendered pictures, observed where depth says so: overlap must follow the exact depth maps."""
-    views = render_place(2, 8, (160, 120), detail=0.2)
+@pytest.mark.parametrize("kind", ["corner", "rocks"])
+def test_visible_surface_is_what_the_renderer_shows(kind: str) -> None:
+    """Points of rendered surfaces, 70 % of them observed where depth shows them: the others must be found."""
+    views = render_place(2, 8, (160, 120), kind=kind, detail=0.2)
     rng = np.random.default_rng(0)
     points = np.concatenate([rng.permutation(view.surface())[:400] for view in views])
-    seen = np.stack([shows(view, points) for view in views])
+    shown = np.stack([shows(view, points) for view in views])
     cameras = [view.camera for view in views]
     model = Model(
         photos=np.arange(8, dtype=np.int32),
@@ -175,15 +175,9 @@ def test_visible_overlap_agrees_with_what_a_renderer_knows() -> None:
         points=points,
         colors=np.zeros((len(points), 3), np.uint8),
         errors=np.full(len(points), 0.5, np.float32),
-        observations=np.argwhere(seen & (rng.random(seen.shape) < 0.7)).astype(np.int32),
+        observations=np.argwhere(shown & (rng.random(shown.shape) < 0.7)).astype(np.int32),
     )
-    evidence = pair_evidence(model)
-    guessed, exact = np.full((8, 8), np.nan), np.full((8, 8), np.nan)
-    guessed[evidence.a, evidence.b], guessed[evidence.b, evidence.a] = evidence.visible_ab, evidence.visible_ba
-    for i in range(8):
-        for j in range(8):
-            if i != j:
-                exact[i, j] = visible_fraction(views[i], views[j])
-    off = ~np.eye(8, dtype=bool)
-    assert np.abs(guessed - exact)[off].mean() < 0.18  # points seen by fewer than three photos are no surface
-    assert np.corrcoef(guessed[off], exact[off])[0, 1] > 0.85
+    surface, visible = surface_points(model), visible_surface(model).toarray()
+    assert surface.mean() > 0.7
+    assert (visible & shown)[:, surface].sum() > 0.94 * shown[:, surface].sum()
+    assert (visible & shown).sum() > 0.95 * visible.sum()

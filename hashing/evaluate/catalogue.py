@@ -1,0 +1,107 @@
+"""The benchmarks as text for people: the list, one benchmark in full, and what was found on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashpipe.hashing.evaluate.fetch import check_file, size_of
+from hashpipe.hashing.evaluate.manifests import Manifest, all_manifests, find_manifest
+
+
+@dataclass(frozen=True)
+class Page:
+    """A result for the command line."""
+
+    content: dict[str, Any]
+    text: str
+
+    def as_json(self) -> dict[str, Any]:
+        return self.content
+
+    def as_text(self) -> str:
+        return self.text
+
+
+def listing() -> Page:
+    """Every benchmark in one line."""
+    manifests = all_manifests().values()
+    width = max(len(one.name) for one in manifests)
+    lines = [f"{one.name:<{width}}  {one.download:<9}  {one.title}" for one in manifests]
+    lines.append("`hashpipe benchmarks show NAME` says more; score one with `hashpipe eval --benchmark NAME --root DIR`.")
+    return Page({"benchmarks": [one.as_json() for one in manifests]}, "\n".join(lines))
+
+
+def description(name: str) -> Page:
+    """One manifest in full."""
+    manifest = find_manifest(name.split("/")[0])
+    return Page(manifest.as_json(), manifest_text(manifest))
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """A manifest as plain text."""
+    lines = [f"{manifest.title} ({manifest.name})", "", manifest.what, ""]
+    for label, value in (
+        ("home", manifest.home),
+        ("licence", manifest.licence),
+        ("terms", manifest.terms),
+        ("cite", manifest.citation),
+        ("download", manifest.download),
+        ("--root", manifest.tree),
+    ):
+        lines.append(f"{label + ':':<10}{value}")
+    lines += [f"  step {i}: {step}" for i, step in enumerate(manifest.steps, start=1)]
+    lines += ["", "Protocols"]
+    for table in manifest.protocols:
+        lines.append(f"  {manifest.name}/{table['name']}: {table['what']}")
+        seed = f", seed {table['seed']}" if "seed" in table else ""
+        lines.append(f"    metrics {', '.join(table['metrics'])}; AP divided by {table['normaliser']}{seed}")
+    if manifest.files:
+        lines += ["", "Files"]
+        for file in manifest.files:
+            lines.append(f"  {file.name}: {size_of(file)}, {file.checksum or 'no checksum published'}")
+            lines.append(f"    {file.url}{f' ({file.note})' if file.note else ''}")
+    lines += ["", "Pitfalls", *(f"  - {one}" for one in manifest.pitfalls)]
+    return "\n".join(lines)
+
+
+def verification(name: str, root: Path) -> Page:
+    """Check files and photos of a benchmark at `root`. Raises UserError that names what is missing or damaged."""
+    from hashpipe.hashing.evaluate.benchmarks import load_benchmark
+
+    manifest = find_manifest(name.split("/")[0])
+    checked = []
+    for file in manifest.files:
+        path = Path(root) / file.name
+        if path.is_file():
+            check_file(file, path)
+            checked.append({"file": file.name, "checksum": file.checksum or None})
+    benchmark = load_benchmark(name, Path(root))
+    protocols = [
+        {
+            "protocol": one.name,
+            "fingerprint": one.fingerprint,
+            "queries": len(one.queries),
+            "database": len(one.database),
+            "training": len(one.training),
+            "relevant": int(one.relevance.counts().sum()),
+            "without_relevant": int(np.sum(one.relevance.counts() == 0)),
+            "notes": list(one.notes),
+        }
+        for one in benchmark.protocols
+    ]
+    lines = [
+        f"{one['file']}: " + ("checksum matches" if one["checksum"] else "there; no checksum is published") for one in checked
+    ]
+    lines.append(f"{len(benchmark.images)} photos of {manifest.title} are complete at {root}.")
+    for one in protocols:
+        lines.append(
+            f"{one['protocol']}: {one['queries']} queries, {one['database']} searched, {one['training']} to learn from "
+            f"(protocol {one['fingerprint']})"
+        )
+        lines += [f"  note: {note}" for note in one["notes"]]
+    content = {"benchmark": manifest.name, "root": str(root), "photos": len(benchmark.images), "files": checked}
+    return Page({**content, "protocols": protocols}, "\n".join(lines))
