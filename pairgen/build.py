@@ -17,7 +17,7 @@ from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.extract import extract_features, photo_vlads
 from hashpipe.pairgen.files import atomic_folder, locked, make_folder, open_workspace
 from hashpipe.pairgen.match import WEAK_INLIERS, match_photos
-from hashpipe.pairgen.measure import measure_models, registered_paths
+from hashpipe.pairgen.measure import EVIDENCE, measure_models, registered_paths
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import write_pairset
 from hashpipe.pairgen.photos import Photo, describe, find_photos
@@ -205,7 +205,7 @@ def _places(
 def _collect_models(folder: Path, models: Sequence[Path]) -> None:
     with atomic_folder(folder / "models") as temporary:
         for index, source in enumerate(models):
-            shutil.copytree(source, temporary / str(index), ignore=shutil.ignore_patterns("evidence.npz", ".*"))
+            shutil.copytree(source, temporary / str(index), ignore=shutil.ignore_patterns(EVIDENCE, ".*"))
 
 
 def _notes(place: np.ndarray, by_place: bool, mappings: Sequence[Mapping]) -> list[str]:

@@ -13,6 +13,7 @@ from hashpipe.pairgen.overlap import Evidence
 from hashpipe.pairgen.progress import stage
 from hashpipe.pairgen.workers import run_jobs
 
+EVIDENCE = "evidence-1.npz"  # the number goes up when a rule of measuring changes, so that old results are not read
 _FIELDS = tuple(Evidence.__dataclass_fields__)
 
 
@@ -21,7 +22,7 @@ def measure_models(folders: Sequence[Path], photo_ids: dict[str, int], workers: 
 
     Cleans the clouds and writes them as `cloud.ply` beside the model. Models measured before are read.
     """
-    todo = [folder for folder in folders if not (folder / "evidence.npz").exists()]
+    todo = [folder for folder in folders if not (folder / EVIDENCE).exists()]
     with stage("Measuring overlap", len(todo), "models") as advance:
         for _, outcome in run_jobs(_measure, [(folder,) for folder in todo], workers):
             if isinstance(outcome, Exception):
@@ -39,7 +40,7 @@ def _measure(folder: Path) -> None:
     kept = clean(model.points)
     write_ply(folder / "cloud.ply", model.points[kept], model.colors[kept])
     found = pair_evidence(model)
-    with atomic_path(folder / "evidence.npz") as temporary:
+    with atomic_path(folder / EVIDENCE) as temporary:
         np.savez(temporary, paths=np.array(paths), **{name: getattr(found, name) for name in _FIELDS})
 
 
@@ -49,7 +50,7 @@ def registered_paths(folder: Path) -> list[str]:
 
 
 def _load(folder: Path, photo_ids: dict[str, int]) -> Evidence:
-    with np.load(folder / "evidence.npz") as saved:
+    with np.load(folder / EVIDENCE) as saved:
         ids = np.array([photo_ids[path] for path in saved["paths"].tolist()], np.int32)
         values = {name: saved[name] for name in _FIELDS}
     a, b = ids[values["a"]], ids[values["b"]]

@@ -19,7 +19,7 @@ class Evidence:
     shared_points             int32    points that both photos observe
     overlap_ab, overlap_ba    float32  shared points / points that a (b) observes
     visible_ab, visible_ba    float32  common visible surface points / those that a (b) sees
-    scale_change              float32  >= 1; median ratio of f/z over the common surface points, f in image widths
+    scale_change              float32  >= 1; median ratio of f/z over the common surface points, f in longest sides
     view_angle_deg            float32  median angle between the two rays to the common surface points, degrees
     """
 
@@ -93,7 +93,7 @@ def _scale_and_angle(model: Model, members: csr_matrix, i: np.ndarray, j: np.nda
     """
     scale, angle = np.empty(len(i), np.float32), np.empty(len(i), np.float32)
     by_point, centers = members.tocsc(), model.centers
-    width_focal = model.focal / model.size[:, 0]
+    side_focal = model.focal / model.size.max(axis=1)  # of the longest side, as lying and standing photos share it
     for start, stop in _runs(i):
         photo, partners = i[start], j[start:stop]
         columns = members.indices[members.indptr[photo] : members.indptr[photo + 1]]
@@ -101,7 +101,7 @@ def _scale_and_angle(model: Model, members: csr_matrix, i: np.ndarray, j: np.nda
         points = model.points[columns]
         depth = points @ model.rotation[partners][:, 2].T + model.translation[partners, 2]
         own_depth = points @ model.rotation[photo, 2] + model.translation[photo, 2]
-        ratio = (width_focal[photo] / own_depth) * (depth / width_focal[partners]).T
+        ratio = (side_focal[photo] / own_depth) * (depth / side_focal[partners]).T
         own_ray = points - centers[photo]
         own_ray /= np.linalg.norm(own_ray, axis=1, keepdims=True)
         # cosine of the angle at the point, without the (partners, points, 3) array of rays

@@ -17,6 +17,7 @@ from hashpipe.pairgen.photos import Photo, UnreadablePhoto, load_upright
 from hashpipe.pairgen.progress import stage
 from hashpipe.pairgen.workers import run_jobs
 
+_VERSION = 1  # goes up when mapping changes, so that older results are made again
 MIN_POINTS = 30  # a "model" of fewer points is an accident of a few matches
 
 Edge = tuple[str, str, int]  # two photos by SHA-256 and the inliers between them
@@ -100,6 +101,7 @@ def _key(photos: Sequence[Photo], part: Component, options: BuildOptions) -> str
     shas = [(photos[row].sha256, photos[row].path) for row in part.photos]
     edges = [(photos[a].sha256, photos[b].sha256, strength) for a, b, strength in part.edges]
     choices = (
+        _VERSION,
         options.seed,
         options.min_inliers,
         options.min_model_size,

@@ -37,7 +37,7 @@ def _section(result: EvalResult, protocol: dict[str, Any], galleries: list[dict[
         "name": name,
         "notes": protocol["notes"],
         "table": _table(rows, protocol["metrics"], lengths),
-        "metrics": protocol["metrics"],
+        "metrics": [{"name": metric, "divisor": _divisor(rows, metric)} for metric in protocol["metrics"]],
         "over_bits": plots.over_bits(rows, protocol["metrics"][0]) if len(lengths) > 1 else "",
         "curves": [plots.precision_recall(details, bits) for bits in drawn],
         "distances": [plots.distances(one) for one in mine if one["bits"] in drawn],
@@ -68,6 +68,11 @@ def _table(rows: list[dict[str, Any]], metrics: list[str], lengths: list[int]) -
                     }
                 )
     return lines
+
+
+def _divisor(rows: list[dict[str, Any]], metric: str) -> str:
+    found = next((row["normaliser"] for row in rows if row["metric"] == metric), "none")
+    return "" if found in ("none", "ball") else "trapezoid rule" if found == "trapezoid" else f"divided by {found}"
 
 
 def _flat(meta: dict[str, Any], above: str = "") -> list[tuple[str, str]]:

@@ -14,18 +14,19 @@ from rich.text import Text
 
 from hashpipe.hashing.evaluate.result import EvalResult
 
-_LENGTHS = 3  # code lengths side by side
+_CELL = 32  # columns of one code length
 
 
 def as_text(result: EvalResult) -> str:
     """Tables of all protocols, then the notes; plain text where the output is no terminal."""
     terminal = sys.stdout.isatty()
-    width = os.get_terminal_size().columns if terminal else 110
+    width = os.get_terminal_size().columns if terminal else 120
     buffer = io.StringIO()
-    console = Console(file=buffer, width=max(width, 80), force_terminal=terminal, highlight=False)
+    width = max(width, 80)
+    console = Console(file=buffer, width=width, force_terminal=terminal, highlight=False)
     for protocol in result.protocols:
         console.print(title(protocol), style="bold", markup=False, soft_wrap=True)
-        for table in _tables(result, protocol):
+        for table in _tables(result, protocol, width):
             console.print(table)
         for note in protocol["notes"]:
             console.print(f"  note: {note}", markup=False)
@@ -36,7 +37,7 @@ def as_text(result: EvalResult) -> str:
         console.print(f"  note: {note}", markup=False)
     if result.folder is not None:
         console.print(f"  report: {result.folder / 'report.html'}", markup=False, soft_wrap=True)
-    return buffer.getvalue()
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
 _LEGEND = (
@@ -70,17 +71,18 @@ def best_values(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int | None], 
     return best
 
 
-def _tables(result: EvalResult, protocol: dict[str, Any]) -> list[Table]:
+def _tables(result: EvalResult, protocol: dict[str, Any], width: int) -> list[Table]:
     rows = [row for row in result.rows if row["protocol"] == protocol["protocol"]]
     lengths = sorted({row["bits"] for row in rows if row["bits"] is not None}) or [None]
     cells = {(row["method"], row["bits"], row["metric"]): row for row in rows}
     best = best_values(rows)
     tables = []
     headline, *others = protocol["metrics"]
-    for start in range(0, len(lengths), _LENGTHS):
-        part = lengths[start : start + _LENGTHS]
+    side_by_side = max(1, (width - _longest(rows)) // _CELL)
+    for start in range(0, len(lengths), side_by_side):
+        part = lengths[start : start + side_by_side]
         table = Table(box=None, pad_edge=False)
-        table.add_column(f"{_name(headline, rows)}")
+        table.add_column(_name(headline, rows), min_width=_longest(rows))
         for bits in part:
             table.add_column("" if bits is None else f"{bits} bits", no_wrap=True)
         for method in ordered_methods(rows):
@@ -98,7 +100,7 @@ def _other_metrics(
 ) -> Table:
     cells = {(row["method"], row["bits"], row["metric"]): row for row in rows}
     table = Table(box=None, pad_edge=False)
-    table.add_column("")
+    table.add_column("", min_width=_longest(rows))
     for metric in metrics:
         table.add_column(f"{metric}\n{'/'.join('-' if bits is None else str(bits) for bits in lengths)}", no_wrap=True)
     for method in ordered_methods(rows):
@@ -113,6 +115,10 @@ def _other_metrics(
             line.append(text)
         table.add_row(method, *line)
     return table
+
+
+def _longest(rows: list[dict[str, Any]]) -> int:
+    return max(len(row["method"]) for row in rows)
 
 
 def _name(metric: str, rows: list[dict[str, Any]]) -> str:

@@ -60,7 +60,9 @@ def slow_evidence(model: Model, visible: csr_matrix) -> dict[tuple[int, int], tu
             for p in common or shared:
                 z_i = model.rotation[i, 2] @ model.points[p] + model.translation[i, 2]
                 z_j = model.rotation[j, 2] @ model.points[p] + model.translation[j, 2]
-                ratios.append((model.focal[i] / model.size[i, 0] / z_i) / (model.focal[j] / model.size[j, 0] / z_j))
+                ratios.append(
+                    (model.focal[i] / model.size[i].max() / z_i) / (model.focal[j] / model.size[j].max() / z_j)
+                )
                 ray_i, ray_j = model.points[p] - model.centers[i], model.points[p] - model.centers[j]
                 cosine = ray_i @ ray_j / np.linalg.norm(ray_i) / np.linalg.norm(ray_j)
                 angles.append(np.degrees(np.arccos(min(1.0, cosine))))
