@@ -3,7 +3,8 @@
     python benchmarks/bench_eval.py                 1,000 queries x 59,000 x 64 bits, then x 1,000,000
     python benchmarks/bench_eval.py --quick         a tenth of the database
 
-Prints processor times of one thread (best of several runs), the share of the XOR+popcount bandwidth measured in the same run with
+Prints processor times of one thread (best of several runs), the share of the XOR+popcount bandwidth measured in the
+same run with
 NumPy and with FAISS, the ratios to a vectorised float32 argsort evaluator and to the loop over queries that hashing
 repositories use, and the peak memory of the large run.
 """
@@ -46,7 +47,7 @@ def make(queries: int, database: int, seed: int = 0) -> tuple[np.ndarray, np.nda
 
 
 def best_of(work: Callable[[], object], runs: int, clock: Callable[[], float] = time.process_time) -> float:
-    """Best time in seconds: of the processor for what runs in one thread, so that other work on the machine counts less."""
+    """Best time in seconds; by default of the processor, so that other work on the machine counts less."""
     times = []
     for _ in range(runs):
         start = clock()
@@ -122,7 +123,10 @@ def main() -> None:
     q, d, labels = make(queries, database)
     pairs = queries * database
     exact, bounds = ours(q, d, labels, 1)
-    print(f"{queries:,} x {database:,} x {BITS} bits, mAP@all {exact.mean():.6f} ({bounds[0].mean():.4f} to {bounds[1].mean():.4f})")
+    print(
+        f"{queries:,} x {database:,} x {BITS} bits, mAP@all {exact.mean():.6f} ({bounds[0].mean():.4f} to "
+        f"{bounds[1].mean():.4f})"
+    )
 
     # interleaved, so that a busy machine slows all of them alike
     times: dict[str, float] = {}
@@ -157,7 +161,9 @@ def main() -> None:
     process.start()
     seconds, before, after, value = answer.get()
     process.join()
-    print(f"{queries:,} x {size:,}: {seconds:.2f} s, mAP {value:.4f}, peak memory {after:.0f} MB ({before:.0f} MB before)")
+    print(
+        f"{queries:,} x {size:,}: {seconds:.2f} s, mAP {value:.4f}, peak memory {after:.0f} MB ({before:.0f} MB before)"
+    )
 
 
 if __name__ == "__main__":

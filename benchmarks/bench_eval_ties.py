@@ -2,9 +2,10 @@
 
     python benchmarks/bench_eval_ties.py [--write docs/METRICS.md]
 
-Random-projection codes of synthetic labelled descriptors (10 classes, 10,000 photos, 500 queries) are scored by the loop that
-hashing repositories use, with a stable sort, on a database sorted by class, sorted backwards, and shuffled, and exactly.
-The command is deterministic; --write puts the table into a file between its markers.
+Random-projection codes of synthetic labelled descriptors (10 classes, 10,000 photos, 500 queries) are scored by the
+loop that
+hashing repositories use, with a stable sort, on a database sorted by class, sorted backwards, and shuffled, and
+exactly. The command is deterministic; --write puts the table into a file between its markers.
 """
 
 from __future__ import annotations

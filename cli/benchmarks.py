@@ -17,7 +17,10 @@ benchmarks = LazyGroup(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     table={
         "list": ("hashpipe.cli.benchmarks:list_command", "All benchmarks, one line each."),
-        "show": ("hashpipe.cli.benchmarks:show_command", "What a benchmark is, its files, terms, protocols and pitfalls."),
+        "show": (
+            "hashpipe.cli.benchmarks:show_command",
+            "What a benchmark is, its files, terms, protocols and pitfalls.",
+        ),
         "fetch": ("hashpipe.cli.benchmarks:fetch_command", "Download a benchmark's files; asks before anything large."),
         "verify": ("hashpipe.cli.benchmarks:verify_command", "Check that a benchmark's files are complete."),
     },
@@ -45,7 +48,9 @@ def show_command(name: str, as_json: bool) -> None:
 
 @click.command("fetch")
 @click.argument("name")
-@click.option("--root", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder to put the files in.")
+@click.option(
+    "--root", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder to put the files in."
+)
 @click.option("-y", "--yes", is_flag=True, help="Download large files without asking.")
 @json_option
 def fetch_command(name: str, root: Path, yes: bool, as_json: bool) -> None:

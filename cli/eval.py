@@ -14,7 +14,9 @@ from hashpipe.hashing.evaluate.options import EvalOptions
 
 @click.command("eval")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--compare", is_flag=True, help="Compare stored evaluations RUN RUN ... query by query, instead of scoring.")
+@click.option(
+    "--compare", is_flag=True, help="Compare stored evaluations RUN RUN ... query by query, instead of scoring."
+)
 @options_from(EvalOptions)
 @workspace_option
 @config_option
@@ -24,7 +26,8 @@ def eval_command(
 ) -> None:
     """Score the codes on held-out photos, beside the baselines.
 
-    Without --benchmark the workspace's own held-out photos are the queries, and 3D geometry says which photos are right:
+    Without --benchmark the workspace's own held-out photos are the queries, and 3D geometry says which photos are
+    right:
     no labels are needed. Values are exact expectations over the order of tied photos, with the best and the worst order
     beside them. The table goes to the terminal; WORKSPACE/eval holds eval.json and report.html.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -127,6 +128,9 @@ def main() -> None:
     # threads of OpenMP that spin while they wait slow down everything on busy cores; read when the library is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     show_progress("auto")
+    for stream in (sys.stdout, sys.stderr):  # a file name that the terminal cannot show must not end a command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run())
 
 

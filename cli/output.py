@@ -33,7 +33,8 @@ def show(work: Callable[[], Result], as_json: bool) -> None:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object; numbers that JSON cannot hold (nan, infinity) become null."""
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False), flush=True)
+    readable = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=not readable, allow_nan=False), flush=True)
 
 
 @contextlib.contextmanager

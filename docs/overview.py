@@ -28,7 +28,10 @@ def choose(pairset: PairSet) -> list[dict]:
     query, place = pairset.photo_column("query"), pairset.photo_column("place")
     held_out = [row for row in table if query[row["a"]] != query[row["b"]]]  # codes of photos not learnt from
     similar = [row for row in held_out if row["label"] == 1 and not row["near_duplicate"] and _landscape(pairset, row)]
-    similar.sort(key=lambda row: (row["kind"] != "covisible", abs(row["view_angle_deg"] - 22)))
+    split = pairset.photos["split"].to_pylist()
+    similar.sort(
+        key=lambda row: (split[row["a"]] != "train", row["kind"] != "covisible", abs(row["view_angle_deg"] - 22))
+    )
     alike = [row for row in table if row["label"] == -1 and row["inliers"] >= 0 and _landscape(pairset, row)]
     alike.sort(key=lambda row: -row["similarity"])
     chosen: list[dict] = []

@@ -188,7 +188,8 @@ def _imagenet_file(name: str) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(weights.url, str(path), hash_prefix=None, progress=False)
+        digits = path.stem.rsplit("-", 1)[-1]  # torch's files carry the start of their SHA-256 in their name
+        torch.hub.download_url_to_file(weights.url, str(path), hash_prefix=digits, progress=False)
     except Exception as error:
         raise UserError(
             f"{weights.url} cannot be downloaded ({str(error) or type(error).__name__}); "

@@ -1,7 +1,8 @@
 """Codes without learning: what every result is shown beside. All fit on training descriptors only.
 
 More bits than the training photos span dimensions (D, or one less than their number): `pca` fills up with random
-projections, `pca-rr` and `itq` rotate the zero-padded projection into the longer code, `lsh` and `sh` need no special case.
+projections, `pca-rr` and `itq` rotate the zero-padded projection into the longer code, `lsh` and `sh` need no special
+case.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def fit(name: str, training: np.ndarray, bits: int, seed: int = 0, basis: Princi
 def itq_rotation(projected: np.ndarray, rng: np.random.Generator, rounds: int = 50) -> np.ndarray:
     """Rotation float64 (k, k) that brings projected training descriptors float (M, k) close to their signs.
 
-    Iterative quantisation, Gong and Lazebnik, CVPR 2011: alternate signs and orthogonal Procrustes from a random rotation.
+    Iterative quantisation, Gong and Lazebnik, CVPR 2011: alternate signs and orthogonal Procrustes from a random
+    rotation.
     """
     rotation = _random_rotation(projected.shape[1], rng)
     for _ in range(rounds):
@@ -104,7 +106,8 @@ def _padded(projected: np.ndarray, bits: int) -> np.ndarray:
 def _spectral(basis: Principal, training: np.ndarray, bits: int) -> Encoder:
     """Spectral hashing, Weiss, Torralba and Fergus, NIPS 2008: eigenfunctions of a uniform box around the projections.
 
-    Mode m of an axis of range r is cos(m pi x / r), with eigenvalue growing as (m / r)^2: take the k slowest of all axes.
+    Mode m of an axis of range r is cos(m pi x / r), with eigenvalue growing as (m / r)^2: take the k slowest of all
+    axes.
     """
     projected = basis.project(training, bits)
     low, high = projected.min(axis=0), projected.max(axis=0)

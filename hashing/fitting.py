@@ -57,6 +57,11 @@ def fit_heads(
     return heads
 
 
+def uses_pairs(options: TrainOptions) -> bool:
+    """Whether pairs from 3D take part: dsah is neighbour discovery alone."""
+    return options.pairs and options.objective != "dsah"
+
+
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
     """The matrices are small: more threads cost more than they give, and their number could change the last digits."""
@@ -103,7 +108,7 @@ def _fit(
         inputs.std(0, correction=0),
         functional.normalize(inputs, dim=1, eps=1e-12),
     )
-    if not options.pairs:
+    if not uses_pairs(options):
         targets = no_targets(len(targets))
     sampler = Sampler(targets, generator)
     sampler.set_edges(sampler.undecided(_first_edges(state.geometry.numpy(), options)))
@@ -147,13 +152,15 @@ def _joint(
     noise: Tensor | torch.Generator,
     progress: float,
 ) -> dict[str, Tensor]:
+    """What 3D says counts the less, the more of the photos it covers: with all of them in labelled places nothing else
+    is left to tell apart, and bits spent on these places are missing for others."""
     amount, rows = options.joint, torch.from_numpy(batch.rows)
     h = state.codes(_noisy(state, rows, options.noise, noise))
     unit = functional.normalize(h, dim=1, eps=1e-12)
     cosine, negative = unit @ unit.T, torch.from_numpy(batch.negative)
     binary = state.binary[rows] if options.binary_step else _signs(h.detach())
     left, parts = torch.arange(batch.pairs), {}
-    right, reach = left + batch.pairs, max(amount.least_reach, sampler.unplaced)
+    right, reach = left + batch.pairs, max(amount.least_reach, 1 - sampler.covered**2)
     for name, part in (("pairwise", slice(0, batch.sure)), ("neighbours", slice(batch.sure, batch.pairs))):
         i, j = left[part], right[part]
         if not len(i):

@@ -52,7 +52,10 @@ class BackboneOptions:
 
 @dataclass(frozen=True)
 class JointWeights:
-    """How much each part of the joint objective counts; measured, not for the command line."""
+    """How much each part of the joint objective counts; measured, not for the command line.
+
+    least_reach: what is left of pairwise and constraint where labelled places cover all photos.
+    """
 
     pairwise: float = field(default=1.0, metadata={"cli": False})
     neighbours: float = field(default=1.0, metadata={"cli": False})
@@ -96,8 +99,8 @@ class TrainOptions:
     )
     root: Path | None = field(default=None, metadata={"help": "where the benchmark's files are", "metavar": "PATH"})
     seed: int = field(default=0, metadata={"help": "seed of everything random", "min": 0})
-    steps: int = field(default=800, metadata={"help": "optimisation steps for each code length", "min": 0})
-    learning_rate: float = field(default=1e-3, metadata={"help": "step size of Adam", "min": 0.0})
+    steps: int = field(default=400, metadata={"help": "optimisation steps for each code length", "min": 0})
+    learning_rate: float = field(default=2e-3, metadata={"help": "step size of Adam", "min": 0.0})
     batch_pairs: int = field(default=48, metadata={"help": "similar pairs in a batch", "min": 1})
     batch_others: int = field(default=128, metadata={"help": "random other photos in a batch", "min": 0})
     pca: int = field(default=256, metadata={"help": "dimensions of the descriptor that heads see", "min": 1})
@@ -117,7 +120,7 @@ class TrainOptions:
     margin: float = field(
         default=0.25, metadata={"help": "Hamming distance that dissimilar pairs should reach, as a share of the bits"}
     )
-    temperature: float = field(default=0.2, metadata={"help": "temperature of contrast in joint", "min": 0.01})
+    temperature: float = field(default=0.1, metadata={"help": "temperature of contrast in joint", "min": 0.01})
     neighbourhood: int = field(
         default=10, metadata={"help": "nearest photos that neighbour discovery starts from", "min": 1}
     )

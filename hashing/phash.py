@@ -1,4 +1,4 @@
-"""Classical perceptual hash: signs of the lowest frequencies of a small grey copy. Needs no training and no descriptor."""
+"""Classical perceptual hash: signs of the lowest frequencies of a small grey copy; nothing is learnt."""
 
 from __future__ import annotations
 

@@ -49,8 +49,8 @@ def itq(x: np.ndarray, bits: int, seed: int) -> np.ndarray:
     """The ITQ baseline's rotation of PCA coordinates x float32 (N,d), columns by falling variance.
 
     Returns weight float32 (d,bits), scaled so that outputs have standard deviation 1 over all bits. The same seed gives
-    the very codes of `baselines.fit("itq", ...)`, so that a comparison with it shows what learning added. With more bits
-    than dimensions the coordinates are rotated into the longer code.
+    the codes of `baselines.fit("itq", ...)` as far as both find the same axes, so that a comparison shows what learning
+    added. With more bits than dimensions the coordinates are rotated into the longer code.
     """
     used = min(bits, x.shape[1])
     projected = np.pad(np.asarray(x[:_SAMPLE, :used], np.float64), ((0, 0), (0, bits - used)))

@@ -24,7 +24,7 @@ class Targets:
     weight   float32 (P,) how often a pair should be drawn, mean 1 over the similar ones
     group    int64 (N,)   photos of one group (a place and those that may be the same) are never assumed dissimilar;
                           -1 none
-    kinds    pairs by kind, for reports
+    kind     str (P,)     how the miner knows, for reports; empty where nobody said
     """
 
     a: np.ndarray
@@ -32,10 +32,15 @@ class Targets:
     label: np.ndarray
     weight: np.ndarray
     group: np.ndarray
-    kinds: dict[str, int] = field(default_factory=dict)
+    kind: np.ndarray = field(default_factory=lambda: np.zeros(0, "U1"))
 
     def __len__(self) -> int:
         return len(self.group)
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Number of pairs by kind."""
+        return dict(sorted(Counter(map(str, self.kind)).items()))
 
     @property
     def similar(self) -> np.ndarray:
@@ -54,9 +59,8 @@ class Targets:
         place[rows] = np.arange(len(rows))
         kept = (place[self.a] >= 0) & (place[self.b] >= 0)
         a, b = place[self.a[kept]], place[self.b[kept]]
-        return Targets(
-            np.minimum(a, b), np.maximum(a, b), self.label[kept], self.weight[kept], self.group[rows], self.kinds
-        )
+        kind = self.kind[kept] if len(self.kind) else self.kind
+        return Targets(np.minimum(a, b), np.maximum(a, b), self.label[kept], self.weight[kept], self.group[rows], kind)
 
 
 def no_targets(n: int) -> Targets:
@@ -87,7 +91,6 @@ def targets_from_pairset(
     a, b, label = (pairset.pair_column(name).astype(np.int64) for name in ("a", "b", "label"))
     allowed = (number >= 0) & ~query & (inside | (place < 0))
     kept = allowed[a] & allowed[b] & np.where(label > 0, inside[a] & inside[b], inside[a] | inside[b])
-    kind = pairset.pair_column("kind")[kept]
     first, second = number[a[kept]], number[b[kept]]
     group = np.where(inside & ~query, _groups(pairset, place), -1)
     return Targets(
@@ -96,7 +99,7 @@ def targets_from_pairset(
         label[kept].astype(np.int8),
         _weights(pairset, kept),
         group[rows],
-        dict(sorted(Counter(map(str, kind)).items())),
+        pairset.pair_column("kind")[kept].astype(str),
     )
 
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from hashpipe.hashing import codes, plots, sources
 from hashpipe.hashing.descriptors import make_describer
-from hashpipe.hashing.fitting import fit_heads
+from hashpipe.hashing.fitting import fit_heads, uses_pairs
 from hashpipe.hashing.network import Head, load_model, make_model, save_model
 from hashpipe.hashing.options import BackboneOptions, JointWeights, TrainOptions
-from hashpipe.hashing.targets import Targets
+from hashpipe.hashing.targets import Targets, no_targets
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import atomic_folder, locked, open_workspace, write_json, write_text
 from hashpipe.pairgen.progress import say
@@ -78,6 +78,8 @@ def train(options: TrainOptions, workspace: Path) -> TrainResult:
         say(f"learning from {len(source.images)} photos with {describer.name}, without labels")
         described = describer.describe(source.images, cache)
         values, targets = described.values[described.ok], source.targets.subset(described.ok)
+        if not uses_pairs(options):
+            targets = no_targets(len(values))
         metrics: list[dict[str, Any]] = []
         heads = fit_heads(values, targets, options, metrics.append)
         thresholds, centred = centre(heads, values, options.recentre)

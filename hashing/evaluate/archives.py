@@ -84,4 +84,3 @@ def _copy(stream: IO[bytes], out: IO[bytes], allowance: int, archive: Path) -> i
             raise UserError(f"{archive} unpacks to more than {MOST_GROWTH} times its size; it was not unpacked.")
         out.write(block)
     return written
-

@@ -80,11 +80,15 @@ def load_benchmark(name: str, root: Path | None) -> Benchmark:
     asked = name.partition("/")[2]
     manifest.protocol(asked)
     if manifest.layout not in _READERS:
-        raise UserError(f"{manifest.name} is made of the workspace's own photos; run `hashpipe eval --benchmark {name}`.")
+        raise UserError(
+            f"{manifest.name} is made of the workspace's own photos; run `hashpipe eval --benchmark {name}`."
+        )
     if root is None:
         raise UserError(f"{manifest.name} needs its files; name them with --root PATH.")
     if not Path(root).exists():
-        raise UserError(f"--root {root} does not exist; `hashpipe benchmarks show {manifest.name}` tells what it should hold.")
+        raise UserError(
+            f"--root {root} does not exist; `hashpipe benchmarks show {manifest.name}` tells what it should hold."
+        )
     return _READERS[manifest.layout](manifest, asked, Path(root))
 
 

@@ -31,7 +31,9 @@ def listing() -> Page:
     manifests = all_manifests().values()
     width = max(len(one.name) for one in manifests)
     lines = [f"{one.name:<{width}}  {one.download:<9}  {one.title}" for one in manifests]
-    lines.append("`hashpipe benchmarks show NAME` says more; score one with `hashpipe eval --benchmark NAME --root DIR`.")
+    lines.append(
+        "`hashpipe benchmarks show NAME` says more; score one with `hashpipe eval --benchmark NAME --root DIR`."
+    )
     return Page({"benchmarks": [one.as_json() for one in manifests]}, "\n".join(lines))
 
 
@@ -68,6 +70,44 @@ def manifest_text(manifest: Manifest) -> str:
     return "\n".join(lines)
 
 
+def markdown() -> str:
+    """docs/BENCHMARKS.md: every manifest, for reading. A test compares the file with this text."""
+    parts = [
+        "# Benchmarks",
+        "",
+        "Generated from the manifests in `data_manifests/`; written again by",
+        "`python -m hashpipe.hashing.evaluate.catalogue > docs/BENCHMARKS.md`.",
+        "",
+        "- `hashpipe benchmarks fetch NAME --root DIR` brings the files, where that is allowed.",
+        "- `hashpipe benchmarks verify NAME --root DIR` checks a folder that you have.",
+        "- `hashpipe eval --benchmark NAME --root DIR` scores the model of the workspace on it.",
+        "",
+        "Metrics and protocols are defined in [METRICS.md](METRICS.md).",
+        "",
+        "| name | what | download |",
+        "|---|---|---|",
+        *(f"| [{one.name}](#{_anchor(one)}) | {one.title} | {one.download} |" for one in all_manifests().values()),
+    ]
+    for one in all_manifests().values():
+        parts += ["", f"## {one.name}", "", f"**{one.title}.** {one.what}", ""]
+        parts += [f"- Home: {one.home}", f"- Licence: {one.licence}. Terms: {one.terms}", f"- Cite: {one.citation}"]
+        parts += [f"- `--root`: {one.tree}"]
+        parts += [f"- Step {i}: {step}" for i, step in enumerate(one.steps, start=1)]
+        for file in one.files:
+            checksum = f"`{file.checksum}`" if file.checksum else "no checksum published"
+            parts.append(f"- File `{file.name}`: {size_of(file)}, {checksum}; {file.url}")
+        parts += ["", "| protocol | what | metrics | AP divided by |", "|---|---|---|---|"]
+        for table in one.protocols:
+            metrics = ", ".join(f"`{metric}`" for metric in table["metrics"])
+            parts.append(f"| `{one.name}/{table['name']}` | {table['what']} | {metrics} | {table['normaliser']} |")
+        parts += ["", "Pitfalls:", "", *(f"- {pitfall}" for pitfall in one.pitfalls)]
+    return "\n".join(parts) + "\n"
+
+
+def _anchor(manifest: Manifest) -> str:
+    return manifest.name.replace("+", "")
+
+
 def verification(name: str, root: Path) -> Page:
     """Check files and photos of a benchmark at `root`. Raises UserError that names what is missing or damaged."""
     from hashpipe.hashing.evaluate.benchmarks import load_benchmark
@@ -80,7 +120,7 @@ def verification(name: str, root: Path) -> Page:
             check_file(file, path)
             checked.append({"file": file.name, "checksum": file.checksum or None})
     benchmark = load_benchmark(name, Path(root))
-    protocols = [
+    protocols: list[dict[str, Any]] = [
         {
             "protocol": one.name,
             "fingerprint": one.fingerprint,
@@ -94,7 +134,8 @@ def verification(name: str, root: Path) -> Page:
         for one in benchmark.protocols
     ]
     lines = [
-        f"{one['file']}: " + ("checksum matches" if one["checksum"] else "there; no checksum is published") for one in checked
+        f"{one['file']}: " + ("checksum matches" if one["checksum"] else "there; no checksum is published")
+        for one in checked
     ]
     lines.append(f"{len(benchmark.images)} photos of {manifest.title} are complete at {root}.")
     for one in protocols:
@@ -105,3 +146,7 @@ def verification(name: str, root: Path) -> Page:
         lines += [f"  note: {note}" for note in one["notes"]]
     content = {"benchmark": manifest.name, "root": str(root), "photos": len(benchmark.images), "files": checked}
     return Page({**content, "protocols": protocols}, "\n".join(lines))
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -1,4 +1,4 @@
-"""CIFAR-10 as it is found on disks: the published archives, their extracted folders, class folders, a zip of class folders."""
+"""CIFAR-10 as it is found on disks: published archives, their folders, class folders, a zip of class folders."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -19,7 +20,7 @@ from hashpipe.pairgen.errors import UserError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _PARTS = ("train", "train", "train", "train", "train", "test")
-_PYTHON = tuple(f"data_batch_{i}" for i in range(1, 6)) + ("test_batch",)
+_PYTHON = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 _BINARY = tuple(f"{name}.bin" for name in _PYTHON)
 _ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -40,16 +41,20 @@ def read_cifar10(root: Path) -> Labelled:
     """Find CIFAR-10 at `root` (archive, folder or zip). Raises UserError that says what was looked for."""
     root = Path(root)
     if not root.exists():
-        raise UserError(f"{root} does not exist; name the CIFAR-10 archive, its folder, or a tree train/CLASS, test/CLASS.")
+        raise UserError(
+            f"{root} does not exist; name the CIFAR-10 archive, its folder, or a tree train/CLASS, test/CLASS."
+        )
     if root.is_dir():
         for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
             for names in (_PYTHON, _BINARY):
                 if (folder / names[-1]).exists():
-                    return _from_batches(folder, names, lambda name, folder=folder: (folder / name).read_bytes())
+                    return _from_batches(folder, names, partial(_read_below, folder))
         for name in _ARCHIVES:
             if (root / name).exists():
                 return read_cifar10(root / name)
-        found = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*")) if path.suffix.lower() in _SUFFIXES]
+        found = [
+            path.relative_to(root).as_posix() for path in sorted(root.rglob("*")) if path.suffix.lower() in _SUFFIXES
+        ]
         return _from_classes(root, found, lambda names: from_paths(root / name for name in names))
     if zipfile.is_zipfile(root):
         with zipfile.ZipFile(root) as archive:
@@ -59,7 +64,10 @@ def read_cifar10(root: Path) -> Labelled:
         for names in (_PYTHON, _BINARY):
             if read(names[-1]) is not None:
                 return _from_batches(root, names, read)
-    raise UserError(f"{root} is neither a CIFAR-10 archive nor a zip of class folders; `hashpipe benchmarks show cifar10` says more.")
+    raise UserError(
+        f"{root} is neither a CIFAR-10 archive nor a zip of class folders; `hashpipe benchmarks show cifar10` "
+        "says more."
+    )
 
 
 @contextmanager
@@ -81,10 +89,7 @@ def _tar_members(path: Path) -> Iterator[Callable[[str], bytes | None]]:
 def _from_batches(source: Path, names: tuple[str, ...], read: Callable[[str], bytes | None]) -> Labelled:
     pixels, labels, parts = [], [], []
     for name, part in zip(names, _PARTS, strict=True):
-        try:
-            data = read(name)
-        except FileNotFoundError:
-            data = None
+        data = read(name)
         if data is None:
             raise UserError(f"{source} lacks {name}; get the archive again.")
         rows, classes = _python_batch(data, source, name) if names is _PYTHON else _binary_batch(data, source, name)
@@ -96,11 +101,16 @@ def _from_batches(source: Path, names: tuple[str, ...], read: Callable[[str], by
     number = np.where(test, np.cumsum(test), np.cumsum(~test)) - 1
     identities = tuple(f"{part}/{i:05d}" for part, i in zip(parts, number, strict=True))
     images = ImageList(
-        keys=tuple(hashlib.sha256(np.ascontiguousarray(one)).hexdigest() for one in stacked),
+        keys=tuple(hashlib.sha256(one.tobytes()).hexdigest() for one in stacked),
         open=lambda index, side: _shrunk(Image.fromarray(np.ascontiguousarray(stacked[index])), side),
         names=identities,
     )
     return Labelled(images, identities, np.concatenate(labels), test)
+
+
+def _read_below(folder: Path, name: str) -> bytes | None:
+    path = folder / name
+    return path.read_bytes() if path.is_file() else None
 
 
 def _python_batch(data: bytes, source: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -136,13 +146,17 @@ def _from_classes(source: Path, found: list[str], open_list: Callable[[list[str]
         if len(parts) < 3 or parts[-3] not in ("train", "test"):
             continue
         if parts[-2] not in CLASSES:
-            raise UserError(f"{source} has a class {parts[-2]!r}, which CIFAR-10 has not; classes are {', '.join(CLASSES)}.")
+            raise UserError(
+                f"{source} has a class {parts[-2]!r}, which CIFAR-10 has not; classes are {', '.join(CLASSES)}."
+            )
         kept.append(name)
         identities.append("/".join(parts[-3:]))
         labels.append(CLASSES.index(parts[-2]))
         test.append(parts[-3] == "test")
     if not kept:
-        raise UserError(f"{source} holds neither CIFAR-10 batches nor photos in train/CLASS/ and test/CLASS/; check --root.")
+        raise UserError(
+            f"{source} holds neither CIFAR-10 batches nor photos in train/CLASS/ and test/CLASS/; check --root."
+        )
     return Labelled(open_list(kept), tuple(identities), np.array(labels, dtype=np.int64), np.array(test))
 
 

@@ -48,12 +48,14 @@ def read_codes(path: Path, bits: int | None = None) -> Codes:
 
 
 def pack_any(values: np.ndarray, bits: int | None, source: str) -> tuple[np.ndarray, int]:
-    """Packed codes and their length from +-1, 0/1, booleans (N, bits), or bytes (N, ceil(bits/8)) that are packed already."""
+    """Packed codes and their length, from +-1, 0/1 or booleans (N, bits), or from packed bytes (N, ceil(bits/8))."""
     values = np.asarray(values)
     if values.ndim != 2 or not values.shape[1] or values.dtype.kind not in "biuf":
         raise UserError(f"{source} has shape {values.shape} of {values.dtype}; codes are a table, one row per photo.")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise UserError(f"{source} holds NaN or infinity; a photo without a code cannot be scored, give each one a code.")
+        raise UserError(
+            f"{source} holds NaN or infinity; a photo without a code cannot be scored, give each one a code."
+        )
     low, high = (values.min(), values.max()) if len(values) else (0, 0)
     plain = bool(np.isin(values, (-1, 1)).all() or np.isin(values, (0, 1)).all())
     if values.dtype == np.uint8 and bits is not None and values.shape[1] == -(-bits // 8) and values.shape[1] != bits:
@@ -71,7 +73,9 @@ def pack_any(values: np.ndarray, bits: int | None, source: str) -> tuple[np.ndar
     if values.shape[1] != -(-length // 8):
         raise UserError(f"{source} has {values.shape[1]} bytes per code, which are not {length} bits; check --bits.")
     if length % 8 and (values[:, -1] >> (length % 8)).any():
-        raise UserError(f"{source} sets bits beyond {length}; codes are packed least-significant bit first, zero padded.")
+        raise UserError(
+            f"{source} sets bits beyond {length}; codes are packed least-significant bit first, zero padded."
+        )
     return np.ascontiguousarray(values), length
 
 
@@ -95,7 +99,9 @@ def _mat(path: Path, bits: int | None) -> Codes:
     try:
         content = loadmat(path)
     except Exception as error:  # loadmat raises many kinds for damaged files
-        raise UserError(f"{path} cannot be read as a MATLAB file up to version 7 ({error}); save it with -v7.") from None
+        raise UserError(
+            f"{path} cannot be read as a MATLAB file up to version 7 ({error}); save it with -v7."
+        ) from None
     return _named(path, {k: v for k, v in content.items() if not k.startswith("__")}, bits)
 
 
@@ -117,7 +123,8 @@ def _named(path: Path, arrays: Mapping[str, np.ndarray], bits: int | None) -> Co
         whole = next(iter(arrays.values()))
     if whole is None:
         raise UserError(
-            f"{path} has the arrays {', '.join(arrays) or 'none'}; name them `queries` and `database`, or `codes` for all photos."
+            f"{path} has the arrays {', '.join(arrays) or 'none'}; name them `queries` and `database`, or `codes` "
+            "for all photos."
         )
     packed, length = pack_any(whole, bits, str(path))
     return Codes(length, packed)
@@ -153,4 +160,6 @@ def _load(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} cannot be read as plain arrays ({error}); save it with numpy.save or numpy.savez.") from None
+        raise UserError(
+            f"{path} cannot be read as plain arrays ({error}); save it with numpy.save or numpy.savez."
+        ) from None

@@ -53,8 +53,8 @@ class Comparison:
 def compare_runs(paths: Sequence[Path], asked: bool = True) -> Comparison:
     """Compare evaluations with the first one: mean differences, intervals and sign-flip p-values over the same queries.
 
-    Raises UserError for fewer than two runs and where no protocol is shared; protocols of one name that differ in photos
-    or relevance are left out and named.
+    Raises UserError for fewer than two runs and where no protocol is shared; protocols of one name that differ in
+    photos or relevance are left out and named.
     """
     if not asked:
         raise UserError(f"{paths[0]} is not an option; to set runs side by side say `hashpipe eval --compare RUN RUN`.")

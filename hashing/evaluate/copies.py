@@ -42,7 +42,15 @@ def _rotated(picture: Image.Image) -> Image.Image:
     width, height = turned.size
     share = 0.65
     return turned.crop(
-        tuple(round(v) for v in (width * (1 - share) / 2, height * (1 - share) / 2, width * (1 + share) / 2, height * (1 + share) / 2))  # type: ignore[arg-type]
+        tuple(
+            round(v)
+            for v in (
+                width * (1 - share) / 2,
+                height * (1 - share) / 2,
+                width * (1 + share) / 2,
+                height * (1 + share) / 2,
+            )
+        )  # type: ignore[arg-type]
     )
 
 

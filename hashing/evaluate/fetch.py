@@ -1,4 +1,4 @@
-"""Download the files of a benchmark: asked first, resumed after a cut, checked, whole or absent, never over a file that exists."""
+"""Download a benchmark's files: asked first, resumed after a cut, checked, whole or absent, never overwriting."""
 
 from __future__ import annotations
 
@@ -46,8 +46,10 @@ class Fetched:
 def fetch(manifest: Manifest, root: Path, confirm: Callable[[str], bool]) -> Fetched:
     """Bring the files of a benchmark to `root` and unpack them there.
 
-    `confirm` is asked once, before anything large. Proxies are those of the environment. Raises UserError where the terms
-    want a download by hand, with the steps, and for anything that goes wrong; what has arrived is kept for the next run.
+    `confirm` is asked once, before anything large. Proxies are those of the environment. Raises UserError where the
+    terms
+    want a download by hand, with the steps, and for anything that goes wrong; what has arrived is kept for the next
+    run.
     """
     if manifest.download != "automatic":
         steps = " ".join(f"({i}) {step}" for i, step in enumerate(manifest.steps, start=1))
@@ -89,14 +91,17 @@ def download(file: File, target: Path) -> str:
             break
         except _CutError as cut:
             if attempt == ATTEMPTS:
-                raise UserError(f"{file.url} broke off at {cut}; run the same command again, it goes on from there.") from None
+                raise UserError(
+                    f"{file.url} broke off at {cut}; run the same command again, it goes on from there."
+                ) from None
             say(f"{file.name}: broke off at {cut}, going on")
     algorithm, _, expected = (file.checksum or "sha256:").partition(":")
     found = _digest(part, algorithm)
     if expected and found != expected.lower():
         _forget(part)
         raise UserError(
-            f"{file.url} has the {algorithm.upper()} {found} and {expected} was expected; it was damaged or has changed, "
+            f"{file.url} has the {algorithm.upper()} {found} and {expected} was expected; it was damaged or has "
+            "changed, "
             "nothing was kept: try again or fetch it by hand."
         )
     _state(part).unlink(missing_ok=True)
@@ -110,12 +115,16 @@ def download(file: File, target: Path) -> str:
 def check_file(file: File, path: Path) -> None:
     """Raise UserError where an existing file is not the published one, as far as that is known."""
     if file.bytes and path.stat().st_size != file.bytes:
-        raise UserError(f"{path} has {path.stat().st_size} bytes and the published file {file.bytes}; move it away and fetch again.")
+        raise UserError(
+            f"{path} has {path.stat().st_size} bytes and the published file {file.bytes}; move it away and fetch again."
+        )
     if file.checksum:
         algorithm, _, expected = file.checksum.partition(":")
         found = _digest(path, algorithm)
         if found != expected.lower():
-            raise UserError(f"{path} has the {algorithm.upper()} {found} and not {expected}; move it away and fetch again.")
+            raise UserError(
+                f"{path} has the {algorithm.upper()} {found} and not {expected}; move it away and fetch again."
+            )
 
 
 def size_of(file: File) -> str:
@@ -130,7 +139,7 @@ class _CutError(Exception):
 
 
 def _receive(file: File, part: Path) -> None:
-    """Append to `part` what it lacks. Raises _CutError where the connection ends early, UserError where there is no file."""
+    """Append to `part` what it lacks; _CutError where the connection ends early, UserError where there is no file."""
     have = part.stat().st_size if part.exists() else 0
     known = _read_state(part)
     headers = {"User-Agent": "hashpipe"}
@@ -163,12 +172,17 @@ def _receive(file: File, part: Path) -> None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
         if isinstance(error, urllib.error.URLError) and not (part.exists() and part.stat().st_size):
-            raise UserError(f"{file.url} cannot be reached ({error.reason}); check the network or the proxy settings.") from None
+            raise UserError(
+                f"{file.url} cannot be reached ({error.reason}); check the network or the proxy settings."
+            ) from None
         raise _CutError(f"{part.stat().st_size if part.exists() else 0} bytes") from None
 
 
 def _append(answer: Any, part: Path, have: int, total: int | None, file: File) -> None:
-    with part.open("r+b" if have else "wb") as out, stage(file.name, (total or file.bytes or 0) // 1000, "kB") as advance:
+    with (
+        part.open("r+b" if have else "wb") as out,
+        stage(file.name, (total or file.bytes or 0) // 1000, "kB") as advance,
+    ):
         out.seek(have)
         out.truncate()
         while block := answer.read(_BLOCK):

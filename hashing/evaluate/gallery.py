@@ -1,4 +1,4 @@
-"""Best and worst queries of a protocol with their first photos, right and wrong ones marked, as thumbnails for the report."""
+"""Best and worst queries of a protocol and their first photos, right and wrong ones marked, for the report."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ SHOWN = 8  # photos per query
 def gallery(
     protocol: Protocol, coded: Coded, values: np.ndarray, images: ImageList, each: int = 6
 ) -> list[dict[str, Any]]:
-    """The `each` worst and best queries by `values` float (Q,), nan left out; ties in the ranking in order of the database.
+    """The `each` worst and best queries by `values` float (Q,), nan left out; ties in the ranking in order of the
+    database.
 
-    One dictionary per query: protocol, method, bits, kind (best | worst), value, query and hits (name, thumbnail, distance,
-    mark: right | wrong | junk).
+    One dictionary per query: protocol, method, bits, kind (best | worst), value, query and hits (name, thumbnail,
+    distance, mark: right | wrong | junk).
     """
     order = [int(q) for q in np.argsort(values, kind="stable") if not np.isnan(values[q])]
     worst = order[:each]
@@ -77,7 +78,9 @@ def thumbnail(images: ImageList, row: int, side: int = THUMBNAIL) -> str:
         return ""
     if max(picture.size) < side // 2:  # tiny benchmark images, shown enlarged without blur
         scale = side // 2 / max(picture.size)
-        picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.NEAREST)
+        picture = picture.resize(
+            (round(picture.width * scale), round(picture.height * scale)), Image.Resampling.NEAREST
+        )
     buffer = io.BytesIO()
     picture.convert("RGB").save(buffer, "JPEG", quality=72)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

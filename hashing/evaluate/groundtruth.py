@@ -1,4 +1,4 @@
-"""Published ground truth of retrieval benchmarks: MATLAB files, Oxford text files, revisited Oxford and Paris pickles."""
+"""Published ground truth: MATLAB files, Oxford text files, pickles of revisited Oxford and Paris."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read_matlab(path: Path) -> GroundTruth:
 
 
 def read_oxford(folder: Path, names: Sequence[str]) -> GroundTruth:
-    """The text files of Oxford5k and Paris6k: NAME_query.txt with _good, _ok and _junk beside it; `names` of all photos."""
+    """Text files of Oxford5k and Paris6k: NAME_query.txt with _good, _ok, _junk beside it; `names` of all photos."""
     row = {name: i for i, name in enumerate(names)}
     files = sorted(Path(folder).rglob("*_query.txt"))
     if not files:
@@ -71,13 +71,15 @@ def read_oxford(folder: Path, names: Sequence[str]) -> GroundTruth:
             listed = [one for part in parts for one in _read(Path(str(file).replace("_query", f"_{part}"))).split()]
             unknown = [one for one in listed if one not in row]
             if unknown:
-                raise UserError(f"{file} refers to {len(unknown)} photos that are missing, such as {unknown[0]}; complete them.")
+                raise UserError(
+                    f"{file} refers to {len(unknown)} photos that are missing, such as {unknown[0]}; complete them."
+                )
             rows[label].append(np.array([row[one] for one in listed], dtype=np.int64))
     return _checked(folder, GroundTruth(tuple(names), tuple(queries), tuple(boxes), rows))
 
 
 def read_revisited(path: Path) -> GroundTruth:
-    """gnd_roxford5k.pkl or gnd_rparis6k.pkl, through the restricted reader: imlist, qimlist, gnd (bbx, easy, hard, junk)."""
+    """gnd_roxford5k.pkl, gnd_rparis6k.pkl by the restricted reader: imlist, qimlist, gnd (bbx, easy, hard, junk)."""
     try:
         content = load(Path(path).read_bytes(), path)
     except FileNotFoundError:
@@ -89,7 +91,9 @@ def read_revisited(path: Path) -> GroundTruth:
             label: [np.asarray(entry[label], dtype=np.int64).ravel() for entry in entries]
             for label in ("easy", "hard", "junk")
         }
-        boxes = tuple(_box(np.asarray(entry["bbx"], dtype=float).ravel()) if "bbx" in entry else None for entry in entries)
+        boxes = tuple(
+            _box(np.asarray(entry["bbx"], dtype=float).ravel()) if "bbx" in entry else None for entry in entries
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} lacks what revisited Oxford and Paris define ({error!r}); get it again.") from None
     return _checked(path, GroundTruth(names, queries, boxes, rows))

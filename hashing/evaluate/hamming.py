@@ -1,6 +1,7 @@
 """Hamming distance histograms of queries against a database: all that tie-aware metrics need of binary codes.
 
-The database is streamed in blocks through FAISS's XOR+popcount; memory is linear in queries x bits, and nothing is sorted.
+The database is streamed in blocks through FAISS's XOR+popcount; memory is linear in queries x bits, and nothing is
+sorted.
 Counting, not XOR, is the cost: where the table is small enough, two distances are counted at once as one number.
 """
 
@@ -16,7 +17,7 @@ import faiss
 import numpy as np
 import torch
 
-from hashpipe.hashing.evaluate.relevance import ClassLabels, Lists, Relevance, SharedLabels
+from hashpipe.hashing.evaluate.relevance import ClassLabels, Relevance, SharedLabels
 from hashpipe.hashing.evaluate.ties import Groups, groups_from_histograms
 
 _ROWS, _COLUMNS = 8, 1 << 16  # one block of distances: 2 MB, of more rows where the database is short
@@ -84,7 +85,7 @@ class _Scratch:
         """Distances of words uint64 (q, W) to uint64 (n, W), int32 (q, n); valid until the next call."""
         shape = (len(queries), len(database))
         out = self.block[: shape[0] * shape[1]].view(shape)
-        faiss.hammings(
+        faiss.hammings(  # type: ignore[attr-defined]
             faiss.swig_ptr(queries.view(np.uint8)),
             faiss.swig_ptr(database.view(np.uint8)),
             *shape,
@@ -191,9 +192,7 @@ def _popcount(words: np.ndarray) -> np.ndarray:
     return table[np.ascontiguousarray(words)[..., None].view(np.uint8)].sum(axis=-1)
 
 
-def _count(
-    queries: np.ndarray, database: np.ndarray, bits: int, parts: list[_Part], threads: int | None
-) -> np.ndarray:
+def _count(queries: np.ndarray, database: np.ndarray, bits: int, parts: list[_Part], threads: int | None) -> np.ndarray:
     """Histograms of words uint64 (Q, W) and (N, W) over the blocks of `parts`."""
     counts = np.zeros((len(queries), bits + 1), dtype=np.int64)
 

@@ -1,4 +1,4 @@
-"""Oxford5k, Paris6k and their revisited forms: queries are boxes in photos, junk is not ranked, AP by the trapezoid rule."""
+"""Oxford5k, Paris6k and their revisited forms: queries are boxes in photos, junk is not ranked."""
 
 from __future__ import annotations
 

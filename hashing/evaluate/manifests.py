@@ -92,5 +92,5 @@ def _parse(text: str) -> Manifest:
     content = tomllib.loads(text)
     files = tuple(File(**one) for one in content.pop("files", []))
     protocols = tuple(content.pop("protocols"))
-    lists = {key: tuple(content.pop(key, ())) for key in ("steps", "pitfalls")}
+    lists: dict[str, Any] = {key: tuple(content.pop(key, ())) for key in ("steps", "pitfalls")}
     return Manifest(files=files, protocols=protocols, **lists, **content)

@@ -1,4 +1,4 @@
-"""What is scored beside ours: every baseline on the same descriptors, plain and with bits re-centred on the database."""
+"""What is scored beside ours: baselines on the same descriptors, plain and with bits re-centred on the database."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def baseline_codes(
     if basis is not None and len(basis.directions) < max(bits):
         say_note(
             f"{protocol.name}: {len(training)} training photos of {training.shape[1]} dimensions span "
-            f"{len(basis.directions)} directions; beyond as many bits pca adds random projections, itq and pca-rr rotate "
+            f"{len(basis.directions)} directions; beyond as many bits pca adds random projections, itq and pca-rr "
+            "rotate "
             "into more bits"
         )
     if len(protocol.database) < ENOUGH_TO_CENTRE:

@@ -1,7 +1,7 @@
 """Every metric of the evaluator in one place: pure functions, tie groups in, one number per query out.
 
-Average precision lives in `ties` and `trapezoid`; the others are short enough to stand here. Each gives the expected value
-over random orders of the ties. `..._bounds` give the worst and the best order.
+Average precision lives in `ties` and `trapezoid`; the others are short enough to stand here. Each gives the expected
+value over random orders of the ties. `..._bounds` give the worst and the best order.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def reciprocal_rank_bounds(groups: Groups) -> tuple[np.ndarray, np.ndarray]:
 def ndcg(groups: Groups, k: int | None = None, gains: np.ndarray | None = None) -> np.ndarray:
     """Expected NDCG@k, float64 (Q,); 0 for a query without relevant photos.
 
-    Discount 1/log2(rank + 1). `gains` (S,) are the gains of grades 1 .. S, by default 2^grade - 1; ungraded relevance is
-    grade 1. The ideal ranking holds the same photos in order of gain.
+    Discount 1/log2(rank + 1). `gains` (S,) are the gains of grades 1 .. S, by default 2^grade - 1; ungraded relevance
+    is grade 1. The ideal ranking holds the same photos in order of gain.
     """
     grades, gains, table = _graded(groups, k, gains)
     start, end = groups.before, groups.before + groups.size
@@ -109,7 +109,7 @@ def ndcg(groups: Groups, k: int | None = None, gains: np.ndarray | None = None) 
 def ndcg_bounds(groups: Groups, k: int | None = None, gains: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """NDCG@k of the worst and of the best order of every tie, float64 (Q,) each."""
     grades, gains, table = _graded(groups, k, gains)
-    bounds = []
+    bounds: list[np.ndarray] = []
     for order in (np.argsort(gains, kind="stable"), np.argsort(-gains, kind="stable")):
         worst_first = len(bounds) == 0
         start = groups.before + (groups.size - groups.hits if worst_first else 0)

@@ -25,8 +25,8 @@ def read(
     """Images, protocol and identities. Photos without any of the labels are left out, as the benchmark defines."""
     table = manifest.protocol(asked)
     names, labels = (_mirflickr if manifest.layout == "mirflickr" else _nuswide)(root, int(table["labels"]))
-    labelled = labels.any(axis=1) if table["drop_unlabelled"] else np.ones(len(names), dtype=bool)
-    names, labels = tuple(name for name, kept in zip(names, labelled, strict=True) if kept), labels[labelled]
+    labelled = np.asarray(labels.any(axis=1)) if table["drop_unlabelled"] else np.ones(len(names), dtype=bool)
+    names, labels = tuple(name for name, kept in zip(names, labelled.tolist(), strict=True) if kept), labels[labelled]
     found = photos_below(root)
     images = from_paths(named_photos(root, found, [Path(name).stem for name in names], manifest.name))
     seed, rows = int(table["seed"]), np.arange(len(names))
@@ -54,10 +54,12 @@ def read(
 
 
 def _mirflickr(root: Path, count: int) -> tuple[tuple[str, ...], np.ndarray]:
-    """One text file per label that lists photo numbers; files ending in _r1 are the stricter labels, not among the 24."""
+    """One text file of photo numbers per label; files ending in _r1 are the stricter labels, not among the 24."""
     files = sorted(path for path in root.rglob("*.txt") if _is_label_file(path))
     if len(files) != count:
-        raise UserError(f"{root} holds {len(files)} label files and MIRFLICKR has {count}; unpack its annotations there.")
+        raise UserError(
+            f"{root} holds {len(files)} label files and MIRFLICKR has {count}; unpack its annotations there."
+        )
     labels = np.zeros((25_000, count), dtype=bool)
     for column, path in enumerate(files):
         numbers = np.array([int(line) for line in path.read_text().split()], dtype=np.int64)
@@ -98,8 +100,10 @@ def _per_label(names: Sequence[str], labels: np.ndarray, count: int, seed: int, 
     for column in range(labels.shape[1]):
         free = np.flatnonzero(labels[:, column] & ~taken)
         if len(free) < count:
-            raise UserError(f"Label {column} has {len(free)} photos left and {count} are needed; check that files are complete.")
-        rows = sampled(free, [names[row] for row in free], count, seed)
+            raise UserError(
+                f"Label {column} has {len(free)} photos left and {count} are needed; check that files are complete."
+            )
+        rows = sampled(free, [names[row] for row in free.tolist()], count, seed)
         taken[rows] = True
         chosen.append(rows)
     return np.sort(np.concatenate(chosen))

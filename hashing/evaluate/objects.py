@@ -38,8 +38,8 @@ def holidays_relevance(numbers: np.ndarray, source: Path | str) -> tuple[np.ndar
     """Rows of the queries, and their relevance over all photos; each query is junk in its own list."""
     queries = np.flatnonzero(numbers % 100 == 0)
     group = numbers // 100
-    relevant = [np.setdiff1d(np.flatnonzero(group == group[row]), [row]) for row in queries]
-    return queries, lists(relevant, [[row] for row in queries], len(numbers), source=str(source))
+    relevant = [np.setdiff1d(np.flatnonzero(group == group[row]), [row]) for row in queries.tolist()]
+    return queries, lists(relevant, [[row] for row in queries.tolist()], len(numbers), source=str(source))
 
 
 def _ukbench(manifest: Manifest, asked: str, root: Path) -> Found:
@@ -51,7 +51,8 @@ def _ukbench(manifest: Manifest, asked: str, root: Path) -> Found:
     whole = np.flatnonzero(np.bincount(numbers // 4, minlength=1)[numbers // 4] == 4) if len(numbers) else numbers
     if len(whole) < len(numbers) or not len(numbers):
         raise UserError(
-            f"{root} holds {len(numbers)} photos ukbenchNNNNN.jpg, {len(numbers) - len(whole)} of them in incomplete groups "
+            f"{root} holds {len(numbers)} photos ukbenchNNNNN.jpg, {len(numbers) - len(whole)} of them in "
+            "incomplete groups "
             "of four; complete them."
         )
     images, rows = from_paths([found[int(number)] for number in numbers]), np.arange(len(numbers))
@@ -64,12 +65,14 @@ def _ukbench(manifest: Manifest, asked: str, root: Path) -> Found:
 
 
 def _smvs(manifest: Manifest, asked: str, root: Path) -> Found:
-    """CATEGORY/Reference/NNN.jpg and CATEGORY/PHONE/NNN.jpg: query = phone photo, relevant = the reference of its number."""
+    """CATEGORY/Reference/NNN.jpg and CATEGORY/PHONE/NNN.jpg: a phone photo searches the reference of its number."""
     table = manifest.protocol(asked)
     references = sorted(path for path in [root / "Reference", *root.rglob("Reference")] if path.is_dir())
     references = list(dict.fromkeys(references))
     if not references:
-        raise UserError(f"{root} holds no folder named Reference; `hashpipe benchmarks show smvs` tells what it should hold.")
+        raise UserError(
+            f"{root} holds no folder named Reference; `hashpipe benchmarks show smvs` tells what it should hold."
+        )
     database: list[Path] = []
     queries: list[Path] = []
     relevant: list[list[int]] = []

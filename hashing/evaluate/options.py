@@ -46,7 +46,8 @@ class EvalOptions:
     relevance: Path | None = field(
         default=None,
         metadata={
-            "help": "frozen relevance of places: parquet with columns query, photo (SHA-256 each), kind (relevant, junk)",
+            "help": "frozen relevance of places: parquet with columns query, photo (SHA-256 each), kind (relevant, "
+            "junk)",
             "metavar": "FILE",
         },
     )
@@ -63,7 +64,9 @@ class EvalOptions:
     )
     unseen: bool = field(default=True, metadata={"help": "score places/unseen, which fits a second model"})
     seed: int = field(default=0, metadata={"help": "seed of baselines, samples and intervals", "min": 0})
-    rounds: int = field(default=2000, metadata={"help": "bootstrap rounds of the intervals", "min": 100, "max": 100_000})
+    rounds: int = field(
+        default=2000, metadata={"help": "bootstrap rounds of the intervals", "min": 100, "max": 100_000}
+    )
     galleries: bool = field(default=True, metadata={"help": "show queries with their first photos in the report"})
 
     def __post_init__(self) -> None:
@@ -82,4 +85,6 @@ class EvalOptions:
                 f"(`hashpipe benchmarks show {self.benchmark.split('/')[0]}` tells what they are)."
             )
         if self.benchmark.split("/")[0] == "places" and self.root is not None:
-            raise UserError("--root belongs to a benchmark; places scores the workspace's own photos, leave --root away.")
+            raise UserError(
+                "--root belongs to a benchmark; places scores the workspace's own photos, leave --root away."
+            )

@@ -17,7 +17,13 @@ _COLOURS = {
     "ours": "#c0392b", "itq": "#1f77b4", "pca": "#2ca02c", "pca-rr": "#8c564b", "lsh": "#7f7f7f", "sh": "#9467bd",
     "phash": "#bcbd22", "float": "#222222",
 }  # fmt: skip
-_STYLE = {"svg.hashsalt": "hashpipe", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.25}
+_STYLE: Any = {
+    "svg.hashsalt": "hashpipe",
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+}
 
 
 def over_bits(rows: Sequence[dict[str, Any]], metric: str) -> str:
@@ -26,7 +32,11 @@ def over_bits(rows: Sequence[dict[str, Any]], metric: str) -> str:
         figure, axes = plt.subplots(figsize=(5.2, 3.4))
         for method in dict.fromkeys(row["method"] for row in rows):
             line = sorted(
-                (row for row in rows if row["method"] == method and row["metric"] == metric and row["value"] is not None),
+                (
+                    row
+                    for row in rows
+                    if row["method"] == method and row["metric"] == metric and row["value"] is not None
+                ),
                 key=lambda row: row["bits"] or 0,
             )
             if not line:
@@ -83,7 +93,12 @@ def balance(detail: dict[str, Any]) -> str:
         values = np.sort(detail["health"]["balance"])
         axes.bar(np.arange(len(values)), values, width=1.0, color="#34495e", linewidth=0)
         axes.axhline(0.5, color="#c0392b", linewidth=0.8)
-        axes.set(xlabel="bit, sorted", ylabel="share of ones", ylim=(0, 1), title=f"{detail['method']}, {detail['bits']} bits")
+        axes.set(
+            xlabel="bit, sorted",
+            ylabel="share of ones",
+            ylim=(0, 1),
+            title=f"{detail['method']}, {detail['bits']} bits",
+        )
         return _svg(figure)
 
 
@@ -99,7 +114,9 @@ def _line(method: str) -> dict[str, Any]:
 
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    figure.savefig(
+        buffer, format="svg", bbox_inches="tight", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    )
     plt.close(figure)
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -1,4 +1,4 @@
-"""Who searches what, and who is relevant: a protocol resolved to rows of an image list; the places protocol of a PairSet."""
+"""Who searches what, and who is relevant, as rows of an image list; the places protocol of a PairSet."""
 
 from __future__ import annotations
 
@@ -85,9 +85,10 @@ def places(pairset: PairSet, form: str, frozen: Path | None = None) -> Protocol 
     """One form of the places protocol over the photos of a PairSet (row = photo id); None where it has no query.
 
     known: queries are held-out photos of places learnt from. adapted: held-out photos of test places, whose database
-    photos may be learnt from without labels. Both search every other photo. unseen: the same queries against the photos of
-    test and validation places and of none, for a model that saw only training places. `frozen` replaces the relevance by
-    that of a file.
+    photos may be learnt from without labels. Both search every other photo. unseen: the same queries against the
+    photos of
+    test and validation places and of none, for a model that saw only training places. `frozen` replaces the relevance
+    by that of a file.
     """
     column = pairset.photo_column
     ok, query = column("status") == "ok", column("query").astype(bool)
@@ -159,9 +160,7 @@ def read_relevance(path: Path) -> tuple[pa.Table, str]:
     return table, _relevance_hash(table)
 
 
-def _from_pairs(
-    pairset: PairSet, queries: np.ndarray, place: np.ndarray
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _from_pairs(pairset: PairSet, queries: np.ndarray, place: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Relevant: similar pair with the query. Junk: the other photos of its place and of places related to it."""
     a, b = (pairset.pair_column(name)[pairset.pair_column("label") == 1].astype(np.int64) for name in ("a", "b"))
     ends, partners = np.concatenate([a, b]), np.concatenate([b, a])
@@ -182,7 +181,9 @@ def _from_file(pairset: PairSet, path: Path, queries: np.ndarray) -> tuple[list[
     for query, photo, kind in zip(*(table[name].to_pylist() for name in ("query", "photo", "kind")), strict=True):
         if query in row and photo in row:
             found.setdefault((kind, row[query]), []).append(row[photo])
-    sides = [[np.unique(found.get((kind, int(q)), [])).astype(np.int64) for q in queries] for kind in ("relevant", "junk")]
+    sides = [
+        [np.unique(found.get((kind, int(q)), [])).astype(np.int64) for q in queries] for kind in ("relevant", "junk")
+    ]
     return sides[0], sides[1]
 
 

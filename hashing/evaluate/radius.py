@@ -33,7 +33,7 @@ def radius_curve(total: np.ndarray, relevant: np.ndarray) -> RadiusCurve:
     precision = np.divide(hits, found, out=np.zeros(found.shape), where=found > 0).mean(axis=0)
     answerable = hits[:, -1] > 0
     recall = (hits[answerable] / hits[answerable, -1:]).mean(axis=0) if answerable.any() else np.zeros(found.shape[1])
-    area = np.trapezoid if hasattr(np, "trapezoid") else np.trapz  # numpy < 2
+    area = getattr(np, "trapezoid", None) or getattr(np, "trapz")  # noqa: B009 (numpy < 2 has the second alone)
     first = precision[0] * recall[0]
     return RadiusCurve(precision, recall, (found == 0).mean(axis=0), float(first + area(precision, recall)))
 

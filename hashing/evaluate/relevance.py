@@ -1,4 +1,4 @@
-"""Who is relevant to whom: one class each, shared labels, or lists per query with junk. Rows index queries and database."""
+"""Who is relevant to whom: one class each, shared labels, or lists per query with junk."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ class ClassLabels:
     def __post_init__(self) -> None:
         if len(self.queries) and len(self.database) and len(np.unique(np.append(self.queries, self.database))) == 1:
             raise UserError(
-                "Every photo carries the same label, so every ranking is perfect; "
-                "give labels of at least two classes."
+                "Every photo carries the same label, so every ranking is perfect; give labels of at least two classes."
             )
 
     def of(self, query: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:

@@ -94,7 +94,9 @@ def read_result(path: Path) -> EvalResult:
     content = read_json(path)
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:
-        raise UserError(f"{path} is an evaluation of format {version}, this hashpipe reads {FORMAT_VERSION}; run eval again.")
+        raise UserError(
+            f"{path} is an evaluation of format {version}, this hashpipe reads {FORMAT_VERSION}; run eval again."
+        )
     known = ("format_version", "results", "protocols", "notes", "details", "per_query")
     meta = {key: value for key, value in content.items() if key not in known}
     return EvalResult(

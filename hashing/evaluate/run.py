@@ -58,7 +58,7 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
 def score_all(
     result: EvalResult, protocol: Protocol, methods: Iterable[Coded], options: EvalOptions
 ) -> dict[tuple[str, int | None], Coded]:
-    """Score every method of one protocol into `result`; returns ours (or those of a file) by (method, bits), for galleries."""
+    """Score every method of one protocol into `result`; returns ours (or a file's) by (method, bits), for galleries."""
     shortest = len(protocol.database)
     if hasattr(protocol.relevance, "junk_offsets"):
         shortest -= int(np.diff(protocol.relevance.junk_offsets).max(initial=0))

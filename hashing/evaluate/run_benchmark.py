@@ -16,7 +16,7 @@ from hashpipe.hashing.evaluate.options import EvalOptions
 from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
-from hashpipe.hashing.evaluate.run_local import all_methods, hashes_of
+from hashpipe.hashing.evaluate.run_local import all_methods, check_described, hashes_of
 from hashpipe.hashing.evaluate.scoring import Coded
 from hashpipe.hashing.network import HashModel, load_model
 from hashpipe.hashing.targets import learnable
@@ -44,6 +44,7 @@ def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -
 
     galleries: list[Gallery] = []
     for protocol in benchmark.protocols:
+        check_described(result, protocol, described, benchmark.images)
         training = _training(result, protocol, described, model, workspace)
         methods = all_methods(result, options, protocol, model, described, hash_of, ours_of, training)
         galleries += galleries_of(result, protocol, benchmark.images, score_all(result, protocol, methods, options))

@@ -30,7 +30,9 @@ def score_codes(result: EvalResult, options: EvalOptions, workspace: Path) -> li
     _check_model(codes, options.codes, workspace)
     images, protocols = _protocols(result, options, workspace)
     result.meta |= {"codes": str(options.codes), "codes_model": codes.model or None}
-    result.note(f"codes of {codes.bits} bits from {options.codes.name} are scored as they are; no baselines beside them")
+    result.note(
+        f"codes of {codes.bits} bits from {options.codes.name} are scored as they are; no baselines beside them"
+    )
     galleries: list[Gallery] = []
     for protocol in protocols:
         queries, database = rows_of(codes, protocol, images, options.codes)
@@ -48,7 +50,8 @@ def rows_of(codes: Codes, protocol: Protocol, images: ImageList, source: Path) -
         ):
             if have != want:
                 raise UserError(
-                    f"{source} has {have} codes of {name} and {protocol.name} has {want}; give one code per photo, in the "
+                    f"{source} has {have} codes of {name} and {protocol.name} has {want}; give one code per "
+                    "photo, in the "
                     "order of eval's split.json."
                 )
         return codes.queries, codes.database
@@ -56,29 +59,31 @@ def rows_of(codes: Codes, protocol: Protocol, images: ImageList, source: Path) -
     if codes.sha256 is None:
         if len(codes.whole) != len(images):
             raise UserError(
-                f"{source} has {len(codes.whole)} codes and {protocol.name} {len(images)} photos; give one code per photo, "
+                f"{source} has {len(codes.whole)} codes and {protocol.name} {len(images)} photos; give one code "
+                "per photo, "
                 "in the order of the benchmark."
             )
         return codes.whole[protocol.queries], codes.whole[protocol.database]
     row: dict[str, int] = {}
     for i, key in enumerate(codes.sha256):
         if key in row and not np.array_equal(codes.whole[row[key]], codes.whole[i]):
-            raise UserError(f"{source} has two different codes for the photo with SHA-256 {key}; encode the photos again.")
+            raise UserError(
+                f"{source} has two different codes for the photo with SHA-256 {key}; encode the photos again."
+            )
         row.setdefault(key, i)
     found = []
     for part in (protocol.queries, protocol.database):
         missing = [images.names[i] for i in part if images.keys[i] not in row]
         if missing:
             raise UserError(
-                f"{source} lacks codes for {len(missing)} photos of {protocol.name}, such as {missing[0]}; encode them too."
+                f"{source} lacks codes for {len(missing)} photos of {protocol.name}, such as {missing[0]}; encode "
+                "them too."
             )
         found.append(codes.whole[[row[images.keys[i]] for i in part]])
     return found[0], found[1]
 
 
-def _protocols(
-    result: EvalResult, options: EvalOptions, workspace: Path
-) -> tuple[ImageList, tuple[Protocol, ...]]:
+def _protocols(result: EvalResult, options: EvalOptions, workspace: Path) -> tuple[ImageList, tuple[Protocol, ...]]:
     chosen, _, form = options.benchmark.partition("/")
     if chosen != "places":
         if options.root is None:
@@ -88,7 +93,9 @@ def _protocols(
             result.meta["files"] = {"split.json": lambda path: write_json(path, split(benchmark))}
         return benchmark.images, benchmark.protocols
     if form and form not in FORMS:
-        raise UserError(f"There is no protocol places/{form}; choose from {', '.join(f'places/{name}' for name in FORMS)}.")
+        raise UserError(
+            f"There is no protocol places/{form}; choose from {', '.join(f'places/{name}' for name in FORMS)}."
+        )
     pairset = read_pairset(workspace / "pairs")
     forms = (form,) if form else ("known", "adapted")
     found = [protocol for name in forms if (protocol := places(pairset, name, options.relevance)) is not None]
@@ -103,6 +110,7 @@ def _check_model(codes: Codes, source: Path, workspace: Path) -> None:
     model = load_model(workspace / "model")
     if model.fingerprint != codes.model:
         raise UserError(
-            f"{source} was made with model {codes.model} and the workspace holds model {model.fingerprint}; encode again, or "
+            f"{source} was made with model {codes.model} and the workspace holds model {model.fingerprint}; "
+            "encode again, or "
             "name another workspace with -w."
         )

@@ -20,11 +20,12 @@ from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluate.scoring import Coded
 from hashpipe.hashing.images import ImageList
-from hashpipe.hashing.network import HashModel, load_model
+from hashpipe.hashing.network import HashModel, Head, load_model
 from hashpipe.hashing.targets import targets_from_pairset
 from hashpipe.hashing.training import centre, fit_heads, stored_options
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.pairset import PairSet, read_pairset
+from hashpipe.pairgen.photos import UnreadablePhoto
 from hashpipe.pairgen.progress import say
 
 
@@ -53,6 +54,7 @@ def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> li
     usable = np.flatnonzero(pairset.photo_column("status") == "ok")
     everything, protocol = copies(images, usable, options.seed)
     described = model.describer.describe(everything, workspace / "descriptors")
+    check_described(result, protocol, described, everything)
     ours_of = _stored_thresholds(result, model)
     methods = all_methods(result, options, protocol, model, described, hashes_of(everything), ours_of)
     return galleries_of(result, protocol, everything, score_all(result, protocol, methods, options))
@@ -74,7 +76,9 @@ def check_same_photos(result: EvalResult, model: HashModel, pairset: PairSet) ->
 
 def _asked_forms(options: EvalOptions, form: str) -> tuple[str, ...]:
     if form and form not in FORMS:
-        raise UserError(f"There is no protocol places/{form}; choose from {', '.join(f'places/{name}' for name in FORMS)}.")
+        raise UserError(
+            f"There is no protocol places/{form}; choose from {', '.join(f'places/{name}' for name in FORMS)}."
+        )
     return (form,) if form else tuple(name for name in FORMS if name != "unseen" or options.unseen)
 
 
@@ -96,6 +100,7 @@ def _score_places(
         else:
             ours_of, describer = _stored_thresholds(result, model), model.describer
         described = describer.describe(images, cache)
+        check_described(result, protocol, described, images)
         methods = all_methods(result, options, protocol, model, described, hash_of, ours_of)
         galleries += galleries_of(result, protocol, images, score_all(result, protocol, methods, options))
     if options.relevance is None:
@@ -122,9 +127,6 @@ def all_methods(
 ) -> Iterator[Coded]:
     """Ours, then the baselines, at every code length asked for; baselines fit on `training` descriptors float (M, D),
     without it on those of the protocol's training photos."""
-    lost = int((~described.ok[np.union1d(protocol.queries, protocol.database)]).sum())
-    if lost:
-        result.note(f"{protocol.name}: {lost} photos have no descriptor; they stay in and match by chance")
     lengths = options.bits or model.bits
     for bits in lengths:
         if bits in model.bits:
@@ -136,6 +138,28 @@ def all_methods(
     yield from baseline_codes(
         protocol, described.values, training, lengths, options.baselines, options.seed, result.note, hash_of
     )
+
+
+def check_described(result: EvalResult, protocol: Protocol, described: Descriptors, images: ImageList) -> None:
+    """Raise UserError where photos of the protocol cannot be read; say how many are read but have no descriptor."""
+    rows = np.union1d(protocol.queries, protocol.database)
+    lost = rows[~described.ok[rows]].tolist()
+    missing = [row for row in lost if not _readable(images, row)]
+    if missing:
+        raise UserError(
+            f"{protocol.name}: {len(missing)} of {len(rows)} photos cannot be read, such as "
+            f"{images.names[missing[0]]}; put them back where they were, a score without them would be another one."
+        )
+    if lost:
+        result.note(f"{protocol.name}: {len(lost)} photos have no descriptor; they stay in and match by chance")
+
+
+def _readable(images: ImageList, row: int) -> bool:
+    try:
+        images.open(row, 64)
+    except (UnreadablePhoto, OSError):
+        return False
+    return True
 
 
 def hashes_of(images: ImageList) -> Callable[[int], np.ndarray]:
@@ -175,7 +199,8 @@ def _unseen_model(
         describer = make_describer(train_options.describe, images.subset(protocol.training), cache)
     described = describer.describe(images, cache)
     rows = protocol.training[described.ok[protocol.training]]
-    heads, stored = {}, {}
+    heads: dict[int, Head] = {}
+    stored: dict[int, np.ndarray] = {}
     if lengths:
         train_options = dataclasses.replace(train_options, bits=lengths)
         values = described.values[rows]
@@ -183,7 +208,8 @@ def _unseen_model(
         stored, _ = centre(heads, values, train_options.recentre)
     on_database = len(protocol.database) >= ENOUGH_TO_CENTRE
     result.note(
-        "places/unseen: ours is a second model with the same options, fitted to training places alone; thresholds of bits are "
+        "places/unseen: ours is a second model with the same options, fitted to training places alone; "
+        "thresholds of bits are "
         + ("medians over the database" if on_database else "those it learnt, the database is too small to re-centre on")
     )
 

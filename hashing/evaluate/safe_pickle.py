@@ -1,4 +1,4 @@
-"""Other people's pickles (CIFAR-10 batches, revisited Oxford and Paris ground truth) without running what they carry."""
+"""Other people's pickles (CIFAR-10 batches, ground truth of revisited Oxford) without running what they carry."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from hashpipe.pairgen.errors import UserError
 
-_reconstruct, _arguments = np.zeros(1).__reduce__()[:2]
-_scalar = np.float64(0).__reduce__()[0]
+_reconstruct: Any = np.zeros(1).__reduce__()[0]
+_scalar: Any = np.float64(0).__reduce__()[0]
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -23,7 +23,7 @@ def _latin1(text: str, encoding: str) -> bytes:
 
 
 def _no_bytes() -> bytes:
-    """Protocol 2 writes empty bytes as a call without arguments; with arguments it could ask for any amount of memory."""
+    """Protocol 2 writes empty bytes as a call without arguments; with arguments it could ask for any memory."""
     return b""
 
 

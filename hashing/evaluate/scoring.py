@@ -1,4 +1,4 @@
-"""From rankings to rows: every metric of a protocol for one method at one code length, with tie bounds and intervals."""
+"""From rankings to rows: a protocol's metrics for one method at one code length, with tie bounds and intervals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Coded:
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric: values float64 (Q,), nan where a query is left out; worst and best order of ties where they bound it."""
+    """One metric: values float64 (Q,), nan for queries left out; worst and best order of ties where they bound it."""
 
     values: np.ndarray
     worst: np.ndarray | None
@@ -75,9 +75,7 @@ def measure(metric: str, groups: Groups, counts: Histograms | None, normaliser: 
     if kind == "map" and normaliser == "found":
         return Measured(metrics.average_precision(groups, k, "found"), None, None, "found")
     if kind == "map":
-        return Measured(
-            metrics.average_precision(groups, k), *metrics.average_precision_bounds(groups, k), "min(k,R)"
-        )
+        return Measured(metrics.average_precision(groups, k), *metrics.average_precision_bounds(groups, k), "min(k,R)")
     plain: dict[str, Callable[[], Measured]] = {
         "p": lambda: _hits(groups, k, np.float64(k), "k"),
         "r": lambda: _hits(groups, k, groups.relevant, "R"),
@@ -153,9 +151,7 @@ def _within(kind: str, radius: int, counts: Histograms | None) -> Measured:
     return Measured(values, values, values, "ball")  # a ball has no order, so ties do not matter
 
 
-def _row(
-    protocol: Protocol, coded: Coded, metric: str, found: Measured, rounds: int, seed: int
-) -> dict[str, Any]:
+def _row(protocol: Protocol, coded: Coded, metric: str, found: Measured, rounds: int, seed: int) -> dict[str, Any]:
     mean = bootstrap_mean(found.values, protocol.clusters, rounds, seed)
     low, high = (
         None if side is None else bootstrap_mean(side, protocol.clusters, 1, seed).value
@@ -178,7 +174,7 @@ def _row(
 
 
 def _details(coded: Coded, counts: Histograms, seed: int) -> dict[str, Any]:
-    """What the report draws: PR by radius, mean distances of relevant and other photos, health of the database codes."""
+    """What the report draws: PR by radius, distances of relevant and other photos, health of the database codes."""
     curve = radius_curve(counts.total, counts.relevant)
     others = counts.total - counts.relevant
     assert coded.bits is not None

@@ -1,4 +1,4 @@
-"""The result as tables for the terminal: ours first, the best code in bold, tie bounds and intervals beside the headline."""
+"""The result as tables for the terminal: ours first, the best code in bold, tie bounds and intervals beside."""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
 """Average precision of rankings with ties, in closed form.
 
-A k-bit code ranks a database by only k+1 distances, so most photos are tied with many others, and the order inside a tie
-group moves average precision by tens of percent. The functions here give the expected value over all orders of the ties,
+A k-bit code ranks a database by only k+1 distances, so most photos are tied with many others, and the order inside a
+tie group moves average precision by tens of percent. The functions here give the expected value over all orders of the
+ties,
 and the values of the best and the worst order. Nothing is sampled and nothing is sorted: a ranking enters as its tie
 groups, and inner sums over ranks are differences of harmonic numbers.
 
 Notation as in docs/METRICS.md: a group of n photos, n+ of them relevant, comes after N0 photos, P0 of them relevant. A
-random order of the group puts a relevant photo on each of its ranks with probability n+/n, and given that, the photos before
-it inside the group are relevant at the rate c = (n+ - 1)/(n - 1).
+random order of the group puts a relevant photo on each of its ranks with probability n+/n, and given that, the photos
+before it inside the group are relevant at the rate c = (n+ - 1)/(n - 1).
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def groups_from_histograms(total: np.ndarray, relevant: np.ndarray, graded: np.n
 def average_precision(groups: Groups, k: int | None = None, normaliser: Normaliser = "min(k,R)") -> np.ndarray:
     """Expected AP over random tie orders, float64 (Q,); 0 for a query without relevant photos.
 
-    k None ranks the whole database. With a cut, `min(k,R)` divides by the smaller of k and the number of relevant photos,
-    `found` by the relevant photos among the first k (the habit of hashing papers).
+    k None ranks the whole database. With a cut, `min(k,R)` divides by the smaller of k and the number of relevant
+    photos, `found` by the relevant photos among the first k (the habit of hashing papers).
     """
     if k is None:
         return _divide(groups.sums(_inside(groups, groups.size)), groups.relevant)
@@ -119,7 +120,9 @@ def check_cut(groups: Groups, k: int) -> None:
         raise UserError(f"A cut at rank {k} is not possible; give a rank of 1 or more.")
     shortest = int(groups.database.min()) if len(groups.database) else k
     if k > shortest:
-        raise UserError(f"A cut at rank {k} is past the end of a ranking of {shortest} photos; give {shortest} or less.")
+        raise UserError(
+            f"A cut at rank {k} is past the end of a ranking of {shortest} photos; give {shortest} or less."
+        )
 
 
 def harmonic(first: np.ndarray, last: np.ndarray) -> np.ndarray:

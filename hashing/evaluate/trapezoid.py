@@ -1,7 +1,8 @@
-"""Average precision as Oxford5k, Paris6k, Holidays and their revisited forms define it: the trapezoid rule, with junk removed.
+"""Average precision as Oxford5k, Paris6k, Holidays and their revisited forms define it: the trapezoid rule, with junk
+removed.
 
-With 0-based rank r of the j-th (0-based) relevant photo, AP = mean over j of (p0 + p1)/2, where p0 = j/r (1 at r = 0) and
-p1 = (j+1)/(r+1). Junk is not ranked: histograms and lists leave it out before they come here. Ties as in `ties`.
+With 0-based rank r of the j-th (0-based) relevant photo, AP = mean over j of (p0 + p1)/2, where p0 = j/r (1 at r = 0)
+and p1 = (j+1)/(r+1). Junk is not ranked: histograms and lists leave it out before they come here. Ties as in `ties`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from hashpipe.hashing.evaluate.ties import Groups, check_cut, harmonic, within_r
 
 
 def trapezoid_ap(groups: Groups) -> np.ndarray:
-    """Expected trapezoid AP over random tie orders, float64 (Q,); nan for a query without relevant photos (left out)."""
+    """Expected trapezoid AP over random tie orders, float64 (Q,); nan for a query without relevant photos."""
     c, n, start, p = within_rate(groups), groups.size, groups.before, groups.hits_before
     p1 = c * n + (p + 1 - (start + 1) * c) * harmonic(start + 1, start + n)
     # p0 at 0-based rank s is [P0 + (s - N0) c] / s, and 1 at s = 0
@@ -32,7 +33,8 @@ def trapezoid_ap_bounds(groups: Groups) -> tuple[np.ndarray, np.ndarray]:
 def precision_to_last(groups: Groups, k: int) -> np.ndarray:
     """Expected mP@k of revisited Oxford and Paris, float64 (Q,); nan without relevant photos.
 
-    Its cut is the smaller of k and the rank of the last relevant photo, so a query with few relevant photos can reach 1.
+    Its cut is the smaller of k and the rank of the last relevant photo, so a query with few relevant photos can reach
+    1.
     """
     check_cut(groups, k)
     result = groups.sums(groups.hits * np.clip(k - groups.before, 0, groups.size) / groups.size) / k

@@ -117,6 +117,14 @@ def test_show_on_the_command_line(hashpipe, workspace):
     assert [photo["path"] for photo in got["photos"]] == list(PATHS[:2])
 
 
+def test_a_terminal_without_the_letters(hashpipe, workspace):
+    done = hashpipe("pairs", "show", "0", "5", "-w", workspace, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert "it's \\u5854.jpg" in done.stdout
+    done = hashpipe("pairs", "show", "0", "5", "-w", workspace, "--json", PYTHONIOENCODING="ascii")
+    assert json.loads(done.stdout)["photos"][1]["path"] == PATHS[5]
+
+
 def test_check_says_that_all_is_whole(hashpipe, workspace):
     done = hashpipe("pairs", "check", "-w", workspace)
     assert done.returncode == 0
@@ -144,7 +152,7 @@ def swap_photo(folder):
     ("spoil", "said"),
     [
         (spoil_label, "pairs.parquet: a label is neither"),
-        (spoil_columns, "photos.parquet has other columns"),
+        (spoil_columns, "photos.parquet lacks the columns"),
         (swap_photo, "meta.json: the fingerprint does not match"),
         (lambda folder: (folder / "pairs.parquet").write_bytes(b"PAR1"), "pairs.parquet cannot be read"),
         (lambda folder: (folder / "place_relations.parquet").unlink(), "place_relations.parquet cannot be read"),

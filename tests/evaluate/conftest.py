@@ -38,7 +38,7 @@ def write_photos(folder: Path) -> list[tuple[str, int]]:
 
 
 def build_pairset(folder: Path, photos: Path, listed: list[tuple[str, int]]) -> PairSet:
-    """Places 0-2 train, 3 val, 4-5 test; the last photo of a train or test place is a query; all of a place are similar."""
+    """Places 0-2 train, 3 val, 4-5 test; the last photo of a train or test place is a query."""
     n = len(listed)
     place = np.array([one[1] for one in listed])
     split = np.where(np.isin(place, (0, 1, 2)), "train", np.where(place == 3, "val", "test"))
@@ -57,7 +57,13 @@ def build_pairset(folder: Path, photos: Path, listed: list[tuple[str, int]]) -> 
     apart = np.array([name == "p4_1.png" for name, _ in listed])
     kept = similar & ~apart[a] & ~apart[b]
     a, b = a[kept], b[kept]
-    values = {"a": a, "b": b, "label": np.ones(len(a)), "kind": ["covisible"] * len(a), "near_duplicate": [False] * len(a)}
+    values = {
+        "a": a,
+        "b": b,
+        "label": np.ones(len(a)),
+        "kind": ["covisible"] * len(a),
+        "near_duplicate": [False] * len(a),
+    }
     pairs = pa.table(
         {f.name: pa.array(values.get(f.name, np.zeros(len(a))), type=f.type) for f in PAIRS_SCHEMA}
         if len(a)

@@ -112,7 +112,9 @@ def test_codes_on_a_workspace_and_comparison(workspace, tmp_path, pairset):
     assert {(r["protocol"], r["method"], r["bits"]) for r in good.rows} == {
         ("places/known", "codes", 64), ("places/adapted", "codes", 64),
     }  # fmt: skip
-    assert all(r["value"] == pytest.approx(1) for r in good.rows if r["metric"] == "map" and r["protocol"] == "places/known")
+    assert all(
+        r["value"] == pytest.approx(1) for r in good.rows if r["metric"] == "map" and r["protocol"] == "places/known"
+    )
     stored = tmp_path / "good.json"
     stored.write_bytes((ws / "eval" / "eval.json").read_bytes())
 
@@ -141,7 +143,7 @@ def test_codes_that_do_not_fit_the_photos(tmp_path, pairset):
         evaluate(EvalOptions(codes=tmp_path / "few.npy"), ws)
     codes, keys = codes_of_places(ws)
     for rows, changed, match in [
-        (list(range(39)) + [39], {}, None),
+        (list(range(40)), {}, None),
         (list(range(1, 40)), {}, "lacks codes for 1 photos"),
         ([*range(40), 0], {40: b"8 bytes."}, "two different codes"),
     ]:
@@ -167,7 +169,7 @@ def test_codes_of_another_model_are_refused(workspace, tmp_path):
 def test_comparisons_that_make_no_sense(tmp_path):
     with pytest.raises(UserError, match="two or more"):
         compare_runs([tmp_path])
-    with pytest.raises(UserError, match="holds no eval.json"):
+    with pytest.raises(UserError, match=r"holds no eval\.json"):
         compare_runs([tmp_path, tmp_path])
     (tmp_path / "eval.json").write_text("{}")
     with pytest.raises(UserError, match="format None"):

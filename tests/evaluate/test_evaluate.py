@@ -6,10 +6,12 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from hashpipe.hashing.evaluate import EvalOptions, evaluate
+from hashpipe.hashing.evaluate import EvalOptions, copies, evaluate
 from hashpipe.hashing.evaluate.result import read_result
+from hashpipe.hashing.images import from_paths
 from hashpipe.pairgen.errors import UserError
 
 ROW = {
@@ -60,17 +62,25 @@ def test_files_are_written_and_readable(result, workspace):
 
 
 def test_same_seed_same_numbers(result, workspace):
-    again = evaluate(EvalOptions(rounds=100), workspace)
+    again = evaluate(EvalOptions(rounds=100, galleries=False), workspace)
     assert again.rows == result.rows
 
 
-def test_frozen_relevance_gives_the_same_numbers_and_prints_its_hash(result, workspace, tmp_path):
-    evaluate(EvalOptions(rounds=100), workspace)
+def test_frozen_relevance_gives_the_same_numbers_and_prints_its_hash(workspace, tmp_path):
+    options = {"benchmark": "places/known", "baselines": ("itq",), "rounds": 100, "galleries": False}
+    first = evaluate(EvalOptions(**options), workspace)
     frozen = tmp_path / "relevance.parquet"
     frozen.write_bytes((workspace / "eval" / "relevance.parquet").read_bytes())
-    again = evaluate(EvalOptions(rounds=100, relevance=frozen), workspace)
-    assert [r["value"] for r in again.rows] == [r["value"] for r in result.rows]
+    again = evaluate(EvalOptions(**options, relevance=frozen), workspace)
+    assert [r["value"] for r in again.rows] == [r["value"] for r in first.rows]
     assert len(again.meta["relevance"]) == 16
+    table = pq.read_table(frozen)
+    pq.write_table(table.slice(1), frozen)
+    other = evaluate(EvalOptions(**options, relevance=frozen), workspace)
+    assert other.meta["relevance"] != again.meta["relevance"]
+    pq.write_table(table.drop_columns("kind"), frozen)
+    with pytest.raises(UserError, match="lacks the column kind"):
+        evaluate(EvalOptions(**options, relevance=frozen), workspace)
 
 
 def test_lengths_without_a_head_are_scored_for_baselines_only(workspace):
@@ -81,12 +91,13 @@ def test_lengths_without_a_head_are_scored_for_baselines_only(workspace):
     assert any("no head of 24 bits" in note for note in result.notes)
 
 
-def test_copies_of_the_workspace_photos(workspace):
+def test_copies_of_the_workspace_photos(workspace, monkeypatch):
+    monkeypatch.setattr(copies, "MOST_ORIGINALS", 9)
     options = EvalOptions(benchmark="copies", bits=(16,), baselines=("itq", "phash", "float"), rounds=100)
     result = evaluate(options, workspace)
     assert {row["protocol"] for row in result.rows} == {"copies"}
     assert next(r["value"] for r in result.rows if (r["method"], r["metric"]) == ("float", "map")) > 0.5
-    assert result.protocols[0]["queries"] == 5 * 40
+    assert result.protocols[0]["queries"] == 5 * 9
 
 
 def test_unknown_form_and_no_model(workspace, tmp_path):
@@ -128,3 +139,42 @@ def test_known_relevance_by_hand(pairset):
     known = places(pairset, "known")
     assert [names[q] for q in known.queries] == ["p0_5.png", "p1_5.png", "p2_5.png"]
     assert len({p.fingerprint for p in (protocol, unseen, known)}) == 3
+
+
+def test_copies_are_deterministic_and_are_what_they_say(photo_folder):
+    folder, listed = photo_folder
+    photos = from_paths([folder / name for name, _ in listed])
+    images, protocol = copies.copies(photos, range(len(photos)), seed=3)
+    again, second = copies.copies(photos, range(len(photos)), seed=3)
+    assert protocol.fingerprint == second.fingerprint
+    assert len(set(images.keys)) == len(images) == 6 * len(photos)
+    for row in protocol.queries[:5]:
+        assert images.open(int(row), None).tobytes() == again.open(int(row), None).tobytes()
+    sizes = [images.open(int(row), None).size for row in protocol.queries[:5]]
+    assert sizes == [(60, 60), (240, 240), (156, 156), (156, 156), (240, 240)]
+    rows = protocol.database[[protocol.relevance.of(q)[0][0] for q in range(len(protocol.queries))]]
+    assert [images.keys[row] for row in rows] == [images.keys[q].split(":")[0] for q in protocol.queries]
+
+
+def test_photos_that_are_gone_give_no_score(workspace, tmp_path, photo_folder, make_pairset):
+    folder, listed = photo_folder
+    shutil.copytree(folder, tmp_path / "photos")
+    other = tmp_path / "ws"
+    shutil.copytree(workspace, other, ignore=shutil.ignore_patterns("pairs", "descriptors", "eval"))
+    make_pairset(other / "pairs", tmp_path / "photos", listed)
+    (tmp_path / "photos" / "p0_0.png").unlink()
+    with pytest.raises(UserError, match=r"1 of 38 photos cannot be read, such as p0_0\.png"):
+        evaluate(EvalOptions(benchmark="places/known", baselines=("none",)), other)
+
+
+def test_nothing_reconstructed_falls_back_to_copies(workspace, tmp_path, photo_folder, make_pairset, monkeypatch):
+    monkeypatch.setattr(copies, "MOST_ORIGINALS", 4)
+    folder, listed = photo_folder
+    other = tmp_path / "ws"
+    shutil.copytree(workspace, other, ignore=shutil.ignore_patterns("pairs", "eval"))
+    pairset = make_pairset(other / "pairs", folder, [(name, -1) for name, _ in listed])
+    config = json.loads((other / "model" / "config.json").read_text())
+    (other / "model" / "config.json").write_text(json.dumps({**config, "pairset": pairset.fingerprint}))
+    result = evaluate(EvalOptions(baselines=("itq",), rounds=100, galleries=False), other)
+    assert {row["protocol"] for row in result.rows} == {"copies"}
+    assert any("copies protocol is scored instead" in note for note in result.notes)

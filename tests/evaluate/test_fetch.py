@@ -33,7 +33,7 @@ class Server:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):  # noqa: N802
+            def do_GET(self):
                 if self.path not in server.files:
                     self.send_error(404)
                     return

@@ -1,4 +1,4 @@
-"""Ground truth in published formats, small ones made here and the real ones where they lie, with rankings of known AP."""
+"""Ground truth in published formats, small ones made here and the real ones, with rankings of known AP."""
 
 from __future__ import annotations
 
@@ -89,7 +89,12 @@ def test_oxford_benchmark_from_photos(tmp_path):
 def revisited(path, **changes):
     gnd = [
         {"bbx": np.array([0, 0, 50.0, 50]), "easy": np.array([2, 3]), "hard": np.array([4]), "junk": np.array([5, 6])},
-        {"bbx": np.array([0, 0, 50.0, 50]), "easy": np.array([], dtype=int), "hard": np.array([7]), "junk": np.array([8])},
+        {
+            "bbx": np.array([0, 0, 50.0, 50]),
+            "easy": np.array([], dtype=int),
+            "hard": np.array([7]),
+            "junk": np.array([8]),
+        },
     ]
     content = {"imlist": NAMES[2:], "qimlist": NAMES[:2], "gnd": gnd, **changes}
     path.write_bytes(pickle.dumps(content, protocol=2))

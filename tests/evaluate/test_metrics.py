@@ -1,4 +1,4 @@
-"""Every metric against a slow version that walks through tie orders: all of them where few, many random ones otherwise."""
+"""Every metric against a slow version that walks through tie orders: all where few, many random ones otherwise."""
 
 from __future__ import annotations
 

@@ -222,6 +222,15 @@ def test_a_network_without_weights_says_what_to_pass(empty_hub):
         backbones.choose("resnet18", None)
 
 
+def test_offline_it_names_what_to_fetch(empty_hub, monkeypatch, folder, capsys):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
+    with pytest.raises(
+        UserError, match=r"download.pytorch.org/.*shufflenet.* cannot be downloaded .* --weights shuffle"
+    ):
+        make_describer(BackboneOptions(NET, "imagenet", device="cpu"), listed(folder))
+    assert not list(empty_hub.glob("*.pth"))
+
+
 def test_the_network_is_read_off_the_name_of_its_weights(weights):
     assert backbones.choose(None, str(weights)).backbone == NET
 

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from conftest import RenderedPhotos
 from PIL import Image
 
 from hashpipe.pairgen.build import build_pairs, check_options
@@ -24,6 +24,9 @@ from hashpipe.pairgen.pairset import read_pairset
 from hashpipe.pairgen.summary import BuildSummary
 from hashpipe.pairgen.verify import verify_pairs
 from hashpipe.pairgen.vlad import sift, stored_features
+
+if TYPE_CHECKING:  # several folders have a conftest, so the name must not be imported when tests run
+    from conftest import RenderedPhotos
 
 
 @pytest.fixture(scope="session")
