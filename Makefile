@@ -15,7 +15,7 @@ PYTHON ?= $(shell for name in python3 python3.12 python3.11 python3.10; do \
 
 help:
 	@echo "make demo       render demo photos and run the whole chain on them"
-	@echo "make test       the tests (about a minute); make test-slow: those that take minutes"
+	@echo "make test       the tests (a few minutes); make test-slow: the longer ones"
 	@echo "make check      test, lint and types"
 	@echo "make format     let ruff format and mend what it can"
 	@echo "make docs       write docs/COMMANDS.md again"

@@ -60,7 +60,7 @@ class JointWeights:
     pairwise: float = field(default=1.0, metadata={"cli": False})
     neighbours: float = field(default=1.0, metadata={"cli": False})
     constraint: float = field(default=0.3, metadata={"cli": False})
-    preserve: float = field(default=5.0, metadata={"cli": False})
+    preserve: float = field(default=10.0, metadata={"cli": False})
     quantise: float = field(default=0.1, metadata={"cli": False})
     balance: float = field(default=0.5, metadata={"cli": False})
     least_reach: float = field(default=0.1, metadata={"cli": False})
@@ -122,7 +122,7 @@ class TrainOptions:
     )
     temperature: float = field(default=0.1, metadata={"help": "temperature of contrast in joint", "min": 0.01})
     neighbourhood: int = field(
-        default=10, metadata={"help": "nearest photos that neighbour discovery starts from", "min": 1}
+        default=6, metadata={"help": "nearest photos that neighbour discovery starts from", "min": 1}
     )
     joint: JointWeights = field(default_factory=JointWeights)
     faithful: bool = field(

@@ -77,7 +77,7 @@ def load_benchmark(name: str, root: Path | None) -> Benchmark:
     Raises UserError for an unknown benchmark or protocol and for files that are missing, which it names.
     """
     manifest = find_manifest(name.split("/")[0])
-    asked = name.partition("/")[2]
+    asked = name.partition("/")[2].removesuffix("-subset")  # as results of incomplete sets are called
     manifest.protocol(asked)
     if manifest.layout not in _READERS:
         raise UserError(

@@ -128,13 +128,11 @@ def test_revisited_with_distractors(tmp_path):
     assert found.protocol == "roxford5k+1m/hard"
 
 
-class Evil:
-    def __reduce__(self):
-        return os.system, ("touch /tmp/hashpipe-was-here",)
-
-
 def test_hostile_pickles_do_not_run(tmp_path):
-    Path("/tmp/hashpipe-was-here").unlink(missing_ok=True)
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "evil"),)
+
     for content in (Evil(), [Evil()], np.array([Evil()], dtype=object)):
         path = tmp_path / "gnd_roxford5k.pkl"
         path.write_bytes(pickle.dumps({"imlist": content}))
@@ -142,7 +140,7 @@ def test_hostile_pickles_do_not_run(tmp_path):
             read_revisited(path)
     with pytest.raises(UserError, match=r"builtins\.eval"):
         load(b"cbuiltins\neval\n(S'1'\ntR.", "it")
-    assert not Path("/tmp/hashpipe-was-here").exists()
+    assert not (tmp_path / "evil").exists()
 
 
 def test_indices_past_the_list_are_refused(tmp_path):
