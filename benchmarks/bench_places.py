@@ -18,7 +18,7 @@ import numpy as np
 
 from hashpipe.hashing.evaluate import evaluate
 from hashpipe.hashing.evaluate.options import EvalOptions
-from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.options import BackboneOptions, TrainOptions
 from hashpipe.hashing.training import train
 
 METHODS = ("ours", "itq", "itq/recentred", "pca", "pca/recentred", "lsh", "lsh/recentred", "float")
@@ -41,8 +41,7 @@ def main() -> None:
         options = TrainOptions(
             bits=tuple(given.bits),
             objective=given.objective,
-            backbone=given.backbone,
-            weights=given.weights,
+            describe=BackboneOptions(backbone=given.backbone, weights=given.weights),
             seed=seed,
         )
         train(options, given.workspace)

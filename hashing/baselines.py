@@ -38,7 +38,9 @@ def principal(training: np.ndarray, dimensions: int, seed: int = 0) -> Principal
     if len(training) < 2:
         raise UserError(f"Baselines need at least 2 training photos and there are {len(training)}; add photos.")
     kept = min(dimensions, training.shape[1], len(training) - 1)
-    fitted = PCA(kept, random_state=seed).fit(np.asarray(training, dtype=np.float64))
+    # exact where that is quick: a randomised PCA would give the baselines another basis than codes learn in
+    solver = "full" if min(training.shape) <= 4096 else "randomized"
+    fitted = PCA(kept, svd_solver=solver, random_state=seed).fit(np.asarray(training, dtype=np.float64))
     spans = fitted.explained_variance_ > 1e-12 * max(fitted.explained_variance_[0], 1e-300)
     return Principal(fitted.mean_, fitted.components_[spans])
 
