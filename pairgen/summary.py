@@ -50,9 +50,9 @@ class BuildSummary:
             + (f" ({sizes}{', ...' if len(self.models) > 20 else ''})" if self.models else ""),
             f"            {self.without_partner} photos without a partner, {self.unregistered} matched but in no model",
             "Pairs       " + ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in self.pairs.items()),
-            "Splits      "
-            + ", ".join(f"{count} places {name}" for name, count in self.splits.items())
-            + f", {self.queries} queries held out",
+            "Splits      places "
+            + ", ".join(f"{count} {name}" for name, count in self.splits.items())
+            + f"; {self.queries} queries held out",
             "Seconds     " + ", ".join(f"{name} {value:.1f}" for name, value in self.seconds.items()),
             *(f"Note        {note}" for note in self.notes),
             f"Fingerprint {self.fingerprint}",
