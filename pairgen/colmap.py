@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import zlib  # isort: skip  # noqa: F401  pycolmap's own zlib symbols corrupt the heap when they are loaded first
 
-import contextlib
 import signal
-import sqlite3
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -28,6 +26,7 @@ if threading.current_thread() is threading.main_thread():  # its crash reporter 
         signal.signal(_number, _handler if _handler is not None else signal.SIG_DFL)
 pycolmap.logging.minloglevel = 3
 
+from hashpipe.pairgen.database import copy_part  # noqa: E402
 from hashpipe.pairgen.model import Model  # noqa: E402
 
 VERSION: str = pycolmap.__version__
@@ -91,21 +90,10 @@ class FeatureDatabase:
         return np.asarray(self._database.read_descriptors(self.ids[sha256]).data, np.uint8).reshape(-1, 128)
 
 
-def matched_pairs(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
-    """(matches, inliers) of every pair that was matched and verified, 0 inliers where nothing verified.
-
-    Keys are pairs of photo names in order of name. Read with SQL because pycolmap leaves out the pairs without inliers.
-    """
-    with contextlib.closing(sqlite3.connect(path)) as database:
-        names = dict(database.execute("SELECT image_id, name FROM images"))
-        rows = database.execute(
-            "SELECT g.pair_id, m.rows, g.rows FROM two_view_geometries g JOIN matches m ON m.pair_id = g.pair_id"
-        )
-        found = {}
-        for pair_id, matches, inliers in rows:
-            a, b = (names[number] for number in pycolmap.pair_id_to_image_pair(pair_id))
-            found[(a, b) if a < b else (b, a)] = (int(matches), int(inliers))
-    return found
+def write_part(path: Path, names: Sequence[str], pairs: Sequence[tuple[str, str]], part: Path) -> None:
+    """Write a database of its own for one reconstruction: some photos of `path` and the geometry of their `pairs`."""
+    pycolmap.Database.open(str(part)).close()
+    copy_part(path, names, pairs, part)
 
 
 def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_inliers: int, workers: int) -> None:

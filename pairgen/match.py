@@ -10,6 +10,7 @@ import numpy as np
 
 from hashpipe.pairgen import colmap
 from hashpipe.pairgen.candidates import Pair, all_pairs, growth, nearest, neighbour_pairs
+from hashpipe.pairgen.database import matched_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.progress import stage
 
@@ -71,7 +72,7 @@ def _match(
 
 
 def _known(path: Path, shas: Sequence[str], pairs: Collection[Pair]) -> dict[Pair, tuple[int, int]]:
-    stored = colmap.matched_pairs(path)
+    stored = matched_pairs(path)
     found = {}
     for a, b in pairs:
         key = (shas[a], shas[b]) if shas[a] < shas[b] else (shas[b], shas[a])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -121,20 +122,11 @@ def _map_component(
     options: BuildOptions,
 ) -> None:
     start = time.monotonic()
-    names = [photo.sha256 for photo in photos]
-    models = _map(database, names, options, 0, None)
-    attempts = 1
-    used: set[tuple[str, str] | None] = set()
-    while attempts < options.mapper_attempts and (missing := set(names).difference(*map(colmap.registered, models))):
-        initial = _initial_pair(edges, missing, used) if attempts > 1 else None  # first COLMAP's own choice, gently
-        if attempts > 1 and initial is None:
-            break
-        used.add(initial)
-        near = missing.union(*({a, b} for a, b, _ in edges if a in missing or b in missing))
-        around = [name for name in names if name in near]
-        fresh = _map(database, around, options, attempts, initial)
-        models += [model for model in fresh if colmap.registered(model) & missing]
-        attempts += 1
+    with tempfile.TemporaryDirectory() as scratch:
+        names = [photo.sha256 for photo in photos]
+        part = Path(scratch) / "part.db"
+        colmap.write_part(database, names, [(a, b) for a, b, _ in edges], part)
+        models, attempts = _map_until_registered(part, names, edges, options)
     kept = _without_subsets(models)
     paths = {photo.sha256: photo.path for photo in photos}
     with atomic_folder(out) as temporary:
@@ -144,6 +136,26 @@ def _map_component(
             colmap.write_model(model, temporary / str(index), paths, colors)
         seconds = round(time.monotonic() - start, 2)
         write_json(temporary / "done.json", {"models": len(kept), "attempts": attempts, "seconds": seconds})
+
+
+def _map_until_registered(
+    part: Path, names: Sequence[str], edges: Sequence[Edge], options: BuildOptions
+) -> tuple[list[Any], int]:
+    """Models of a component and the attempts they took: each further one begins where photos are still missing."""
+    models = _map(part, names, options, 0, None)
+    attempts = 1
+    used: set[tuple[str, str] | None] = set()
+    while attempts < options.mapper_attempts and (missing := set(names).difference(*map(colmap.registered, models))):
+        initial = _initial_pair(edges, missing, used) if attempts > 1 else None  # first COLMAP's own choice, gently
+        if attempts > 1 and initial is None:
+            break
+        used.add(initial)
+        near = missing.union(*({a, b} for a, b, _ in edges if a in missing or b in missing))
+        around = [name for name in names if name in near]
+        fresh = _map(part, around, options, attempts, initial)
+        models += [model for model in fresh if colmap.registered(model) & missing]
+        attempts += 1
+    return models, attempts
 
 
 def _map(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.pairgen import colmap
+from hashpipe.pairgen.database import matched_pairs
 from hashpipe.pairgen.match import WEAK_INLIERS
 from hashpipe.pairgen.pairset import PairSet
 
@@ -23,13 +24,13 @@ def verify_pairs(pairset: PairSet, pairs: np.ndarray, workers: int = 0) -> np.nd
         known = set(database.ids)
     named = [_name(shas[a], shas[b]) for a, b in np.asarray(pairs).reshape(-1, 2).tolist()]
     possible = sorted({pair for pair in named if pair[0] != pair[1] and pair[0] in known and pair[1] in known})
-    stored = colmap.matched_pairs(folder / "database.db")
+    stored = matched_pairs(folder / "database.db")
     missing: Sequence[tuple[str, str]] = [pair for pair in possible if pair not in stored]
     if missing:
         colmap.match_pairs(
             folder / "database.db", missing, int(pairset.meta["parameters"]["seed"]), WEAK_INLIERS, workers
         )
-        stored = colmap.matched_pairs(folder / "database.db")
+        stored = matched_pairs(folder / "database.db")
     allowed = set(possible)
     return np.array([stored.get(pair, (0, 0))[1] if pair in allowed else -1 for pair in named], np.int32)
 

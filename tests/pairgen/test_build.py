@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from hashpipe.pairgen.build import build_pairs, check_options
-from hashpipe.pairgen.colmap import matched_pairs
+from hashpipe.pairgen.database import matched_pairs
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import open_workspace
 from hashpipe.pairgen.options import BuildOptions

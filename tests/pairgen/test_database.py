@@ -1,0 +1,62 @@
+"""The part of a database that one reconstruction needs, and reading beside writers."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hashpipe.pairgen import colmap
+from hashpipe.pairgen.database import matched_pairs
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """Six photos with random features; pairs 0-1, 0-2 and 3-4 were matched, two of them with inliers."""
+    path = tmp_path / "whole ü'.db"
+    rng = np.random.default_rng(0)
+    with colmap.FeatureDatabase(path) as database:
+        for number in range(6):
+            keypoints = rng.uniform(0, 100, (20, 4)).astype(np.float32)
+            descriptors = rng.integers(0, 255, (20, 128)).astype(np.uint8)
+            database.add_photo(f"photo{number}", (100, 80), 0.0, keypoints, descriptors)
+        ids = database.ids
+    with sqlite3.connect(path) as rows:
+        for a, b, matches, inliers in ((0, 1, 30, 20), (0, 2, 12, 0), (3, 4, 50, 40)):
+            pair = ids[f"photo{a}"] * 2_147_483_647 + ids[f"photo{b}"]
+            rows.execute("INSERT INTO matches VALUES (?, ?, 2, NULL)", (pair, matches))
+            rows.execute(
+                "INSERT INTO two_view_geometries (pair_id, rows, cols, config) VALUES (?, ?, 2, 2)", (pair, inliers)
+            )
+    return path
+
+
+def test_every_matched_pair_is_told_also_those_without_inliers(whole: Path) -> None:
+    assert matched_pairs(whole) == {
+        ("photo0", "photo1"): (30, 20),
+        ("photo0", "photo2"): (12, 0),
+        ("photo3", "photo4"): (50, 40),
+    }
+
+
+def test_a_part_holds_what_was_asked_under_the_same_ids(whole: Path, tmp_path: Path) -> None:
+    part = tmp_path / "part.db"
+    colmap.write_part(whole, ["photo4", "photo3"], [("photo4", "photo3")], part)
+    with colmap.FeatureDatabase(whole) as all_photos, colmap.FeatureDatabase(part) as some:
+        assert some.ids == {name: all_photos.ids[name] for name in ("photo3", "photo4")}
+        for name in some.ids:
+            assert np.array_equal(some.keypoints(name), all_photos.keypoints(name))
+    with sqlite3.connect(part) as rows:
+        assert rows.execute("SELECT rows FROM two_view_geometries").fetchall() == [(40,)]
+        assert rows.execute("SELECT count(*) FROM cameras").fetchone() == (2,)
+
+
+def test_parts_are_written_while_others_hold_the_database(whole: Path, tmp_path: Path) -> None:
+    def write(number: int) -> int:
+        part = tmp_path / f"part{number}.db"
+        colmap.write_part(whole, ["photo0", "photo1"], [("photo0", "photo1")], part)
+        return len(matched_pairs(whole))
+
+    with colmap.FeatureDatabase(whole), ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(write, range(20))) == [3] * 20
