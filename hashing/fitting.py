@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from hashpipe.hashing.objectives import bcdh, dsah, joint
 from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.space import fit_space, itq
 from hashpipe.hashing.targets import Targets, no_targets
+from hashpipe.hashing.threads import one_torch_thread
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.progress import stage
 
@@ -49,7 +49,7 @@ def fit_heads(
     space = fit_space(descriptors, options.pca, options.seed)
     x = space(descriptors)
     heads = {}
-    with _one_thread():
+    with one_torch_thread():
         for bits in options.bits:
             with stage(f"learn {bits} bits", options.steps, "steps") as advance:
                 weight, bias = _fit(x, targets, options, bits, advance, record or (lambda line: None))
@@ -60,17 +60,6 @@ def fit_heads(
 def uses_pairs(options: TrainOptions) -> bool:
     """Whether pairs from 3D take part: dsah is neighbour discovery alone."""
     return options.pairs and options.objective != "dsah"
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """The matrices are small: more threads cost more than they give, and their number could change the last digits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass

@@ -8,9 +8,8 @@ Counting, not XOR, is the cost: where the table is small enough, two distances a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import faiss
@@ -19,6 +18,7 @@ import torch
 
 from hashpipe.hashing.evaluate.relevance import ClassLabels, Relevance, SharedLabels
 from hashpipe.hashing.evaluate.ties import Groups, groups_from_histograms
+from hashpipe.hashing.threads import one_torch_thread
 
 _ROWS, _COLUMNS = 8, 1 << 16  # one block of distances: 2 MB, of more rows where the database is short
 _MOST_ROWS = 64
@@ -221,7 +221,7 @@ def _in_threads(work: Callable[[_Part, _Scratch], None], parts: list[_Part], thr
     threads = max(1, min(threads, len(rows)))
     turn = {start: i % threads for i, start in enumerate(rows)}
     shares = [[part for part in parts if turn[part[0].start] == i] for i in range(threads)]
-    with _one_torch_thread():
+    with one_torch_thread():
         if threads == 1:
             _run(work, shares[0])
         else:
@@ -237,14 +237,3 @@ def _run(work: Callable[[_Part, _Scratch], None], parts: list[_Part]) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """The blocks are too small to share between torch's own threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
