@@ -55,8 +55,8 @@ def test_the_model_with_most_common_points_speaks_and_near_duplicates_are_marked
 
 
 def test_chance_geometry_relates_nothing_and_weak_geometry_does() -> None:
-    table = matches([(0, 1, 11, 9), (0, 2, 22, 12), (0, 3, 14, 12), (1, 2, 400, 300)], 4)
-    assert mine.weak_geometry(table).tolist() == [False, False, True, True]
+    table = matches([(0, 1, 11, 9), (0, 2, 15, 12), (0, 3, 15, 13), (1, 2, 400, 300), (1, 3, 60, 14)], 4)
+    assert mine.weak_geometry(table).tolist() == [False, False, True, True, False]
 
 
 def test_relations_from_geometry_common_neighbours_and_gps() -> None:
@@ -64,7 +64,7 @@ def test_relations_from_geometry_common_neighbours_and_gps() -> None:
     photos[4] = Photo("4.jpg", lat=48.0, lon=11.0)
     photos[5] = Photo("5.jpg", lat=48.0, lon=11.001)  # 74 m
     labels = np.arange(6)
-    found = mine.relations(photos, labels, matches([(0, 1, 14, 12), (1, 2, 14, 12)], 6), BuildOptions())
+    found = mine.relations(photos, labels, matches([(0, 1, 14, 13), (1, 2, 14, 13)], 6), BuildOptions())
     assert {(r.a, r.b) for r in found} == {(0, 1), (1, 2), (0, 2), (4, 5)}
     assert "74 m" in found[-1].evidence
     near = mine.relations(photos, labels, matches([], 6), BuildOptions(far_metres=50))
