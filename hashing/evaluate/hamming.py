@@ -79,7 +79,6 @@ class _Scratch:
     def __init__(self) -> None:
         self.block = torch.empty(_ROWS * _COLUMNS, dtype=torch.int32)
         self.pairs = torch.empty(_ROWS * _COLUMNS // 2, dtype=torch.int32)
-        self.row = torch.arange(_MOST_ROWS, dtype=torch.int32)[:, None]
 
     def distances(self, queries: np.ndarray, database: np.ndarray) -> torch.Tensor:
         """Distances of words uint64 (q, W) to uint64 (n, W), int32 (q, n); valid until the next call."""
@@ -95,7 +94,7 @@ class _Scratch:
         return out
 
     def count_rows(self, distances: torch.Tensor, bits: int) -> np.ndarray:
-        """Histogram of every row of an int32 block (rows, columns), int64 (rows, bits+1); changes the block."""
+        """Histogram of every row of an int32 block (rows, columns), integers (rows, bits+1)."""
         rows, columns = distances.shape
         levels, half = bits + 1, columns // 2
         if levels**2 > half // 4:
@@ -110,11 +109,12 @@ class _Scratch:
         return counts
 
     def bincount(self, values: torch.Tensor, size: int) -> torch.Tensor:
-        """Histogram of every row of an int32 (rows, columns) of values below `size`; changes `values`."""
-        rows = len(values)
-        if rows > 1:
-            values += self.row[:rows] * size
-        return torch.bincount(values.view(-1), minlength=rows * size).view(rows, size)
+        """Histogram of every row of a contiguous int32 (rows, columns) of values 0 .. size-1, int32 (rows, size)."""
+        counts = torch.empty((len(values), size), dtype=torch.int32)
+        for row, into in zip(values.numpy(), counts.numpy(), strict=True):
+            # torch.bincount would look for the smallest and the largest value first
+            faiss.ivec_hist(row.size, faiss.swig_ptr(row), size, faiss.swig_ptr(into))  # type: ignore[attr-defined]
+        return counts
 
 
 def _count_same_class(
