@@ -1,0 +1,1 @@
+"""A local HTTP server and a page to search with."""

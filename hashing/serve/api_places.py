@@ -1,0 +1,94 @@
+"""Routes about the places of the collection's 3D reconstruction."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.exceptions import HTTPException
+
+from hashpipe.hashing.serve.answers import Camera, CloudAnswer, PlaceAnswer, PlaceLine, PlaceList, Problem
+from hashpipe.hashing.serve.api_photos import line
+from hashpipe.hashing.serve.collection import Collection
+from hashpipe.hashing.serve.state import PAGE, State
+from hashpipe.pairgen.errors import UserError
+
+_COVERS = 5
+Offset = Annotated[int, Query(ge=0)]
+Limit = Annotated[int, Query(ge=1, le=PAGE)]
+
+
+def routes(state: State) -> APIRouter:
+    router = APIRouter(prefix="/api", tags=["places"])
+
+    @router.get("/places", summary="All places, those with most photos first")
+    async def places(offset: Offset = 0, limit: Limit = 24) -> PlaceList:
+        def work() -> PlaceList:
+            collection = state.latest()
+            numbers = collection.places.numbers
+            lines = [_place(collection, int(number)) for number in numbers[offset : offset + limit]]
+            following = offset + limit if offset + limit < len(numbers) else None
+            return PlaceList(collection.index.revision, len(numbers), offset, following, lines)
+
+        return await state.look(work)
+
+    @router.get("/places/{place}", responses={404: {"model": Problem}}, summary="The photos of a place")
+    async def one_place(place: int, offset: Offset = 0, limit: Limit = 60) -> PlaceAnswer:
+        def work() -> PlaceAnswer:
+            collection = state.latest()
+            rows = collection.places.rows(place)
+            if not len(rows):
+                raise _unknown(place)
+            lines = [line(collection, row) for row in rows[offset : offset + limit].tolist()]
+            following = offset + limit if offset + limit < len(rows) else None
+            models = collection.places.models.get(place, [])
+            return PlaceAnswer(collection.index.revision, place, len(rows), offset, following, models, lines)
+
+        return await state.look(work)
+
+    @router.get(
+        "/places/{place}/cloud",
+        responses={404: {"model": Problem}, 410: {"model": Problem}},
+        summary="The 3D points of a place from above, and its cameras",
+    )
+    async def cloud(
+        place: int,
+        model: Annotated[int | None, Query(description="one of the place's models, else its first")] = None,
+    ) -> CloudAnswer:
+        def work() -> CloudAnswer:
+            collection = state.latest()
+            if not len(collection.places.rows(place)):
+                raise _unknown(place)
+            models = collection.places.models.get(place, [])
+            if not models or (model is not None and model not in models):
+                raise HTTPException(404, f"Place {place} has no 3D model{'' if model is None else f' {model}'}.")
+            try:
+                return _cloud(collection, place, models[0] if model is None else model)
+            except UserError as error:
+                raise HTTPException(410, str(error)) from None
+
+        return await state.draw(work)
+
+    return router
+
+
+def _unknown(place: int) -> HTTPException:
+    return HTTPException(404, f"There is no place {place} in this collection.")
+
+
+def _place(collection: Collection, place: int) -> PlaceLine:
+    rows = collection.places.rows(place)
+    covers = rows[:: max(1, len(rows) // _COVERS)][:_COVERS]
+    return PlaceLine(place, len(rows), collection.ids[covers].tolist(), collection.places.models.get(place, []))
+
+
+def _cloud(collection: Collection, place: int, model: int) -> CloudAnswer:
+    view = collection.places.view(model)
+    rows = [collection.places.by_name.get(name) for name in view.names]
+    cameras = [
+        Camera(None if row is None else int(collection.ids[row]), name, at, [round(one, 3) for one in looks])
+        for row, name, at, looks in zip(rows, view.names, view.centers.tolist(), view.looks.tolist(), strict=True)
+    ]
+    rgb = view.colors.astype(int) @ [65536, 256, 1]
+    x, y, z = view.points.T.tolist() if len(view.points) else ([], [], [])
+    return CloudAnswer(place, model, view.total, view.width, view.height, x, y, z, rgb.tolist(), cameras)

@@ -1,0 +1,155 @@
+"""Routes that find photos: by an uploaded photo, by a code, by a photo of the collection."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Query, Request
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from hashpipe.hashing.quality import LOW
+from hashpipe.hashing.serve import answers
+from hashpipe.hashing.serve.answers import Problem, SearchAnswer
+from hashpipe.hashing.serve.api_photos import known_row, place_of
+from hashpipe.hashing.serve.collection import Collection
+from hashpipe.hashing.serve.searching import search
+from hashpipe.hashing.serve.state import DEPTH, PAGE, State
+from hashpipe.hashing.serve.uploads import NAMES, Asked, encode_upload
+
+Offset = Annotated[int, Query(ge=0, le=DEPTH - PAGE, description="results to skip")]
+Limit = Annotated[int, Query(ge=1, le=PAGE, description="results on a page")]
+Radius = Annotated[int | None, Query(ge=0, le=4096, description="nothing farther than this, in bits")]
+Counts = Annotated[bool, Query(description="also count the photos within every radius")]
+
+_PHOTO = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["photo"],
+                    "properties": {"photo": {"type": "string", "format": "binary", "description": NAMES}},
+                }
+            }
+        },
+    }
+}
+
+
+def routes(state: State) -> APIRouter:
+    router = APIRouter(prefix="/api", tags=["search"])
+
+    @router.post(
+        "/search",
+        openapi_extra=_PHOTO,
+        responses={status: {"model": Problem} for status in (409, 413, 415, 422, 503)},
+        summary="Nearest photos of a photo that is sent along",
+    )
+    async def search_by_upload(
+        request: Request, offset: Offset = 0, limit: Limit = 24, radius: Radius = None, counts: Counts = False
+    ) -> SearchAnswer:
+        """The photo is encoded in memory and not kept. Of a moving picture the first frame counts."""
+        async with request.form(max_files=1, max_fields=4, max_part_size=1 << 16) as form:
+            photo = form.get("photo")
+            if not isinstance(photo, UploadFile):
+                raise HTTPException(422, "No photo came along; send it as the form field `photo`.")
+            collection, asked = await state.encode(_encode, state, photo)
+        query = answers.Query(None, asked.code.tobytes().hex(), round(asked.quality, 3))
+        return await state.look(answer, collection, asked.code, query, offset, limit, radius, counts)
+
+    @router.get(
+        "/search",
+        responses={status: {"model": Problem} for status in (409, 422)},
+        summary="Nearest photos of a code",
+    )
+    async def search_by_code(
+        code: Annotated[str, Query(pattern="^([0-9a-fA-F]{2})+$", max_length=1024, description="hexadecimal bytes")],
+        space: Annotated[str | None, Query(description="space that the code is from; another one is refused")] = None,
+        offset: Offset = 0,
+        limit: Limit = 24,
+        radius: Radius = None,
+        counts: Counts = False,
+    ) -> SearchAnswer:
+        def work() -> SearchAnswer:
+            collection = state.latest()
+            own = collection.index.space
+            value = np.frombuffer(bytes.fromhex(code), np.uint8)
+            if space is not None and space != own.fingerprint:
+                raise HTTPException(
+                    409, "The code is of another model than the index now; search with the photo again."
+                )
+            if len(value) != own.width or np.unpackbits(value, bitorder="little")[own.bits :].any():
+                raise HTTPException(
+                    422, f"The code has {8 * len(value)} bits, the index {own.bits}; send one of its own."
+                )
+            return answer(collection, value, answers.Query(None, code.lower(), None), offset, limit, radius, counts)
+
+        return await state.look(work)
+
+    @router.get(
+        "/photos/{photo}/similar",
+        responses={404: {"model": Problem}},
+        summary="Nearest photos of a photo of the collection",
+    )
+    async def search_by_photo(
+        photo: int, offset: Offset = 0, limit: Limit = 24, radius: Radius = None, counts: Counts = False
+    ) -> SearchAnswer:
+        def work() -> SearchAnswer:
+            collection = state.latest()
+            row = known_row(collection, photo)
+            code = np.array(collection.index.codes[row])
+            query = answers.Query(
+                photo, code.tobytes().hex(), collection.quality(row), collection.name(row), place_of(collection, row)
+            )
+            return answer(collection, code, query, offset, limit, radius, counts, without=row)
+
+        return await state.look(work)
+
+    return router
+
+
+def _encode(state: State, photo: UploadFile) -> tuple[Collection, Asked]:
+    collection = state.latest()
+    encoder = state.encoder(collection.index.space)
+    return collection, encode_upload(encoder, photo.file, state.options.megapixels)
+
+
+def answer(
+    collection: Collection,
+    code: np.ndarray,
+    query: answers.Query,
+    offset: int,
+    limit: int,
+    radius: int | None,
+    counts: bool,
+    without: int = -1,
+) -> SearchAnswer:
+    """The page of results of a code uint8 (W,)."""
+    found = search(collection, code, offset=offset, limit=limit, radius=radius, without=without, counts=counts)
+    hits = [
+        answers.Hit(
+            int(collection.ids[row]),
+            int(distance),
+            collection.name(row),
+            place_of(collection, row),
+            collection.quality(row),
+        )
+        for distance, row in zip(found.distances.tolist(), found.rows.tolist(), strict=True)
+    ]
+    low = query.quality is not None and query.quality < LOW
+    end = offset + limit
+    return SearchAnswer(
+        collection.index.revision,
+        collection.index.space.fingerprint,
+        collection.index.space.bits,
+        query,
+        radius,
+        offset,
+        end if found.more and end <= DEPTH - PAGE else None,
+        hits,
+        None if found.within is None else found.within.tolist(),
+        "This photo is flat, blurred or tiny: its code says little, and so do the results." if low else None,
+    )

@@ -1,0 +1,144 @@
+"""What is served: an index and all that is known of its photos, as one snapshot that is replaced as a whole."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hashpipe.hashing.index import Index, current_revision, open_index
+from hashpipe.hashing.serve.places import Places, no_places, read_places
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.progress import say
+
+_LOOK_EVERY = 1.0  # seconds between two looks at the index on disk
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One revision of an index of N photos.
+
+    ids      int64 (N,), photo ids by row; sorted_ids with id_rows finds a row by id
+    roots    real folders that photos may lie in
+    shown    folder that paths are shown relative to
+    radius   calibrated radius, None where there is none
+    """
+
+    index: Index
+    ids: np.ndarray
+    sorted_ids: np.ndarray
+    id_rows: np.ndarray
+    roots: frozenset[Path]
+    shown: str
+    places: Places
+    radius: int | None
+    false_match_rate: float | None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def row(self, photo: int) -> int:
+        """Row of a photo id, -1 where the index does not hold it."""
+        at = int(np.searchsorted(self.sorted_ids, photo))
+        return int(self.id_rows[at]) if at < len(self.sorted_ids) and self.sorted_ids[at] == photo else -1
+
+    def name(self, row: int) -> str:
+        """Path as it is shown: relative to the folder that holds all photos."""
+        path = str(self.index.stored.photos["path"][row].as_py())
+        if not os.path.isabs(path):
+            path = os.path.abspath(path)
+        return path.removeprefix(self.shown + "/")
+
+    def quality(self, row: int) -> float:
+        return float(self.index.stored.photos["quality"][row].as_py())
+
+
+def load(folder: Path, workspace: Path, also: tuple[Path, ...] = ()) -> Collection:
+    """Open an index with the places and the calibration of its workspace.
+
+    Raises UserError where the index cannot be opened; places and calibration that cannot be read are left away.
+    """
+    index = open_index(folder)
+    photos = index.stored.photos
+    places = no_places(len(index))
+    if (workspace / "pairs" / "meta.json").exists():
+        try:
+            places = read_places(workspace / "pairs", photos["sha256"])
+        except UserError as error:
+            say(f"No places are shown: {error}")
+    ids = photos["id"].to_numpy()
+    order = np.argsort(ids, kind="stable")
+    roots = _roots(index)
+    radius, rate = _calibrated(workspace, index)
+    real = frozenset([*(Path(root).resolve() for root in roots), *(Path(one).resolve() for one in also)])
+    shown = os.path.commonpath(roots) if roots else ""
+    return Collection(index, ids, ids[order], order, real, shown, places, radius, rate)
+
+
+def follow(folder: Path, workspace: Path, also: tuple[Path, ...] = ()) -> Callable[[], Collection]:
+    """A function that gives the current snapshot, and opens the index again where it has changed on disk.
+
+    Safe to call from several threads: one opens, the others go on with the old snapshot. A new index that cannot be
+    opened is reported once and the old one kept.
+    """
+    state = _state(folder, workspace)  # before what is read by it, so that no change in between is missed
+    current, lock = load(folder, workspace, also), threading.Lock()
+    looked, said = time.monotonic(), ""
+
+    def latest() -> Collection:
+        nonlocal current, state, looked, said
+        if time.monotonic() - looked < _LOOK_EVERY or not lock.acquire(blocking=False):
+            return current
+        try:
+            looked = time.monotonic()
+            found = _state(folder, workspace)
+            if found != state:
+                state = found  # tried once, so that an index that cannot be opened is not opened all the time
+                current = load(folder, workspace, also)
+                say(f"The index has changed: {len(current)} photos now")
+        except (UserError, OSError) as error:
+            if said != str(error):
+                said = str(error)
+                say(f"The changed index cannot be opened, the old one is kept: {error}")
+        finally:
+            lock.release()
+        return current
+
+    return latest
+
+
+def _state(folder: Path, workspace: Path) -> tuple[str | int, ...]:
+    """What changes whenever something that a snapshot is made of does."""
+    files = [workspace / "pairs" / "meta.json", workspace / "calibration.json"]
+    return current_revision(folder), *[path.stat().st_mtime_ns if path.exists() else 0 for path in files]
+
+
+def _roots(index: Index) -> list[str]:
+    """Folders that the photos of an index were found in; where it does not say, the folder of every photo."""
+    stated = [os.path.abspath(root) for root in index.stored.meta.get("roots", []) if root]
+    paths = index.stored.photos["path"]
+    outside = np.ones(len(paths), bool)
+    for root in stated:
+        outside &= ~pc.starts_with(paths, root.rstrip("/") + "/").to_numpy().astype(bool)
+    folders = {os.path.dirname(os.path.abspath(path)) for path in paths.filter(pa.array(outside)).to_pylist()}
+    return sorted({*stated, *folders})
+
+
+def _calibrated(workspace: Path, index: Index) -> tuple[int | None, float | None]:
+    from hashpipe.hashing.calibration import read_calibration
+
+    try:
+        found = read_calibration(workspace, index.space)
+    except UserError as error:
+        say(f"No calibrated radius is shown: {error}")
+        return None, None
+    if found is None:
+        return None, None
+    return int(found.radius), float(found.false_match_rate(int(found.radius)))

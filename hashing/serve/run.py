@@ -1,0 +1,156 @@
+"""`hashpipe serve`: open everything, listen, and go on until stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hashpipe.hashing.serve.guard import Policy, is_loopback
+from hashpipe.hashing.serve.options import ServeOptions
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.files import open_workspace
+
+_GRACE = 5  # seconds that requests get to finish when the server is stopped
+_CONNECTIONS = 512
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A server that listens."""
+
+    url: str
+    host: str
+    port: int
+    photos: int
+    bits: int
+    revision: str
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+    def as_text(self) -> str:
+        lines = [f"{self.photos:,} photos at {self.url} (API: {self.url}docs). Ctrl-C stops."]
+        if not is_loopback(self.host):
+            lines.append(f"{self.host} is open to the network: whoever reaches this machine sees these photos.")
+        return "\n".join(lines)
+
+
+def serve(workspace: Path, options: ServeOptions, ready: Callable[[Serving], None]) -> None:
+    """Serve the workspace's collection until interrupted; `ready` is called once, when requests are answered.
+
+    Raises UserError where index, model or port cannot be used.
+    """
+    with listening(workspace, options) as serving:
+        ready(serving)
+        threading.Event().wait()
+
+
+@contextlib.contextmanager
+def listening(workspace: Path, options: ServeOptions) -> Iterator[Serving]:
+    """Serve while the block runs. Same errors as `serve`."""
+    uvicorn = _extra()
+    listener = listen(options.host, options.port)
+    with contextlib.closing(listener):
+        app, photos, bits, revision = _open(open_workspace(workspace, create=False), options)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=_CONNECTIONS,
+            timeout_keep_alive=10,
+            timeout_graceful_shutdown=_GRACE,
+            ws="none",
+            lifespan="off",
+        )
+        server = uvicorn.Server(config)
+        # off the main thread: signals stay with the command line, which knows what Ctrl-C means
+        thread = threading.Thread(target=copy_context().run, args=(server.run, [listener]), name="server", daemon=True)
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                thread.join(0.01)
+            if not server.started:
+                raise RuntimeError("the server ended before it answered; its messages above say why")
+            port = listener.getsockname()[1]
+            shown = f"[{options.host}]" if ":" in options.host else options.host
+            yield Serving(f"http://{shown}:{port}/", options.host, port, photos, bits, revision)
+        finally:
+            server.should_exit = True
+            thread.join(_GRACE + 1)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises UserError for a port in use and an address that is not this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(512)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(
+                f"Port {port} of {host} is in use by another program; name another one with --port, or --port 0."
+            ) from None
+        if error.errno == errno.EACCES:
+            raise UserError(
+                f"Port {port} needs rights that you do not have; name one above 1023 with --port."
+            ) from None
+        raise UserError(
+            f"{host} is no address of this machine ({error.strerror}); give another one with --host."
+        ) from None
+    return listener
+
+
+def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str]:
+    """The application, and what it serves first: photos, bits, revision."""
+    from hashpipe.hashing.preprocess import cores
+    from hashpipe.hashing.serve.app import application
+    from hashpipe.hashing.serve.collection import follow
+    from hashpipe.hashing.serve.pictures import pictures
+    from hashpipe.hashing.serve.pool import pool
+    from hashpipe.hashing.serve.state import State, encoders
+    from hashpipe.hashing.serve.stored_groups import stored_groups
+
+    latest = follow(options.index or workspace / "index", workspace, options.also)
+    first = latest()
+    encoder = encoders(options.model or workspace / "model", options.runtime)
+    encoder(first.index.space)  # opened now: the wrong model is refused at once, and the first upload need not wait
+    workers = options.workers or min(4, cores())
+    state = State(
+        options,
+        latest,
+        encoder,
+        pictures(workspace / "thumbnails", options.cache_mb * 1_000_000),
+        look=pool("look", cores(), 4096),
+        encode=pool("encode", workers, options.queue),
+        draw=pool("draw", cores(), 1024),
+        groups=stored_groups(workspace / "groups"),
+    )
+    names = {"localhost", options.host.lower(), *(name.lower() for name in options.allow_host)}
+    # a form adds some lines around its file
+    policy = Policy(
+        frozenset(names), not is_loopback(options.host), options.upload_mb * 1_000_000 + 65536, options.queue
+    )
+    return application(state, policy), len(first), first.index.space.bits, first.index.revision
+
+
+def _extra() -> Any:
+    try:
+        import fastapi  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        package = error.name or "fastapi"
+        raise UserError(f"serve needs {package}; pip install 'hashpipe[serve]'.") from None
+    return uvicorn

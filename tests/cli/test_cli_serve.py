@@ -1,0 +1,93 @@
+"""`hashpipe serve` as a user starts and stops it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from console import SCRIPT, default_signals, environment
+from small_models import vlad_model, workspace_with, write_pictures
+
+from hashpipe.hashing.codeset import CodeSet, write_codes
+from hashpipe.hashing.encoding import open_encoder
+from hashpipe.hashing.images import from_folder_or_list
+from hashpipe.hashing.index_build import build_index
+from hashpipe.hashing.index_options import IndexOptions
+
+pytest.importorskip("fastapi", reason="the page needs fastapi: pip install 'hashpipe[serve]'")
+httpx = pytest.importorskip("httpx", reason="the page is asked with httpx: pip install httpx")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("cli-serve")
+    pictures = write_pictures(folder / "photos", 5)
+    model = vlad_model(folder / "model", pictures, (16,))
+    encoder = open_encoder(model)
+    names = tuple(sorted(path.name for path in pictures.iterdir()))
+    found = encoder.outputs(from_folder_or_list(pictures))
+    workspace = workspace_with(folder / "ws", model)
+    codes = encoder.codes(found.u)
+    write_codes(
+        workspace / "codes.parquet",
+        CodeSet(encoder.space, np.arange(5), names, names, codes, found.quality, str(pictures)),
+    )
+    build_index([], workspace, IndexOptions())
+    return workspace
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
+def test_start_ask_and_stop(workspace, sent, code):
+    server = subprocess.Popen(
+        [SCRIPT, "serve", "-w", workspace, "--port", "0", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        preexec_fn=default_signals,
+    )
+    try:
+        text = ""
+        while not text.rstrip().endswith("}"):
+            line = server.stdout.readline()
+            assert line, server.stderr.read()
+            text += line
+        told = json.loads(text)
+        assert told["photos"] == 5
+        photo = (workspace.parent / "photos" / "003.png").read_bytes()
+        answer = httpx.post(f"{told['url']}api/search", files={"photo": photo}, trust_env=False, timeout=60).json()
+        assert (answer["results"][0]["name"], answer["results"][0]["distance"]) == ("003.png", 0)
+        server.send_signal(sent)
+        rest, complaints = server.communicate(timeout=30)
+    finally:
+        server.kill()
+    assert (server.returncode, rest) == (code, "")
+    assert "Traceback" not in complaints
+
+
+def test_a_port_in_use(workspace, refused):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"Port {port} of 127.0.0.1 is in use" in refused("serve", "-w", workspace, "--port", port)
+
+
+def test_nothing_to_serve(refused, tmp_path):
+    assert "not a hashpipe workspace" in refused("serve", "-w", tmp_path / "none", "--port", 0)
+
+
+def test_help_is_quick(hashpipe):
+    heavy = "[name for name in ('fastapi', 'numpy', 'torch', 'PIL') if name in sys.modules]"
+    heavy = f"import sys; from hashpipe.cli import serve; print({heavy})"
+    done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, env=environment())
+    assert done.stdout.strip() == "[]", done.stderr
+    assert "--port" in hashpipe("serve", "--help").stdout

@@ -1,0 +1,139 @@
+"""The API as a program uses it, against a real server."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from served import COUNT, Served
+
+from hashpipe.hashing.codeset import hamming, read_codes
+
+
+def slow_search(served: Served, code: np.ndarray) -> list[tuple[int, int]]:
+    """(photo, distance) of all photos, by distance, then by row."""
+    codes = read_codes(served.workspace / "codes.parquet")
+    distances = hamming(code, codes.codes)
+    return [(int(codes.photos[row]), int(distances[row])) for row in np.argsort(distances, kind="stable")]
+
+
+def listed(answer: dict) -> list[tuple[int, int]]:
+    return [(hit["photo"], hit["distance"]) for hit in answer["results"]]
+
+
+def test_info_and_health(served):
+    info = served.client.get("/api/info").json()
+    assert (info["photos"], info["places"], info["bits"], info["groups"]) == (COUNT, 2, 16, False)
+    assert info["revision"] == served.client.get("/api/health").json()["revision"] == served.told.revision
+    assert info["radius"] is None
+
+
+def test_a_photo_of_the_collection_finds_itself(served):
+    content = (served.photos / "004.png").read_bytes()
+    answer = served.search(content, limit=100).json()
+    code = np.frombuffer(bytes.fromhex(answer["query"]["code"]), np.uint8)
+    assert listed(answer)[0] == (14, 0)
+    assert listed(answer) == slow_search(served, code)
+    assert answer["next"] is None
+    by_code = served.client.get("/api/search", params={"code": answer["query"]["code"], "limit": 100}).json()
+    assert listed(by_code) == listed(answer)
+
+
+def test_search_by_photo_leaves_it_out(served):
+    codes = read_codes(served.workspace / "codes.parquet")
+    answer = served.client.get("/api/photos/15/similar", params={"counts": True, "limit": 50}).json()
+    wanted = [pair for pair in slow_search(served, codes.codes[5]) if pair[0] != 15]
+    assert listed(answer) == wanted
+    assert answer["query"]["name"] == "005.png"
+    assert answer["query"]["place"] == 1
+    assert answer["within"] == [sum(distance <= r for _, distance in wanted) for r in range(17)]
+
+
+@pytest.mark.parametrize("radius", [0, 5, 8, 16])
+def test_radius_and_pages_together_are_the_whole_list(served, radius):
+    whole = served.client.get("/api/photos/10/similar", params={"limit": 100, "radius": radius}).json()
+    everything = served.client.get("/api/photos/10/similar", params={"limit": 100}).json()
+    assert listed(whole) == [pair for pair in listed(everything) if pair[1] <= radius]
+    pages, offset = [], 0
+    while offset is not None:
+        page = served.client.get(
+            "/api/photos/10/similar", params={"limit": 2, "offset": offset, "radius": radius}
+        ).json()
+        assert len(page["results"]) <= 2
+        pages += listed(page)
+        offset = page["next"]
+    assert pages == listed(whole)
+
+
+def test_photos_are_paged(served):
+    first = served.client.get("/api/photos", params={"limit": 5}).json()
+    assert (first["total"], first["next"], len(first["photos"])) == (COUNT, 5, 5)
+    last = served.client.get("/api/photos", params={"limit": 5, "offset": 10}).json()
+    assert (last["next"], [one["photo"] for one in last["photos"]]) == (None, [20, 21])
+    assert served.client.get("/api/photos", params={"offset": 99}).json()["photos"] == []
+    assert served.client.get("/api/photos", params={"limit": 101}).status_code == 422
+
+
+def test_facts_of_a_photo_with_an_odd_name(served):
+    facts = served.client.get("/api/photos/12").json()
+    assert facts["name"] == "sub folder/фото <b>1.png"
+    assert (facts["place"], facts["problem"], facts["taken_at"]) == (0, None, "2024-05-01T12:00:00")
+    assert str(served.photos) not in served.client.get("/api/photos/12").text
+    assert "47.1" not in served.client.get("/api/photos/12").text  # where photos were taken is nobody's business
+
+
+def test_thumbnails_are_small_upright_and_kept(served):
+    answer = served.client.get("/api/photos/11/thumbnail")
+    picture = Image.open(io.BytesIO(answer.content))
+    assert (answer.headers["content-type"], picture.format, picture.size) == ("image/jpeg", "JPEG", (90, 120))
+    kept = list((served.workspace / "thumbnails").rglob("*.jpg"))
+    assert answer.content in [path.read_bytes() for path in kept]
+    again = served.client.get("/api/photos/11/thumbnail", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_places_and_their_photos(served):
+    places = served.client.get("/api/places").json()
+    assert [(one["place"], one["photos"], one["models"]) for one in places["places"]] == [(0, 4, [0]), (1, 3, [])]
+    page = served.client.get("/api/places/0", params={"limit": 3}).json()
+    assert ([one["photo"] for one in page["photos"]], page["next"], page["total"]) == ([10, 11, 12], 3, 4)
+    assert served.client.get("/api/places/7").status_code == 404
+
+
+def test_a_place_from_above(served):
+    cloud = served.client.get("/api/places/0/cloud").json()
+    assert (cloud["total"], len(cloud["x"])) == (300, 300)
+    assert set(cloud["rgb"]) == {200 * 65536 + 100 * 256 + 50}
+    assert [camera["photo"] for camera in cloud["cameras"]] == [10, 11, 12, 13]
+    assert all(camera["looks"] == [0, 1] for camera in cloud["cameras"])  # towards the wall, drawn upwards
+    xs = [camera["at"][0] for camera in cloud["cameras"]]
+    assert xs == sorted(xs)  # COLMAP's x is to the right of cameras that look up
+    assert max(camera["at"][1] for camera in cloud["cameras"]) < min(cloud["y"])  # the wall is in front of them
+    assert np.ptp(cloud["y"]) <= 2
+    assert max(cloud["z"]) > 500  # its height: 4 of 10 units, of which 10 are 2000
+    nothing = served.client.get("/api/places/1/cloud")
+    assert (nothing.status_code, nothing.json()["detail"]) == (404, "Place 1 has no 3D model.")
+
+
+def test_everything_is_documented(served):
+    openapi = served.client.get("/openapi.json").json()
+    assert {"/api/search", "/api/photos/{photo}/similar", "/api/places/{place}/cloud", "/api/groups"} <= set(
+        openapi["paths"]
+    )
+    for path, methods in openapi["paths"].items():
+        for method, route in methods.items():
+            assert route.get("summary"), f"{method} {path}"
+    assert "within" in openapi["components"]["schemas"]["SearchAnswer"]["properties"]
+
+
+def test_page_needs_nothing_from_elsewhere(served):
+    names = ["", "docs", *(f"page/{name}" for name in ("style.css", "docs.css", "main.js", "search.js", "icon.svg"))]
+    for name in names:
+        answer = served.client.get(f"/{name}")
+        assert answer.status_code == 200, name
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        elsewhere = answer.text.replace("http://www.w3.org/2000/svg", "")
+        assert "http://" not in elsewhere, name
+        assert "https://" not in elsewhere, name

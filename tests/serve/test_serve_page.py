@@ -1,0 +1,352 @@
+"""The page in a real Chromium: found by mouse, by keyboard, on a phone, and with bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, choose, chromium, found, give, page_at
+from served import encoded, jpeg
+from test_serve_refusals import bomb
+
+from hashpipe.hashing.codeset import write_codes
+from hashpipe.hashing.index_build import build_index
+from hashpipe.hashing.index_options import IndexOptions
+
+pytest.importorskip("playwright", reason="the page is tested with playwright: pip install playwright")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="the page is tested with chromium: apt-get install chromium")
+
+PAINTED = """() => {
+    const canvas = document.getElementById('cloud-canvas');
+    const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+    return pixels.filter((value, index) => index % 4 === 0 && value > 150).length;
+}"""  # bright pixels of the drawing
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as opened:
+        yield opened
+
+
+def cards(page) -> list[str]:
+    return page.locator("#grid .card .name").all_inner_texts()
+
+
+def test_drop_a_photo_and_see_the_nearest(browser, served):
+    content = (served.photos / "004.png").read_bytes()
+    with page_at(browser, served.told.url) as page:
+        give(page, "drop", content)
+        found(page)
+        wanted = served.search(content, limit=48).json()["results"]
+        names = cards(page)
+        assert names == [Path(hit["name"]).name for hit in wanted[: len(names)]]
+        first = page.locator("#grid .card").first
+        assert first.locator("b").inner_text() == "same code"
+        assert first.locator("a").inner_text() == "Place 1"
+        assert page.locator("#chosen").evaluate("image => image.naturalWidth") == 120
+        page.wait_for_selector("#grid .shot img.there")
+        page.wait_for_function("() => document.getElementById('live').textContent.includes('within')")
+
+
+def test_the_radius_decides_what_is_shown(browser, served):
+    with page_at(browser, served.told.url) as page:
+        choose(page, served.photos / "004.png")
+        hits = served.search((served.photos / "004.png").read_bytes(), limit=48).json()["results"]
+        slider = page.locator("#radius")
+        for radius in (0, 4, 9, 5):
+            slider.fill(str(radius))
+            inside = [Path(hit["name"]).name for hit in hits if hit["distance"] <= radius]
+            page.wait_for_function(
+                "count => document.querySelectorAll('#grid .card').length === count", arg=len(inside)
+            )
+            assert cards(page) == inside
+            assert f"within {radius} bit" in page.locator("#radius-note").inner_text()
+        slider.focus()
+        page.keyboard.press("ArrowLeft")
+        assert page.locator("#radius-value").inner_text() == "4 of 16 bits"
+
+
+@pytest.mark.slow
+def test_nothing_within_the_radius_says_how_far_it_is(browser, served):
+    nearest = served.client.get("/api/photos/18/similar").json()["results"][0]["distance"]
+    assert nearest > 0
+    with page_at(browser, f"{served.told.url}") as page:
+        page.goto(f"{served.told.url}#/similar/18")
+        found(page)
+        page.locator("#radius").fill("0")
+        assert f"The nearest is {nearest} bit" in page.locator("#results-state").inner_text()
+        page.get_by_role("button", name=f"Widen to {nearest}").click()
+        assert len(cards(page)) >= 1
+
+
+def test_a_place_with_its_photos_and_points_from_above(browser, served):
+    with page_at(browser, served.told.url) as page:
+        page.get_by_role("link", name="Places").click()
+        page.get_by_role("link", name="Place 0, 4 photos").click()
+        page.wait_for_selector("#cloud:not([hidden])")
+        assert page.locator("#place-grid .card").count() == 4
+        assert "300 3D points, 4 cameras" in page.locator("#cloud-text").inner_text()
+        painted = PAINTED
+        page.wait_for_function(f"() => ({painted})() > 300")
+        whole = page.evaluate(painted)
+        page.get_by_role("button", name="Zoom in").click()
+        page.wait_for_function(f"() => ({painted})() !== {whole}")
+        page.get_by_role("button", name="Whole place").click()
+        page.wait_for_function(f"() => ({painted})() === {whole}")
+        camera = served.client.get("/api/places/0/cloud").json()["cameras"][2]
+        at = page.evaluate(
+            """([x, y, width, height]) => {
+                const box = document.getElementById('cloud-canvas').getBoundingClientRect();
+                const scale = 0.9 * Math.min(box.width / width, box.height / height);
+                return [box.x + box.width / 2 + x * scale, box.y + box.height / 2 - y * scale - 9];
+            }""",
+            [*camera["at"], *(served.client.get("/api/places/0/cloud").json()[name] for name in ("width", "height"))],
+        )
+        page.mouse.click(*at)
+        page.wait_for_selector("#viewer[open]")
+        page.wait_for_function(
+            "() => document.getElementById('viewer-title').textContent === 'фото <b>1.png'"
+        )  # as text
+        page.keyboard.press("Escape")
+        page.goto(f"{served.told.url}#/places/1")
+        page.wait_for_selector("#cloud-none:not([hidden])")
+        assert page.locator("#cloud-none").inner_text() == "Place 1 has no 3D model."
+
+
+def test_by_keyboard_alone(browser, served):
+    with page_at(browser, served.told.url) as page:
+        focused = "document.activeElement"
+        page.keyboard.press("Tab")
+        assert page.evaluate(f"{focused}.className") == "skip"
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            if page.evaluate(f"{focused}.id") == "file":
+                break
+        assert page.evaluate(f"getComputedStyle({focused}.parentElement).outlineStyle") == "solid"  # it can be seen
+        page.keyboard.press("Tab")
+        shot = f"{focused}.dataset.photo"
+        page.wait_for_function(f"() => {focused}.matches('#grid .shot')")
+        first = page.evaluate(shot)
+        assert page.evaluate(f"getComputedStyle({focused}).outlineStyle") == "solid"
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("ArrowLeft")
+        assert page.evaluate(shot) == first
+        page.keyboard.press("Enter")  # on the first page a photo is searched with
+        found(page)
+        page.locator("#radius").focus()
+        for _ in range(16):
+            page.keyboard.press("ArrowRight")
+        while not page.evaluate(f"{focused}.matches('#grid .shot')"):
+            page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#viewer[open]")
+        title = page.locator("#viewer-title")
+        page.wait_for_function("() => document.getElementById('viewer-facts').children.length > 2")
+        before = title.inner_text()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function(
+            "before => !['Photo', before].includes(document.getElementById('viewer-title').textContent)", arg=before
+        )
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#viewer:not([open])", state="attached")
+        assert page.evaluate(f"{focused} === document.querySelectorAll('#grid .shot')[1]")
+        page.keyboard.press("Enter")
+        similar = page.locator("#viewer-similar")
+        for _ in range(8):
+            page.keyboard.press("Tab")
+            if similar.evaluate("link => link === document.activeElement"):
+                break
+        page.keyboard.press("Enter")
+        page.wait_for_function("() => location.hash.startsWith('#/similar/')")
+        found(page)
+
+
+@pytest.mark.slow
+def test_pasted_photos(browser, served):
+    with page_at(browser, served.told.url) as page:
+        give(page, "paste", (served.photos / "008.png").read_bytes())
+        found(page)
+        assert cards(page)[0] == "008.png"
+
+
+def test_files_that_cannot_be_searched_with(browser, start):
+    with start(upload_mb=1) as served, page_at(browser, served.told.url) as page:
+        problem = page.locator("#problem")
+        for content, words in (
+            (b"no photo at all", "not a photo"),
+            (jpeg((400, 300), quality=95)[:9000], "truncated"),
+            (bomb(60_000, 60_000), "pixels"),
+            (bytes(1_200_000), "at most 1 MB"),
+        ):
+            give(page, "drop", content, "../../x.png")
+            page.wait_for_function("words => document.getElementById('problem').textContent.includes(words)", arg=words)
+            assert problem.get_attribute("role") == "alert"
+            assert problem.is_visible()
+            assert page.locator("#asked").is_hidden()
+        give(page, "drop", (served.photos / "001.png").read_bytes())
+        found(page)
+        assert problem.is_hidden()
+
+
+@pytest.mark.slow
+def test_photos_that_are_gone_leave_a_sentence(browser, start):
+    with start() as served:
+        (served.photos / "005.png").unlink()
+        with page_at(browser, served.told.url) as page:
+            page.goto(f"{served.told.url}#/places/1")
+            missing = page.locator("#place-grid .missing")
+            missing.wait_for()
+            assert missing.inner_text() == "The photo has been deleted or moved since it was encoded"
+            page.locator('#place-grid .shot[data-photo="15"]').click()
+            page.locator("#viewer-picture .missing").wait_for()
+            assert "index remove --missing" in page.locator("#viewer-picture .missing").inner_text()
+
+
+@pytest.mark.slow
+def test_an_index_that_changes_under_an_open_page(browser, start, model, monkeypatch):
+    monkeypatch.setattr("hashpipe.hashing.serve.collection._LOOK_EVERY", 0.0)
+    with start() as served, page_at(browser, served.told.url) as page:
+        assert page.locator("#counts").inner_text() == "12 photos · 2 places"
+        names = [f"{number:03d}.png" for number in range(12) if number not in (2, 11)]
+        write_codes(served.workspace / "codes.parquet", encoded(served.photos, names, model))
+        build_index([], served.workspace, IndexOptions())
+        choose(page, served.photos / "004.png")
+        page.locator("#notice").wait_for()
+        assert "10 photos now" in page.locator("#notice").inner_text()
+        page.get_by_role("button", name="Show it as it is now").click()
+        found(page)
+        assert page.locator("#notice").is_hidden()
+
+
+@pytest.mark.slow
+def test_a_busy_server_is_asked_again(browser, start):
+    with start(queue=1, workers=1) as served, page_at(browser, served.told.url) as page:
+        address = (served.told.host, served.told.port)
+        with socket.create_connection(address) as slow:  # somebody else's upload that does not end
+            head = f"POST /api/search HTTP/1.1\r\nHost: {served.told.host}:{served.told.port}\r\n"
+            slow.sendall(
+                f"{head}Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000\r\n\r\n--x".encode()
+            )
+            page.set_input_files("#file", str(served.photos / "004.png"))
+            page.wait_for_function(
+                "() => document.getElementById('results-lead').textContent.includes('waits its turn')"
+            )
+        found(page)
+        assert cards(page)[0] == "004.png"
+
+
+@pytest.mark.slow
+def test_a_server_that_was_stopped(browser, start):
+    with start() as served:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(served.told.url)
+        page.wait_for_selector("#grid .shot")
+    page.get_by_role("link", name="Places").click()
+    page.wait_for_selector("#places-state:not([hidden])")
+    assert "does not answer" in page.locator("#places-state").inner_text()
+    assert page.get_by_role("button", name="Try again").is_visible()
+    context.close()
+
+
+@pytest.mark.slow
+def test_readable_on_a_phone_and_in_the_dark(browser, served):
+    with page_at(browser, served.told.url, **PHONE) as page:
+        for view in ("", "#/places", "#/places/0", "#/similar/14"):
+            page.goto(served.told.url + view)
+            page.wait_for_selector(".shot:visible, .mosaic:visible")
+            assert page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth"), view
+        light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    with page_at(browser, served.told.url, color_scheme="dark") as page:
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+
+
+@pytest.mark.slow
+def test_everything_has_a_name(browser, served):
+    unnamed = """() => [...document.querySelectorAll('img:not([alt])')].length
+        + [...document.querySelectorAll('button, a, input, canvas')].filter((one) => one.checkVisibility()
+            && !(one.getAttribute('aria-label') || one.textContent.trim() || one.labels?.length)).length"""
+    with page_at(browser, served.told.url) as page:
+        for view in ("#/similar/14", "#/places", "#/places/0"):
+            page.goto(served.told.url + view)
+            page.wait_for_selector(".shot:visible, .mosaic:visible")
+            assert page.evaluate(unnamed) == 0, view
+        label = page.locator("#place-grid .shot").first.get_attribute("aria-label")
+        assert label == "000.png, place 0"
+
+
+@pytest.mark.slow
+def test_the_documentation_of_the_api(browser, served):
+    with page_at(browser, served.told.url) as page:
+        page.goto(f"{served.told.url}docs")
+        page.wait_for_selector(".route")
+        routes = page.locator(".route summary code").all_inner_texts()
+        assert "/api/photos/{photo}/similar" in routes
+        page.locator(".route summary").first.click()
+        assert "curl -F photo=@" in page.locator(".route").first.inner_text()
+
+
+@pytest.mark.slow
+def test_groups(browser, start):
+    with start() as served:
+        kept = [
+            {"photo": 10 + row, "path": str(served.photos / f"{row:03d}.png"), "distance": row, "best": row == 3}
+            for row in (3, 4, 5)
+        ]
+        groups = {
+            "rules": {"radius": 3},
+            "notes": [],
+            "groups": [{"kind": "near", "group": 1, "why_best": "largest", "photos": kept}],
+        }
+        (served.workspace / "groups").mkdir()
+        (served.workspace / "groups" / "groups.json").write_text(json.dumps(groups))
+        answer = served.client.get("/api/groups").json()
+        assert (answer["kind"], answer["kinds"]["near"], answer["groups"][0]["total"]) == ("near", 1, 3)
+        with page_at(browser, served.told.url) as page:
+            page.get_by_role("link", name="Groups").click()
+            page.wait_for_selector("#groups-list .shot")
+            assert page.locator("#groups-list .best .name").all_inner_texts() == ["003.png"]
+            page.get_by_role("button", name="Bursts (0)").click()
+            page.wait_for_selector("#groups-state:not([hidden])")
+
+
+@pytest.mark.skipif("HASHPIPE_SCREENSHOTS" not in os.environ, reason="HASHPIPE_SCREENSHOTS=DEMO/workspace draws them")
+def test_screenshots(browser):
+    """Draw docs/images/serve-*.jpg from the workspace of `hashpipe demo`, encoded and indexed: rendered photos only."""
+    from served import client
+
+    from hashpipe.hashing.serve.options import ServeOptions
+    from hashpipe.hashing.serve.run import listening
+
+    images = Path(__file__).resolve().parents[2] / "docs" / "images"
+    workspace = Path(os.environ["HASHPIPE_SCREENSHOTS"])
+    assert (workspace.parent / "truth.json").exists(), "not the workspace of a demo"
+    with listening(workspace, ServeOptions(port=0)) as told, client(told.url) as asking:
+        place = asking.get("/api/places/0").json()["photos"]
+        photo = next(workspace.parent.glob(f"photos/**/{Path(place[0]['name']).name}"))
+        wide, phone = {"viewport": {"width": 1280, "height": 860}}, {**PHONE, "device_scale_factor": 2}
+        for name, how in (("search", wide), ("search-dark", {**wide, "color_scheme": "dark"}), ("phone", phone)):
+            with page_at(browser, told.url, **how) as page:
+                choose(page, photo)
+                _settled(page)
+                page.screenshot(path=images / f"serve-{name}.jpg", type="jpeg", quality=85)
+        with page_at(browser, told.url, **wide) as page:
+            page.goto(f"{told.url}#/places/0")
+            page.wait_for_selector("#cloud:not([hidden])")
+            _settled(page)
+            page.screenshot(path=images / "serve-place.jpg", type="jpeg", quality=85)
+
+
+def _settled(page) -> None:
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.shot img')].filter((one) => one.checkVisibility()"
+        " && one.getBoundingClientRect().top < innerHeight).every((one) => one.classList.contains('there'))"
+    )
+    page.wait_for_timeout(600)  # transitions
