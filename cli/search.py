@@ -1,0 +1,38 @@
+"""`hashpipe search`: the photos of an index that look like a given one."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hashpipe.cli.index import listed
+from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
+from hashpipe.cli.output import print_json, stdout_to_stderr
+from hashpipe.hashing.index_options import SearchOptions
+
+
+@click.command("search")
+@click.argument("photos", nargs=-1)
+@workspace_option
+@options_from(SearchOptions)
+@config_option
+@json_option
+def search_command(photos: tuple[str, ...], workspace: Path, config: Path | None, as_json: bool, **given: Any) -> None:
+    """Find photos of the index that look like PHOTOS; - reads a list from stdin.
+
+    Prints lines `distance  path`, nearest first, and nothing else on stdout. With several photos, a line `# PHOTO`
+    stands above the lines of each. With --verify the inliers stand between distance and path, - where no hit was
+    looked at and -1 where a photo has no features.
+    """
+    options = build(SearchOptions, given, config, "search")
+    from hashpipe.hashing.search import search
+
+    with stdout_to_stderr() if as_json else contextlib.nullcontext():
+        result = search(listed(photos), workspace, options)
+    if as_json:
+        print_json(result.as_json())
+    elif text := result.as_text():  # nothing found is no line, not an empty one
+        print(text, flush=True)
