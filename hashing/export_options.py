@@ -1,0 +1,50 @@
+"""What a user may choose when codes are exported. Imports nothing heavy, so that `--help` stays quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+KINDS = ("faiss", "postgres", "csv", "npy")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Where codes come from and where they go."""
+
+    to: Literal["faiss", "postgres", "csv", "npy"] = field(
+        default="csv",
+        metadata={"help": "a FAISS binary index, a PostgreSQL table, a CSV file or NumPy arrays"},
+    )
+    codes: Path | None = field(
+        default=None, metadata={"help": "codes file; without it codes.parquet of the workspace", "metavar": "FILE"}
+    )
+    out: Path | None = field(
+        default=None,
+        metadata={
+            "short": "o",
+            "help": "folder to write (faiss, csv, npy); without it export/<kind> in the workspace",
+            "metavar": "DIR",
+        },
+    )
+    dsn: str | None = field(
+        default=None,
+        metadata={
+            "help": "PostgreSQL database as a connection string or URL; what it leaves out comes from PGHOST, "
+            "PGPASSWORD and ~/.pgpass as in psql",
+            "metavar": "DSN",
+        },
+    )
+    table: str = field(
+        default="hashpipe_codes",
+        metadata={"help": "PostgreSQL table; a second one, <table>_space, says what the codes are", "metavar": "NAME"},
+    )
+    hnsw: Literal["auto", "on", "off"] = field(
+        default="auto",
+        metadata={
+            "help": "build pgvector's HNSW index: where the database has the extension (auto), always (on, creates the "
+            "extension), never (off)"
+        },
+    )
+    batch: int = field(default=10_000, metadata={"help": "rows of one PostgreSQL transaction", "min": 1})
