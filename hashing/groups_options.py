@@ -1,0 +1,59 @@
+"""What a user may choose when photos are grouped. Imports nothing heavy, so that `--help` stays quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class GroupsOptions:
+    """How near photos of one group must be, and how much of it the page shows."""
+
+    codes: Path | None = field(
+        default=None, metadata={"help": "codes file; without it codes.parquet of the workspace", "metavar": "FILE"}
+    )
+    out: Path | None = field(
+        default=None,
+        metadata={"short": "o", "help": "folder to write; without it groups in the workspace", "metavar": "DIR"},
+    )
+    radius: int | None = field(
+        default=None,
+        metadata={
+            "short": "r",
+            "help": "bits by which codes of one group may differ from the code of its centre; without it what "
+            "`hashpipe calibrate` suggested, else an eighth of the bits",
+            "min": 0,
+        },
+    )
+    look: Literal["off", "quick", "match"] = field(
+        default="quick",
+        metadata={
+            "help": "how near-duplicates are told from other photos of a place: by comparing small grey copies "
+            "(quick), where these differ by matched SIFT features too, which finds cropped and turned copies (match: "
+            "slow), or not at all (off: photos are not opened but for their headers)"
+        },
+    )
+    near_radius: int | None = field(
+        default=None,
+        metadata={
+            "help": "with --look off, bits within which codes alone make near-duplicates; without it there are none",
+            "min": 0,
+        },
+    )
+    alike: float = field(
+        default=0.96,
+        metadata={
+            "help": "correlation of small grey copies from which two photos are one shot",
+            "min": 0.0,
+            "max": 1.0,
+        },
+    )
+    burst_seconds: float = field(
+        default=3.0, metadata={"help": "longest pause between two photos of one burst", "min": 0.0}
+    )
+    shown: int = field(
+        default=1000, metadata={"help": "groups of each kind on the page; all are in the CSV and JSON files", "min": 0}
+    )
+    workers: int = field(default=0, metadata={"help": "threads that read photos; 0: one per core", "min": 0})
