@@ -13,12 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.pairgen import colmap, mine, tables
+from hashpipe.pairgen.agreement import doubtful_models
+from hashpipe.pairgen.changes import compare, contents, contents_before
+from hashpipe.pairgen.doubts import part_places, take_apart
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.extract import extract_features, photo_vlads
 from hashpipe.pairgen.files import atomic_folder, locked, make_folder, open_workspace
 from hashpipe.pairgen.match import WEAK_INLIERS, match_photos
-from hashpipe.pairgen.measure import EVIDENCE, measure_models, registered_paths
-from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.measure import EVIDENCE, measure_models, measured_cameras, measured_parts, registered_paths
+from hashpipe.pairgen.near import nearness
+from hashpipe.pairgen.options import BuildOptions, identity
 from hashpipe.pairgen.pairset import write_pairset
 from hashpipe.pairgen.photos import Photo, describe, find_photos
 from hashpipe.pairgen.progress import stage
@@ -47,15 +51,24 @@ def build_pairs(photos: Path, workspace: Path, options: BuildOptions) -> BuildSu
     Raises UserError for a missing, empty or unreadable folder, a workspace of another version or in use, bad options.
     """
     check_options(options)
+    root, names = list_photos(photos, workspace)
+    workspace = open_workspace(workspace, create=True)
+    with locked(workspace):
+        return _build(root, names, make_folder(workspace / "pairs"), options)
+
+
+def list_photos(photos: Path, workspace: Path) -> tuple[Path, list[str]]:
+    """The absolute photo folder and the photo files below it, those of the workspace left out.
+
+    Raises UserError where there are none, or where the folder is the workspace.
+    """
     root = Path(photos).expanduser().absolute()
     if root.resolve() == Path(workspace).expanduser().resolve():
         raise UserError(f"{root} cannot be both photo folder and workspace; name another folder with -w.")
     names = find_photos(root, exclude=Path(workspace).expanduser().absolute())
     if not names:
-        raise UserError(f"{root} holds no photos (jpg, png, tif, bmp, webp); give a folder that does.")
-    workspace = open_workspace(workspace, create=True)
-    with locked(workspace):
-        return _build(root, names, make_folder(workspace / "pairs"), options)
+        raise UserError(f"{root} holds no photos (jpg, png, tif, bmp, webp, heic, avif); give a folder that does.")
+    return root, names
 
 
 _BOUNDS: dict[str, tuple[float, float]] = {
@@ -77,6 +90,15 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "val_share": (0.0, 0.5),
     "test_share": (0.0, 0.5),
     "query_share": (0.0, 0.5),
+    "outside_neighbours": (0, 1000),
+    "max_partners": (1, 100_000),
+    "gps_neighbours": (0, 1000),
+    "gps_metres": (0.0, 1e6),
+    "time_neighbours": (0, 1000),
+    "time_seconds": (0.0, 1e6),
+    "max_community": (4, 10_000),
+    "job_minutes": (0.0, 1e6),
+    "memory_gib": (0.0, 1e6),
     "workers": (0, 1024),
 }
 
@@ -91,7 +113,8 @@ def check_options(options: BuildOptions) -> None:
 
 def _build(root: Path, names: list[str], folder: Path, options: BuildOptions) -> BuildSummary:
     clock = _Clock()
-    described = _describe(root, names)
+    before = contents_before(folder)
+    described = describe_photos(root, names)
     clock.lap("read")
     readable = _chosen(root, described)
     broken = extract_features(root, [described[row] for row in readable], folder, options)
@@ -107,7 +130,7 @@ def _build(root: Path, names: list[str], folder: Path, options: BuildOptions) ->
     clock.lap("features")
     vlads = photo_vlads(folder, shas, options)
     clock.lap("describe")
-    matches = match_photos(folder, shas, vlads, options)
+    matches = match_photos(folder, usable, vlads, options)
     clock.lap("match")
     labels, components = connected(len(usable), matches.a, matches.b, matches.inliers, options.min_inliers)
     mappings = reconstruct(root, usable, folder, components, options)
@@ -116,17 +139,25 @@ def _build(root: Path, names: list[str], folder: Path, options: BuildOptions) ->
     rows = {photo.path: row for row, photo in enumerate(usable)}
     evidence = measure_models(folders, rows, options.workers)
     clock.lap("measure")
-    similar = mine.similar_pairs(list(enumerate(evidence)), matches, vlads, options)
-    related = mine.relations(usable, labels, matches, options)
-    dissimilar = mine.dissimilar_pairs(labels, place, model, matches, vlads, related, options)
-    between = tables.relation_table(related, components, place)
+    parts = [measured_parts(model_folder, rows) for model_folder in folders]
+    whole = labels
+    labels, doubts = take_apart(usable, whole, matches, parts, options.min_inliers)
+    place = part_places(place, model, whole, labels)
+    contradicted = doubtful_models([measured_cameras(model_folder, rows) for model_folder in folders])
+    trusted = [(number, found) for number, found in enumerate(evidence) if number not in contradicted]
+    similar = mine.similar_pairs(trusted, matches, vlads, options, usable, labels)
+    related = mine.relations(usable, labels, matches, options, doubts)
+    near = nearness(usable, labels, options.far_metres)
+    dissimilar = mine.dissimilar_pairs(labels, place, model, matches, vlads, related, options, near)
+    between = tables.relation_table(related, labels, place)
     groups = list(zip(between["place_a"].to_pylist(), between["place_b"].to_pylist(), strict=True))
     splits, by_place = assign_splits(shas, place, groups, options)
     ends = np.array([(row["a"], row["b"]) for row in similar], int).reshape(-1, 2)
     queries = assign_queries(shas, place, ends, options)
     clock.lap("mine")
 
-    found = tables.Found(root, described, usable, chosen, place, model, splits, queries)
+    files = [replace(photo, lat=None, lon=None) for photo in described] if options.strip_location else described
+    found = tables.Found(root, files, usable, chosen, place, model, splits, queries)
     _collect_models(folder, folders)
     tables.write_failures(folder / "failures.csv", tables.failures(found, components, mappings))
     pairs = similar + dissimilar
@@ -149,14 +180,20 @@ def _build(root: Path, names: list[str], folder: Path, options: BuildOptions) ->
         queries=int(queries.sum()),
         seconds=clock.seconds,
         fingerprint="",
-        notes=_notes(place, by_place, mappings),
+        notes=_notes(place, by_place, mappings) + [f"{why}; its pairs are unknown." for why in contradicted.values()],
     )
-    parameters = {key: value for key, value in asdict(options).items() if key != "workers"}
-    meta = {"parameters": parameters, "versions": _versions(), "root": str(root), "summary": summary.as_json()}
-    pairset = write_pairset(folder, meta, tables.photo_table(found), tables.pair_table(pairs, chosen), between)
+    meta = {"parameters": identity(options), "options": asdict(options), "versions": _versions(), "root": str(root)}
+    written = write_pairset(
+        folder,
+        {**meta, "summary": summary.as_json()},
+        tables.photo_table(found),
+        tables.pair_table(pairs, chosen),
+        between,
+    )
     write_report(folder)
     clock.lap("report")
-    return replace(summary, fingerprint=pairset.fingerprint)
+    changes = compare(before, contents(written)) if before is not None else None
+    return replace(summary, fingerprint=written.fingerprint, changes=changes)
 
 
 def _chosen(root: Path, photos: Sequence[Photo]) -> list[int]:
@@ -170,7 +207,8 @@ def _chosen(root: Path, photos: Sequence[Photo]) -> list[int]:
     return chosen
 
 
-def _describe(root: Path, names: Sequence[str]) -> list[Photo]:
+def describe_photos(root: Path, names: Sequence[str]) -> list[Photo]:
+    """Hash and describe files, several at once, in their order."""
     with stage("Reading photos", len(names), "photos") as advance, ThreadPoolExecutor() as threads:
         described = []
         for photo in threads.map(lambda name: describe(root, name), names):
@@ -186,10 +224,11 @@ def _places(
     rows = {photo.path: row for row, photo in enumerate(photos)}
     place, model = np.full(len(photos), -1, np.int32), np.full(len(photos), -1, np.int32)
     found: list[tuple[int, int, Path, list[int], int]] = []
-    with_models = sorted(mapping.component for mapping in mappings if mapping.models)
+    with_models = sorted({mapping.component for mapping in mappings if mapping.models})
+    numbers = {component: number for number, component in enumerate(with_models)}
     for mapping in mappings:
         for folder in mapping.models:
-            number = with_models.index(mapping.component)
+            number = numbers[mapping.component]
             place[list(components[mapping.component].photos)] = number
             registered = [rows[path] for path in registered_paths(folder)]
             found.append((-len(registered), number, folder, registered, colmap.point_count(folder)))
@@ -216,6 +255,13 @@ def _notes(place: np.ndarray, by_place: bool, mappings: Sequence[Mapping]) -> li
         )
     elif not by_place:
         notes.append("Fewer than three places cannot be split; only new photos of these places can be tested.")
+    split = [mapping for mapping in mappings if mapping.jobs > 1]
+    if split:
+        jobs = sum(mapping.jobs for mapping in split)
+        notes.append(f"{len(split)} large places were reconstructed as {jobs} overlapping communities.")
+    stopped = sum(mapping.stopped for mapping in mappings)
+    if stopped:
+        notes.append(f"{stopped} reconstructions met the time limit and keep what they had; raise --job-minutes.")
     failed = [mapping for mapping in mappings if mapping.error]
     return notes + [f"Reconstruction of component {mapping.component} failed: {mapping.error}" for mapping in failed]
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import zlib  # isort: skip  # noqa: F401  pycolmap's own zlib symbols corrupt the heap when they are loaded first
 
+import math
 import signal
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +33,7 @@ from hashpipe.pairgen.model import Model  # noqa: E402
 
 VERSION: str = pycolmap.__version__
 NO_FOCAL = 1.2  # COLMAP's own guess where EXIF is silent, in units of the longest side
-_extractors: dict[int, pycolmap.FeatureExtractor] = {}
+_extractors = threading.local()  # by number of features; each keeps state between calls, so every thread has its own
 
 
 def extract_sift(gray: np.ndarray, max_features: int) -> tuple[np.ndarray, np.ndarray]:
@@ -39,12 +41,13 @@ def extract_sift(gray: np.ndarray, max_features: int) -> tuple[np.ndarray, np.nd
 
     gray: uint8 (H,W). Returns keypoints float32 (n,4: x, y, scale, orientation) and RootSIFT descriptors uint8 (n,128).
     """
-    if max_features not in _extractors:
+    mine: dict[Any, pycolmap.FeatureExtractor] = _extractors.__dict__
+    if max_features not in mine:
         options = pycolmap.FeatureExtractionOptions()
         options.use_gpu, options.num_threads = False, 1
         options.sift.max_num_features = max_features
-        _extractors[max_features] = pycolmap.FeatureExtractor.create(options, pycolmap.Device.cpu)
-    keypoints, descriptors = _extractors[max_features].extract_from_uint8_array(np.ascontiguousarray(gray))
+        mine[max_features] = pycolmap.FeatureExtractor.create(options, pycolmap.Device.cpu)
+    keypoints, descriptors = mine[max_features].extract_from_uint8_array(np.ascontiguousarray(gray))
     if len(descriptors.data) == 0:
         return np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8)
     return np.asarray(pycolmap.keypoints_to_matrix(keypoints), np.float32), np.array(descriptors.data, np.uint8)
@@ -84,6 +87,22 @@ class FeatureDatabase:
     def keypoints(self, sha256: str) -> np.ndarray:
         """float32 (n,4)."""
         return np.asarray(self._database.read_keypoints(self.ids[sha256]), np.float32).reshape(-1, 4)
+
+    def matched_places(self, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
+        """Keypoints of the verified matches of two photos, float64 (n,2) each, in widths and heights; none is legal."""
+        names = (first, second)
+        if not all(name in self.ids for name in names):
+            return np.zeros((0, 2)), np.zeros((0, 2))
+        numbers = [self.ids[name] for name in names]
+        if not self._database.exists_two_view_geometry(*numbers):
+            return np.zeros((0, 2)), np.zeros((0, 2))
+        rows = np.asarray(self._database.read_two_view_geometry(*numbers).inlier_matches, np.int64).reshape(-1, 2)
+        cameras = [self._database.read_camera(self._database.read_image(number).camera_id) for number in numbers]
+        a, b = (
+            self.keypoints(name)[rows[:, side], :2].astype(float) / [cameras[side].width, cameras[side].height]
+            for side, name in enumerate(names)
+        )
+        return a, b
 
     def descriptors(self, sha256: str) -> np.ndarray:
         """uint8 (n,128)."""
@@ -135,17 +154,21 @@ def map_photos(
     min_size: int,
     initial: tuple[str, str] | None,
     gentle: bool,
+    seconds: float = 0.0,
 ) -> list[pycolmap.Reconstruction]:
     """Incremental mapping of some photos of a database; every model of at least `min_size` photos, largest first.
 
     initial: the pair of photos to begin with, None lets COLMAP choose. gentle: accept small triangulation angles and
-    few points, for places that the usual thresholds leave out. One thread: sums over threads are not repeatable.
+    few points, for places that the usual thresholds leave out. seconds: what it has by then is returned, 0 means no
+    limit. One thread: sums over threads are not repeatable.
     """
     options = pycolmap.IncrementalPipelineOptions()
     options.num_threads, options.random_seed = 1, seed
     options.min_num_matches, options.min_model_size, options.max_num_models = min_inliers, min_size, 1000
     options.extract_colors = False
     options.image_names = list(names)
+    if seconds:
+        options.max_runtime_seconds = max(1, math.ceil(seconds))
     if gentle:
         options.mapper.init_min_num_inliers, options.mapper.init_min_tri_angle = 30, 1.0
         options.mapper.abs_pose_min_num_inliers = min_inliers
@@ -155,6 +178,26 @@ def map_photos(
     with tempfile.TemporaryDirectory() as folder:
         models = pycolmap.incremental_mapping(str(path), folder, folder, options)
     return sorted(models.values(), key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+
+
+def write_global_models(path: Path, folder: Path, seed: int, min_inliers: int, min_size: int) -> None:
+    """Global mapping of all photos of a database; every model of at least `min_size` photos as binary files.
+
+    COLMAP can neither be told to stop here nor kept from ending the process on an error: see workers.run_alone.
+    """
+    options = pycolmap.GlobalPipelineOptions()
+    options.num_threads, options.random_seed = 1, seed
+    options.min_num_matches, options.min_model_size = min_inliers, min_size
+    options.mapper.num_threads, options.mapper.random_seed = 1, seed
+    options.mapper.global_positioning.use_gpu = False
+    options.mapper.bundle_adjustment.ceres.use_gpu = False
+    pycolmap.global_mapping(str(path), str(folder), str(folder), options)
+
+
+def written_models(folder: Path) -> list[pycolmap.Reconstruction]:
+    """Models in the numbered folders below `folder`."""
+    folders = sorted((one for one in folder.iterdir() if one.name.isdigit()), key=lambda one: int(one.name))
+    return [pycolmap.Reconstruction(str(one)) for one in folders]
 
 
 def registered(model: pycolmap.Reconstruction) -> set[str]:
@@ -182,6 +225,33 @@ def observations(model: pycolmap.Reconstruction) -> Iterator[tuple[str, np.ndarr
             np.array([p.point3D_id for p in seen], np.int64),
             np.array([p.xy for p in seen]).reshape(-1, 2),
         )
+
+
+def copy_model(source: Path, target: Path) -> int:
+    """Read a model, binary or text, and write it to `target` as binary files; returns its number of photos."""
+    model = pycolmap.Reconstruction(str(source))
+    model.write_binary(str(target))
+    return int(model.num_reg_images())
+
+
+def shared_places(folder: Path, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
+    """Where two photos of a written model observe the same points: float64 (n,2) each, in widths and heights."""
+    model = pycolmap.Reconstruction(str(folder))
+    cameras = {image.name: model.camera(image.camera_id) for image in model.images.values()}
+    seen = {
+        name: dict(zip(points.tolist(), places / [cameras[name].width, cameras[name].height], strict=True))
+        for name, points, places in observations(model)
+        if name in (first, second)
+    }
+    common = sorted(seen.get(first, {}).keys() & seen.get(second, {}).keys())
+    a, b = (np.array([seen[name][point] for point in common]).reshape(-1, 2) for name in (first, second))
+    return a, b
+
+
+def matched_places(path: Path, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
+    """Where two photos of a database have verified matches: float64 (n,2) each, in widths and heights."""
+    with FeatureDatabase(path) as database:
+        return database.matched_places(first, second)
 
 
 def write_model(

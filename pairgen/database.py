@@ -12,8 +12,43 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from hashpipe.pairgen.errors import UserError
+
 _IDS = 2_147_483_647  # COLMAP's pair_id = smaller image id * this + larger image id
 _BUSY_SECONDS = 60.0
+
+
+_TABLES = {"cameras", "images", "keypoints", "descriptors", "matches", "two_view_geometries"}
+_READ_WHOLE = 2**31  # bytes; a larger database is not read through before every build
+
+
+def check_database(path: Path) -> None:
+    """Raise UserError where `path` is there but no sound database of COLMAP's; a missing one is fine.
+
+    Opening it for writing also takes back what a killed process left half written.
+    """
+    if not Path(path).exists():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(_uri(path, "rw"), uri=True, timeout=_BUSY_SECONDS)) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            found = "ok"
+            if tables and not tables & _TABLES:
+                found = "it is a database of another kind"
+            elif Path(path).stat().st_size < _READ_WHOLE:
+                (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        raise UserError(
+            f"{path} cannot be used ({found}); delete it and run the same command, which finds all features again."
+        )
+
+
+def photo_names(path: Path) -> set[str]:
+    """Names of all photos whose features are stored."""
+    with contextlib.closing(_read_only(path)) as database:
+        return {name for (name,) in database.execute("SELECT name FROM images")}
 
 
 def matched_pairs(path: Path) -> dict[tuple[str, str], tuple[int, int]]:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hashpipe.pairgen import colmap, vlad
-from hashpipe.pairgen.files import fingerprint, read_json, write_json
+from hashpipe.pairgen.database import check_database
+from hashpipe.pairgen.files import atomic_path, fingerprint, read_json, require_space, write_json
+from hashpipe.pairgen.memory import budget, extraction_bytes
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos import Photo, UnreadablePhoto, load_upright
-from hashpipe.pairgen.progress import stage
-from hashpipe.pairgen.workers import run_jobs
+from hashpipe.pairgen.progress import Advance, stage
+from hashpipe.pairgen.workers import run_jobs, workers_within
 
 _BATCH = 8  # photos per job: small enough that a kill loses little
+_NOTHING = (np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8))
 
 
 def extract_features(root: Path, photos: Sequence[Photo], folder: Path, options: BuildOptions) -> dict[str, str]:
     """Find the features of every photo that `folder/database.db` does not hold yet.
 
-    Returns the reason of every photo that could not be decoded, by SHA-256. A database made with other feature options
-    is replaced, because its features do not compare.
+    Returns the reason of every photo that could not be decoded, by SHA-256. Reasons that lie in the photo are kept and
+    not tried again. A database made with other feature options is replaced, because its features do not compare.
     """
     wanted = {"max_side": options.max_side, "max_features": options.max_features, "colmap": colmap.VERSION}
     note = folder / "features.json"
@@ -31,77 +36,125 @@ def extract_features(root: Path, photos: Sequence[Photo], folder: Path, options:
         note.unlink()
     if not note.exists():
         write_json(note, {**wanted, "unreadable": {}})
-    unreadable: dict[str, str] = read_json(note)["unreadable"]
+    check_database(folder / "database.db")
+    lasting: dict[str, str] = read_json(note)["unreadable"]
+    passing: dict[str, str] = {}
     with colmap.FeatureDatabase(folder / "database.db") as database:
-        missing = [photo for photo in photos if photo.sha256 not in database.ids and photo.sha256 not in unreadable]
+        missing = [photo for photo in photos if photo.sha256 not in database.ids and photo.sha256 not in lasting]
         batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
-        jobs = [(root, batch, options.max_side, options.max_features) for batch in batches]
         with stage("Finding features", len(missing), "photos") as advance:
-            # Written in order of name whatever finishes first: COLMAP orders pairs by these ids.
-            finished: dict[int, list[tuple] | Exception] = {}
-            turn = 0
-            for index, outcome in run_jobs(_extract_batch, jobs, options.workers):
-                finished[index] = outcome
-                while turn in finished:
-                    _store(database, batches[turn], finished.pop(turn), unreadable)
-                    advance(len(batches[turn]))
-                    turn += 1
+            for failed in _extract(root, batches, database, options, lasting, passing, advance):
+                # One photo that brings its worker down must not take the others of its batch along.
+                alone = [[photo] for photo in failed]
+                for (photo,) in _extract(root, alone, database, options, lasting, passing, advance):
+                    passing[photo.sha256] = "feature extraction failed, perhaps for lack of memory"
+                    advance(1)
     if missing:
-        write_json(note, {**wanted, "unreadable": dict(sorted(unreadable.items()))})
-    return {photo.sha256: unreadable[photo.sha256] for photo in photos if photo.sha256 in unreadable}
+        write_json(note, {**wanted, "unreadable": dict(sorted(lasting.items()))})
+    reasons = {**passing, **lasting}
+    return {photo.sha256: reasons[photo.sha256] for photo in photos if photo.sha256 in reasons}
 
 
-def _extract_batch(root: Path, photos: Sequence[Photo], max_side: int, max_features: int) -> list[tuple]:
-    found: list[tuple] = []
+def _extract(
+    root: Path,
+    batches: Sequence[Sequence[Photo]],
+    database: colmap.FeatureDatabase,
+    options: BuildOptions,
+    lasting: dict[str, str],
+    passing: dict[str, str],
+    advance: Advance,
+) -> list[Sequence[Photo]]:
+    """Store the features of all batches and return those whose job failed.
+
+    Written in order of name whatever finishes first: COLMAP orders pairs by these ids.
+    """
+    jobs = [(root, batch, options.max_side, options.max_features) for batch in batches]
+    workers = workers_within(options.workers, extraction_bytes(options.max_side), budget(options.memory_gib))
+    finished: dict[int, list[_Found] | Exception] = {}
+    failed = []
+    turn = 0
+    for index, outcome in run_jobs(_extract_batch, jobs, workers):
+        finished[index] = outcome
+        while turn in finished:
+            found = finished.pop(turn)
+            if isinstance(found, Exception):
+                failed.append(batches[turn])
+            else:
+                require_space(database.path.parent, 2 * sum(one.descriptors.nbytes for one in found))
+                for photo, one in zip(batches[turn], found, strict=True):
+                    if one.reason:
+                        (lasting if one.lasting else passing)[photo.sha256] = one.reason
+                    else:
+                        database.add_photo(photo.sha256, one.size, photo.focal, one.keypoints, one.descriptors)
+                advance(len(batches[turn]))
+            turn += 1
+    return failed
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Features of one photo, or the reason why there are none, and whether it lies in the photo itself."""
+
+    size: tuple[int, int]
+    keypoints: np.ndarray
+    descriptors: np.ndarray
+    reason: str = ""
+    lasting: bool = False
+
+
+def _extract_batch(root: Path, photos: Sequence[Photo], max_side: int, max_features: int) -> list[_Found]:
+    found = []
     for photo in photos:
         try:
             picture = load_upright(root / photo.path, max_side)
         except UnreadablePhoto as error:
-            found.append((error.reason,))
+            there = (root / photo.path).exists()  # one that was moved away may come back
+            found.append(_Found((0, 0), *_NOTHING, error.reason, lasting=there))
             continue
-        found.append((picture.size, *colmap.extract_sift(vlad.gray(picture), max_features)))
+        found.append(_Found(picture.size, *colmap.extract_sift(vlad.gray(picture), max_features)))
     return found
 
 
-def _store(
-    database: colmap.FeatureDatabase,
-    photos: Sequence[Photo],
-    found: list[tuple] | Exception,
-    unreadable: dict[str, str],
-) -> None:
-    for row, photo in enumerate(photos):
-        if isinstance(found, Exception):
-            unreadable[photo.sha256] = f"feature extraction failed ({type(found).__name__})"
-        elif len(found[row]) == 1:
-            unreadable[photo.sha256] = found[row][0]
-        else:
-            database.add_photo(photo.sha256, found[row][0], photo.focal, *found[row][1:])
-
-
-def feature_fingerprint(shas: Sequence[str], options: BuildOptions) -> str:
-    """Identity of the features of a set of photos."""
-    return fingerprint(sorted(shas), options.max_side, options.max_features, colmap.VERSION)
-
-
 def photo_vlads(folder: Path, shas: Sequence[str], options: BuildOptions) -> np.ndarray:
-    """VLADs of photos, float32 (n, 64*128); the codebook and the result are kept in `folder/vlad.npz`."""
-    from hashpipe.pairgen.files import atomic_path
+    """VLADs of photos, float32 (n, 64*128); the codebook and the result are kept in `folder/vlad.npz`.
 
-    key = fingerprint(feature_fingerprint(shas, options), list(shas), options.seed)
+    The codebook is learnt again only when most photos are not those that it was learnt on. Till then photos that were
+    added are described with it, so that all others keep their VLADs and with them their neighbours.
+    """
+    key = fingerprint(options.max_side, options.max_features, colmap.VERSION, options.seed)
     store = folder / "vlad.npz"
-    if store.exists():
-        with np.load(store) as saved:
-            if str(saved["key"]) == key:
-                return saved["vlads"].astype(np.float32)
+    codebook, learnt, stored = _stored_vlads(store, key)
+    if 2 * len(learnt & set(shas)) < max(len(learnt), len(shas)):
+        codebook, stored = None, {}
+    missing = [sha for sha in shas if sha not in stored]
+    if codebook is not None and not missing and len(stored) == len(shas):
+        return np.stack([stored[sha] for sha in shas]).astype(np.float32)
     with colmap.FeatureDatabase(folder / "database.db") as database:
-        generator = np.random.default_rng(options.seed)
-        learning = sorted(generator.permutation(len(shas))[:2000])  # photos; more do not change the words
-        codebook = vlad.learn_codebook([database.descriptors(shas[row]) for row in learning], seed=options.seed)
-        vlads = np.zeros((len(shas), codebook.size), np.float32)
-        with stage("Describing photos", len(shas), "photos") as advance:
+        if codebook is None:
+            generator = np.random.default_rng(options.seed)
+            learning = sorted(generator.permutation(len(shas))[:2000])  # photos; more do not change the words
+            codebook = vlad.learn_codebook([database.descriptors(shas[row]) for row in learning], seed=options.seed)
+            learnt = set(shas)
+        vlads = np.zeros((len(shas), codebook.size), np.float16)
+        with stage("Describing photos", len(missing), "photos") as advance:
             for row, sha in enumerate(shas):
-                vlads[row] = vlad.encode(database.descriptors(sha), codebook)
-                advance(1)
+                if sha in stored:
+                    vlads[row] = stored[sha]
+                else:
+                    vlads[row] = vlad.encode(database.descriptors(sha), codebook)
+                    advance(1)
     with atomic_path(store) as temporary:
-        np.savez(temporary, key=key, codebook=codebook, vlads=vlads.astype(np.float16))
-    return vlads.astype(np.float16).astype(np.float32)
+        np.savez(temporary, key=key, codebook=codebook, learnt=sorted(learnt), shas=list(shas), vlads=vlads)
+    return vlads.astype(np.float32)
+
+
+def _stored_vlads(store: Path, key: str) -> tuple[np.ndarray | None, set[str], dict[str, np.ndarray]]:
+    """Codebook, the photos that it was learnt on, and VLADs by SHA-256; nothing where they were made otherwise."""
+    try:
+        with np.load(store) as saved:
+            if "learnt" in saved and str(saved["key"]) == key:
+                vlads = dict(zip(saved["shas"].tolist(), saved["vlads"], strict=True))
+                return saved["codebook"], set(saved["learnt"].tolist()), vlads
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none yet, or damaged
+        pass
+    return None, set(), {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -16,6 +17,8 @@ from typing import Any
 from hashpipe.pairgen.errors import UserError
 
 WORKSPACE_VERSION = 1
+_SPARE = 4 * 2**20  # bytes: what SQLite's log may need to finish
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # what writing ends in where there is no space left
 
 
 @contextlib.contextmanager
@@ -55,6 +58,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Raise OSError (no space left) where the disk of `folder` has no `size` bytes left, and a little to finish with.
+
+    Asked before COLMAP writes: it ends the whole process where it cannot.
+    """
+    if shutil.disk_usage(folder).free < size + _SPARE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,12 +9,25 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.pairgen import colmap
-from hashpipe.pairgen.candidates import Pair, all_pairs, growth, nearest, neighbour_pairs
+from hashpipe.pairgen.candidates import (
+    Pair,
+    all_pairs,
+    component_labels,
+    gps_pairs,
+    growth,
+    nearest,
+    neighbour_pairs,
+    outside_pairs,
+    time_pairs,
+)
 from hashpipe.pairgen.database import matched_pairs
+from hashpipe.pairgen.files import require_space
 from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.photos import Photo
 from hashpipe.pairgen.progress import stage
 
 WEAK_INLIERS = 8  # geometries of fewer inliers are not kept
+_PAIR_BYTES = 40_000  # matches and geometry of a pair that has much in common
 _CHUNK = 200  # pairs between two answers to Ctrl-C, about four seconds
 
 
@@ -34,11 +47,23 @@ class Matches:
     similarity: np.ndarray
 
 
-def match_photos(folder: Path, shas: Sequence[str], vlads: np.ndarray, options: BuildOptions) -> Matches:
+def first_round(photos: Sequence[Photo], similar_rows: np.ndarray, options: BuildOptions) -> set[Pair]:
+    """What is matched first: all pairs of a small set, else neighbours in looks, in space and in time."""
+    if len(photos) <= options.exhaustive_below:
+        return all_pairs(len(photos))
+    return (
+        neighbour_pairs(similar_rows)
+        | gps_pairs(photos, options.gps_neighbours, options.gps_metres)
+        | time_pairs(photos, options.time_neighbours, options.time_seconds)
+    )
+
+
+def match_photos(folder: Path, photos: Sequence[Photo], vlads: np.ndarray, options: BuildOptions) -> Matches:
     """Match photos until nothing new verifies; pairs already in the database are not matched again."""
     path = folder / "database.db"
+    shas = [photo.sha256 for photo in photos]
     rows, similarity = nearest(vlads, options.neighbours)
-    wanted = all_pairs(len(shas)) if len(shas) <= options.exhaustive_below else neighbour_pairs(rows)
+    wanted = first_round(photos, rows, options)
     asked: set[Pair] = set()
     verified: set[Pair] = set()
     round_number = 0
@@ -48,7 +73,10 @@ def match_photos(folder: Path, shas: Sequence[str], vlads: np.ndarray, options: 
         asked |= wanted
         fresh = {pair for pair in wanted if inliers[pair][1] >= options.min_inliers}
         verified |= fresh
-        wanted = growth(verified, fresh, asked)
+        wanted = growth(verified, fresh, asked, options.max_partners)
+        if not wanted and len(photos) > options.exhaustive_below:
+            labels = component_labels(len(photos), verified)
+            wanted = outside_pairs(vlads, labels, rows, options.outside_neighbours) - asked
     # Only what this run asked for counts: pairs that an earlier run with other photos left behind must not change it.
     known = _known(path, shas, asked)
     order = sorted(known)
@@ -64,6 +92,7 @@ def _match(
     with stage(name, len(missing), "pairs") as advance:
         for start in range(0, len(missing), _CHUNK):
             chunk = missing[start : start + _CHUNK]
+            require_space(path.parent, len(chunk) * _PAIR_BYTES)
             named = [(shas[a], shas[b]) for a, b in chunk]
             colmap.match_pairs(path, named, options.seed, WEAK_INLIERS, options.workers)
             advance(len(chunk))

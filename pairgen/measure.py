@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from hashpipe.pairgen.agreement import Cameras
 from hashpipe.pairgen.colmap import read_model, registered_in
 from hashpipe.pairgen.files import atomic_path
 from hashpipe.pairgen.overlap import Evidence
 from hashpipe.pairgen.progress import stage
+from hashpipe.pairgen.twins import Parts
 from hashpipe.pairgen.workers import run_jobs
 
-EVIDENCE = "evidence-1.npz"  # the number goes up when a rule of measuring changes, so that old results are not read
+EVIDENCE = "evidence-6.npz"  # the number goes up when a rule of measuring changes, so that old results are not read
 _FIELDS = tuple(Evidence.__dataclass_fields__)
 
 
@@ -33,15 +36,34 @@ def measure_models(folders: Sequence[Path], photo_ids: dict[str, int], workers: 
 
 def _measure(folder: Path) -> None:
     from hashpipe.pairgen.overlap import pair_evidence
-    from hashpipe.pairgen.surface import clean, write_ply
+    from hashpipe.pairgen.surface import clean, visible_surface, write_ply
+    from hashpipe.pairgen.twins import doubtful_parts
 
     paths = registered_paths(folder)
     model = read_model(folder, {path: row for row, path in enumerate(paths)})
     kept = clean(model.points)
     write_ply(folder / "cloud.ply", model.points[kept], model.colors[kept])
-    found = pair_evidence(model)
+    found = pair_evidence(model, visible_surface(model))
+    parts = doubtful_parts(model, visible_surface(model, foreground=False))
+    told = {"part": parts.part, "relation": np.array(parts.relation, np.str_), "why": np.array(parts.why, np.str_)}
+    told |= {"rotation": model.rotation, "centers": model.centers}
     with atomic_path(folder / EVIDENCE) as temporary:
-        np.savez(temporary, paths=np.array(paths), **{name: getattr(found, name) for name in _FIELDS})
+        arrays: dict[str, Any] = {**told, **{name: getattr(found, name) for name in _FIELDS}}
+        np.savez(temporary, paths=np.array(paths), **arrays)
+
+
+def measured_parts(folder: Path, photo_ids: dict[str, int]) -> tuple[np.ndarray, Parts]:
+    """Of a measured model: the ids of its photos, int32 (M,), and which of them do not fit the others."""
+    with np.load(folder / EVIDENCE) as saved:
+        ids = np.array([photo_ids[path] for path in saved["paths"].tolist()], np.int32)
+        return ids, Parts(saved["part"], tuple(saved["relation"].tolist()), tuple(saved["why"].tolist()))
+
+
+def measured_cameras(folder: Path, photo_ids: dict[str, int]) -> Cameras:
+    """The cameras of a measured model, photos by the ids in `photo_ids`."""
+    with np.load(folder / EVIDENCE) as saved:
+        ids = np.array([photo_ids[path] for path in saved["paths"].tolist()], np.int32)
+        return Cameras(ids, saved["rotation"], saved["centers"])
 
 
 def registered_paths(folder: Path) -> list[str]:

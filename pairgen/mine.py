@@ -7,18 +7,21 @@ absent. What is in neither list is unknown and never a training label.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from hashpipe.pairgen.match import Matches
+from hashpipe.pairgen.near import near_components
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.overlap import Evidence
 from hashpipe.pairgen.photos import Photo
 
-_EARTH_METRES = 6_371_000.0
+BURST_SECONDS = 1.0  # EXIF counts whole seconds
+LOOK_ALIKE = 30  # matches without a geometry; 1,691 pairs of unrelated photos had 24 at most
 
 
 @dataclass(frozen=True)
@@ -32,18 +35,28 @@ class Relation:
 
 
 def similar_pairs(
-    evidence: Sequence[tuple[int, Evidence]], matches: Matches, vlads: np.ndarray, options: BuildOptions
+    evidence: Sequence[tuple[int, Evidence]],
+    matches: Matches,
+    vlads: np.ndarray | None,
+    options: BuildOptions,
+    photos: Sequence[Photo] = (),
+    labels: np.ndarray | None = None,
 ) -> list[dict]:
     """Rows of similar pairs from (model number, evidence) of every model.
 
-    Where several models hold a pair, the one with most common points speaks for it.
+    vlads: float32 (n,d), unit rows, or None where photos were not described. photos: for their times. labels: int (n,),
+    components; a pair across two, which a doubtful model makes, is left out. Where several models hold a pair, the one
+    with most common points speaks for it.
     """
+    times = [_seconds(photo.taken_at) for photo in photos]
     inliers = dict(zip(zip(matches.a.tolist(), matches.b.tolist(), strict=True), matches.inliers.tolist(), strict=True))
     best: dict[tuple[int, int], dict] = {}
     for model, found in evidence:
         for row in range(len(found.a)):
             pair = int(found.a[row]), int(found.b[row])
             shared = int(found.shared_points[row])
+            if labels is not None and labels[pair[0]] != labels[pair[1]]:
+                continue
             if pair in best and best[pair]["shared_points"] >= shared:
                 continue
             entry = {
@@ -59,11 +72,12 @@ def similar_pairs(
                 "scale_change": float(found.scale_change[row]),
                 "view_angle_deg": float(found.view_angle_deg[row]),
                 "inliers": inliers.get(pair, -1),
-                "similarity": float(vlads[pair[0]] @ vlads[pair[1]]),
+                "similarity": _similarity(vlads, *pair),
             }
             kind = _kind(entry, options)
             if kind:
-                best[pair] = {**entry, "kind": kind, "near_duplicate": _near_duplicate(entry)}
+                apart = abs(times[pair[0]] - times[pair[1]]) if times else float("nan")
+                best[pair] = {**entry, "kind": kind, "near_duplicate": _near_duplicate(entry, apart)}
     return [best[pair] for pair in sorted(best)]
 
 
@@ -82,10 +96,22 @@ def _kind(entry: dict, options: BuildOptions) -> str:
     return ""
 
 
-def _near_duplicate(entry: dict) -> bool:
-    """Hardly any motion between the two: nearly all points common, no change of scale, rays within a degree."""
+def _near_duplicate(entry: dict, seconds: float) -> bool:
+    """Hardly any motion between the two: nearly all points common, no change of scale, rays within a degree.
+
+    Photos of one burst, taken at most a second apart (NaN: unknown), may move a little more.
+    """
     overlap = min(entry["overlap_ab"], entry["overlap_ba"])
+    if seconds <= BURST_SECONDS:
+        return overlap >= 0.4 and entry["scale_change"] <= 1.15 and entry["view_angle_deg"] <= 5.0
     return overlap >= 0.6 and entry["scale_change"] <= 1.05 and entry["view_angle_deg"] <= 1.0
+
+
+def _seconds(taken_at: str | None) -> float:
+    """Seconds of an ISO 8601 time without zone, NaN where there is none."""
+    if not taken_at:
+        return float("nan")
+    return (datetime.fromisoformat(taken_at).replace(tzinfo=None) - datetime(1970, 1, 1)).total_seconds()
 
 
 def weak_geometry(matches: Matches) -> np.ndarray:
@@ -99,27 +125,55 @@ def weak_geometry(matches: Matches) -> np.ndarray:
     return (matches.inliers >= 13) & (matches.inliers > chance)
 
 
-def relations(photos: Sequence[Photo], labels: np.ndarray, matches: Matches, options: BuildOptions) -> list[Relation]:
-    """Pairs of components with any sign of being one place: weak geometry, a common neighbour, GPS nearness."""
-    found: dict[tuple[int, int], str] = {}
+def look_alike(matches: Matches, min_inliers: int) -> np.ndarray:
+    """Which matched pairs look alike feature by feature while no geometry explains it; bool (m,)."""
+    return (matches.matches >= LOOK_ALIKE) & (matches.inliers < min_inliers)
+
+
+def relations(
+    photos: Sequence[Photo],
+    labels: np.ndarray,
+    matches: Matches,
+    options: BuildOptions,
+    doubts: Sequence[Relation] = (),
+) -> list[Relation]:
+    """Pairs of components with any sign of being one place: weak geometry, a common neighbour, GPS nearness.
+
+    GPS is listed for components that may be places; near.nearness tells of the others. `doubts` are known already.
+    Photos that look alike without geometry make theirs look-alikes, unknown as well.
+    """
+    known = {(doubt.a, doubt.b): doubt for doubt in doubts}
+    found: dict[tuple[int, int], str] = {key: doubt.evidence for key, doubt in known.items()}
     weak = weak_geometry(matches) & (labels[matches.a] != labels[matches.b])
     for a, b, inliers in zip(matches.a[weak], matches.b[weak], matches.inliers[weak], strict=True):
         key = _key(labels[a], labels[b])
         text = f"{inliers} inliers between {photos[a].path} and {photos[b].path}"
-        if key not in found or int(found[key].split()[0]) < inliers:
+        if key not in known and (key not in found or int(found[key].split()[0]) < inliers):
             found[key] = text
-    for (first, second), text in _common_neighbours(found):
+    same = [key for key in found if key not in known or known[key].relation == "may_be_same"]
+    for (first, second), text in _common_neighbours(same):
         found.setdefault((first, second), text)
-    for key, metres in _gps_near(photos, labels, options.far_metres).items():
+    for key, metres in near_components(photos, labels, options.far_metres).items():
         found.setdefault(key, f"{metres:.0f} m apart by GPS")
-    return [Relation(a, b, "may_be_same", found[a, b]) for a, b in sorted(found)]
+    alike = look_alike(matches, options.min_inliers) & (labels[matches.a] != labels[matches.b])
+    for row in np.flatnonzero(alike).tolist():
+        a, b = int(matches.a[row]), int(matches.b[row])
+        key = _key(labels[a], labels[b])
+        text = (
+            f"{matches.matches[row]} matches between {photos[a].path} and {photos[b].path}, "
+            f"but only {matches.inliers[row]} fit one geometry"
+        )
+        if key not in found:
+            known[key] = Relation(*key, "look_alike", text)
+            found[key] = text
+    return [known.get(key) or Relation(*key, "may_be_same", found[key]) for key in sorted(found)]
 
 
 def _key(first: Any, second: Any) -> tuple[int, int]:
     return (int(min(first, second)), int(max(first, second)))
 
 
-def _common_neighbours(found: dict[tuple[int, int], str]) -> list[tuple[tuple[int, int], str]]:
+def _common_neighbours(found: Sequence[tuple[int, int]]) -> list[tuple[tuple[int, int], str]]:
     """Components that are both related to a third."""
     near: dict[int, set[int]] = {}
     for a, b in found:
@@ -134,39 +188,21 @@ def _common_neighbours(found: dict[tuple[int, int], str]) -> list[tuple[tuple[in
     ]
 
 
-def _gps_near(photos: Sequence[Photo], labels: np.ndarray, metres: float) -> dict[tuple[int, int], float]:
-    """Components with photos closer than `metres`; a tree over unit vectors keeps it linear in memory."""
-    from scipy.spatial import cKDTree
-
-    rows = [row for row, photo in enumerate(photos) if photo.lat is not None and photo.lon is not None]
-    if len(rows) < 2:
-        return {}
-    lat, lon = np.radians(np.array([[photos[row].lat, photos[row].lon] for row in rows], float)).T
-    points = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
-    found: dict[tuple[int, int], float] = {}
-    for i, j in cKDTree(points).query_pairs(metres / _EARTH_METRES):
-        first, second = labels[rows[i]], labels[rows[j]]
-        if first != second:
-            apart = float(np.linalg.norm(points[i] - points[j])) * _EARTH_METRES
-            key = _key(first, second)
-            found[key] = min(apart, found.get(key, apart))
-    return found
-
-
 def dissimilar_pairs(
     labels: np.ndarray,
     place: np.ndarray,
     model: np.ndarray,
     matches: Matches,
-    vlads: np.ndarray,
+    vlads: np.ndarray | None,
     related: Sequence[Relation],
     options: BuildOptions,
+    near_by_gps: Callable[[int, int], bool] = lambda a, b: False,
 ) -> list[dict]:
     """Rows of dissimilar pairs: hard ones (near in appearance, matched, nothing verified), then random ones.
 
     labels, place, model: int (n,) component, place and model of each photo, -1 none. At most one partner per other
-    component and photo. Both photos of a hard pair stand in models; a photo in no model is unknown to its VLAD
-    neighbours and to all it was matched with.
+    component and photo, none in a component that is near by GPS. Both photos of a hard pair stand in models; a photo in
+    no model is unknown to its VLAD neighbours and to all it was matched with.
     """
     blocked = {(relation.a, relation.b) for relation in related}
     generator = np.random.default_rng(options.seed)
@@ -175,19 +211,20 @@ def dissimilar_pairs(
     taken: set[tuple[int, int]] = set()
 
     def unrelated(a: int, b: int) -> bool:
-        return labels[a] != labels[b] and _key(labels[a], labels[b]) not in blocked
+        ends = _key(labels[a], labels[b])
+        return ends[0] != ends[1] and ends not in blocked and not near_by_gps(*ends)
 
     def free(a: int, b: int) -> bool:
         return (a, int(labels[b])) not in taken and (b, int(labels[a])) not in taken
 
     def add(a: int, b: int, kind: str) -> None:
         pair = _key(a, b)
-        rows[pair] = _negative(pair, kind, matched.get(pair, -1), float(vlads[a] @ vlads[b]))
+        rows[pair] = _negative(pair, kind, matched.get(pair, -1), _similarity(vlads, a, b))
         taken.update({(a, int(labels[b])), (b, int(labels[a]))})
 
     in_model = (place >= 0) & (model >= 0)
     cross = [(a, b) for a, b in matched if in_model[a] and in_model[b] and unrelated(a, b)]
-    nearness = np.array([vlads[a] @ vlads[b] for a, b in cross])
+    nearness = np.array([_similarity(vlads, a, b) for a, b in cross])
     for row in np.argsort(-nearness, kind="stable"):
         a, b = cross[row]
         if free(a, b):
@@ -209,6 +246,16 @@ def dissimilar_pairs(
             add(a, b, "negative")
             wanted -= 1
     return [rows[pair] for pair in sorted(rows)]
+
+
+def _similarity(vlads: np.ndarray | None, a: int, b: int) -> float:
+    return float("nan") if vlads is None else float(vlads[a] @ vlads[b])
+
+
+def no_matches(count: int) -> Matches:
+    """Of `count` photos none was matched."""
+    none = np.zeros(0, np.int32)
+    return Matches(none, none, none, none, np.zeros((count, 0), np.int64), np.zeros((count, 0), np.float32))
 
 
 def _members(labels: np.ndarray) -> dict[int, np.ndarray]:

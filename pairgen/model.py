@@ -40,6 +40,12 @@ class Model:
         """Camera centres in the world, float64 (M,3)."""
         return -np.einsum("mji,mj->mi", self.rotation, self.translation)
 
+    def project(self, row: int, points: np.ndarray) -> np.ndarray:
+        """Pixels float64 (n,2) of world points (n,3) in photo `row`; lens distortion is left out."""
+        local = points @ self.rotation[row].T + self.translation[row]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(self.focal[row] * local[:, :2] / local[:, 2:] + self.principal[row])
+
     def incidence(self) -> csr_matrix:
         """Sparse photos x points matrix A with A[i,p] = 1 where photo i observes point p."""
         ones = np.ones(len(self.observations), dtype=np.int32)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Every choice of `hashpipe pairs build`; all of them but `workers` are part of the PairSet fingerprint."""
+    """Every choice of `hashpipe pairs build`; `identity` says which of them the PairSet fingerprint covers."""
 
     seed: int = field(
         default=0, metadata={"help": "Seed of everything random: verification, mapping, splits, negatives."}
@@ -20,10 +21,53 @@ class BuildOptions:
     neighbours: int = field(
         default=10, metadata={"help": "VLAD neighbours of a photo that are matched in the first round."}
     )
+    outside_neighbours: int = field(
+        default=2,
+        metadata={
+            "help": "Nearest photos outside its own place that each photo is matched with in the end.",
+            "identity": "changed",
+        },
+    )
+    max_partners: int = field(
+        default=200,
+        metadata={"help": "Photos with this many partners get no more by growth.", "identity": "changed"},
+    )
+    gps_neighbours: int = field(
+        default=5,
+        metadata={"help": "Nearest photos by GPS that are matched in the first round.", "identity": "changed"},
+    )
+    gps_metres: float = field(
+        default=50.0, metadata={"help": "Greatest distance of a neighbour by GPS.", "identity": "changed"}
+    )
+    time_neighbours: int = field(
+        default=3,
+        metadata={"help": "Next photos of one camera that are matched in the first round.", "identity": "changed"},
+    )
+    time_seconds: float = field(
+        default=60.0, metadata={"help": "Longest time to a neighbour by capture time.", "identity": "changed"}
+    )
     min_inliers: int = field(default=15, metadata={"help": "Inliers that make a match verified."})
     min_model_size: int = field(default=3, metadata={"help": "Fewest photos of a 3D model."})
     mapper_attempts: int = field(
         default=4, metadata={"help": "Reconstructions tried while photos of a place stay unregistered."}
+    )
+    mapper: Literal["incremental", "global"] = field(
+        default="incremental",
+        metadata={
+            "help": "How places are reconstructed; where global leaves photos out, incremental follows.",
+            "identity": "changed",
+        },
+    )
+    max_community: int = field(
+        default=200,
+        metadata={"help": "Most photos of one reconstruction; larger places are split.", "identity": "changed"},
+    )
+    job_minutes: float = field(
+        default=120.0,
+        metadata={
+            "help": "Time limit of one reconstruction, which then keeps what it has; 0 means none.",
+            "identity": "changed",
+        },
     )
     min_overlap: float = field(default=0.2, metadata={"help": "Smallest share of common 3D points of a similar pair."})
     max_scale_change: float = field(default=1.5, metadata={"help": "Largest scale change of a covisible similar pair."})
@@ -48,4 +92,27 @@ class BuildOptions:
     query_share: float = field(
         default=0.2, metadata={"help": "Share of a place's photos that are held out as queries."}
     )
-    workers: int = field(default=0, metadata={"help": "Processes at work; 0 means one per core."})
+    strip_location: bool = field(
+        default=False,
+        metadata={"help": "Keep GPS positions out of everything that is written.", "identity": "never"},
+    )
+    memory_gib: float = field(
+        default=0.0,
+        metadata={"help": "Memory for processes at work, in GiB; 0 means what is free.", "identity": "never"},
+    )
+    workers: int = field(default=0, metadata={"help": "Processes at work; 0 means one per core.", "identity": "never"})
+
+
+def identity(options: BuildOptions) -> dict[str, Any]:
+    """The parameters that the fingerprint of a PairSet covers.
+
+    Those with metadata identity="never" do not change the pairs. Those with "changed" came after the first pairs were
+    made: they count only where they differ from their default, so that pairs made before keep their fingerprint.
+    """
+    values = asdict(options)
+    covered = {}
+    for option in fields(BuildOptions):
+        rule = option.metadata.get("identity", "always")
+        if rule == "always" or (rule == "changed" and values[option.name] != option.default):
+            covered[option.name] = values[option.name]
+    return covered

@@ -16,7 +16,9 @@ from hashpipe.pairgen.files import atomic_path, fingerprint, read_json, write_js
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
-KINDS = ("covisible", "visible_surface", "hard_negative", "negative")
+MINED_KINDS = ("covisible", "visible_surface", "hard_negative", "negative")
+KINDS = (*MINED_KINDS, "imported")  # imported: someone else says so
+STATUS = ("ok", "unreadable", "duplicate", "absent")  # absent: imported by name, not on disk
 RELATIONS = ("may_be_same", "look_alike")
 
 PHOTOS_SCHEMA = pa.schema(
@@ -31,7 +33,7 @@ PHOTOS_SCHEMA = pa.schema(
         ("taken_at", pa.string()),  # ISO 8601 or null
         ("lat", pa.float64()),  # degrees or null
         ("lon", pa.float64()),
-        ("status", pa.string()),  # ok | unreadable | duplicate
+        ("status", pa.string()),  # one of STATUS
         ("duplicate_of", pa.int32()),  # photo id, -1 none
         ("place", pa.int32()),  # -1 none
         ("model", pa.int32()),  # largest model that holds the photo, -1 none
@@ -131,6 +133,15 @@ def write_pairset(
 
 def read_pairset(folder: Path) -> PairSet:
     """Read and validate a PairSet folder; a UserError says what is wrong and where."""
+    pairset = load_pairset(folder)
+    problems = check(pairset)
+    if problems:
+        raise UserError(f"{folder} is not a valid PairSet: {problems[0]}; run `hashpipe pairs build` again.")
+    return pairset
+
+
+def load_pairset(folder: Path) -> PairSet:
+    """Read a PairSet folder without judging its content; a UserError where its files are missing or of another form."""
     folder = Path(folder)
     if not (folder / "meta.json").exists():
         raise UserError(f"{folder} holds no pairs yet; run `hashpipe pairs build PHOTOS` first.")
@@ -152,11 +163,11 @@ def read_pairset(folder: Path) -> PairSet:
             ) from None
         if not tables[name].schema.equals(schema):
             raise UserError(f"{path} lacks the columns of format {FORMAT_VERSION}; run `hashpipe pairs build` again.")
-    pairset = PairSet(folder, meta, tables["photos"], tables["pairs"], tables["place_relations"])
-    problems = check(pairset)
-    if problems:
-        raise UserError(f"{folder} is not a valid PairSet: {problems[0]}; run `hashpipe pairs build` again.")
-    return pairset
+    return PairSet(folder, meta, tables["photos"], tables["pairs"], tables["place_relations"])
+
+
+def _ends(relations: pa.Table) -> tuple[list[int], list[int]]:
+    return relations["place_a"].to_pylist(), relations["place_b"].to_pylist()
 
 
 def check(pairset: PairSet) -> list[str]:
@@ -189,6 +200,10 @@ def check(pairset: PairSet) -> list[str]:
             problems.append("pairs.parquet: a dissimilar pair lies inside one place")
         if ((label == 1) & (place[a] != place[b])).any():
             problems.append("pairs.parquet: a similar pair crosses places")
+        relations = {tuple(sorted(ends)) for ends in zip(*_ends(pairset.relations), strict=True)}
+        between = zip(place[a[label == -1]].tolist(), place[b[label == -1]].tolist(), strict=True)
+        if relations and any((min(ends), max(ends)) in relations for ends in between):
+            problems.append("pairs.parquet: a dissimilar pair lies between related places")
     if pairset.meta.get("fingerprint") != compute_fingerprint(
         pairset.meta.get("parameters", {}), photos, pairset.pairs
     ):

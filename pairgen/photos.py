@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +17,9 @@ from PIL import ExifTags, Image
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import sha256_file
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+HEIF = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs"})  # read where a decoder is there
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".bmp", ".webp"}) | HEIF
+NEEDS_HEIF = "HEIC and AVIF need an extra: pip install 'hashpipe[heif]'"
 MIN_SIDE = 16  # pixels; below it there is nothing to find features on
 MAX_PIXELS = 500_000_000  # beyond it a file is more likely an attack than a photo
 
@@ -54,6 +57,7 @@ class Photo:
     lat: float | None = None  # degrees
     lon: float | None = None
     focal: float = 0.0
+    camera: str = ""  # maker, model and serial number by EXIF; empty where it is silent
     reason: str = ""  # why it cannot be read; empty when it can
 
 
@@ -111,6 +115,7 @@ def describe(root: Path, path: str) -> Photo:
             lat,
             lon,
             _focal(details, max(width, height)),
+            _camera(details, exif),
         )
     except UnreadablePhoto as error:
         return Photo(path, reason=error.reason)
@@ -125,7 +130,7 @@ def open_photo(path: Path | BinaryIO) -> Image.Image:
             raise UnreadablePhoto("empty file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(path)
+            image = _identify(path)
     except UnreadablePhoto:
         raise
     except Image.UnidentifiedImageError:
@@ -163,7 +168,41 @@ def load_upright(path: Path | BinaryIO, max_side: int | None = None) -> Image.Im
         scale = max_side / max(picture.size)
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    picture.info = {}  # EXIF and XMP, which may hold a position, do not travel with the pixels
     return picture
+
+
+def _identify(path: Path | BinaryIO) -> Image.Image:
+    try:
+        return Image.open(path)
+    except Image.UnidentifiedImageError:
+        if not _is_heif(path):
+            raise
+    if not _add_heif_decoder():
+        raise UnreadablePhoto(NEEDS_HEIF)
+    return Image.open(path)
+
+
+def _is_heif(path: Path | BinaryIO) -> bool:
+    """By content: an ISO media file, whatever its name is."""
+    if isinstance(path, Path):
+        with path.open("rb") as file:
+            return file.read(12)[4:8] == b"ftyp"
+    path.seek(0)
+    head = path.read(12)
+    path.seek(0)
+    return head[4:8] == b"ftyp"
+
+
+@cache
+def _add_heif_decoder() -> bool:
+    """Let Pillow read HEIC where the extra is installed; AVIF it reads itself in most builds."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -189,6 +228,11 @@ def _time(details: dict[int, Any], exif: Image.Exif) -> str | None:
         return datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S").isoformat()
     except ValueError:
         return None
+
+
+def _camera(details: dict[int, Any], exif: Image.Exif) -> str:
+    parts = (exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model), details.get(ExifTags.Base.BodySerialNumber))
+    return " ".join(str(part).strip("\0 ") for part in parts if part)
 
 
 def _position(gps: dict[int, Any]) -> tuple[float, float] | tuple[None, None]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,11 +14,10 @@ import numpy as np
 
 from hashpipe.pairgen.files import write_text
 from hashpipe.pairgen.pairset import PairSet, read_pairset
-from hashpipe.pairgen.photos import UnreadablePhoto, load_upright
 from hashpipe.pairgen.preview import preview
+from hashpipe.pairgen.thumbnails import Thumbnail, data_uri, surface_pair, thumbnailer
 
-THUMBNAIL = 240  # longest side, pixels
-MODELS_SHOWN, FAILURES_SHOWN = 40, 200
+MODELS_SHOWN, FAILURES_SHOWN, RELATIONS_SHOWN = 40, 200, 100
 OVERLAP_EDGES = np.linspace(0, 1, 6)  # the similar pairs shown are spread over these bins
 
 _GALLERIES = {
@@ -32,16 +28,15 @@ _GALLERIES = {
     "visible_surface": (
         "Similar: visible surface",
         "Outside the rule for shared points (too few, or at another scale), but by the 3D model they see the same "
-        "surface. Fewest shared points first.",
+        "surface: dots of one colour are one point of it. Fewest shared points first.",
     ),
     "hard_negative": (
         "Dissimilar: hard",
         "They look alike to the descriptor, were matched and verified, and share no geometry. Most alike first.",
     ),
     "negative": ("Dissimilar", "Different components of the match graph, with no sign of being the same place."),
+    "imported": ("Imported", "What another program says; nothing was measured."),
 }
-
-Thumbnail = Callable[[int], str]
 
 
 @dataclass(frozen=True)
@@ -98,6 +93,8 @@ def write_report(pairs_folder: Path) -> Path:
         models=_models(pairset),
         histograms=_histograms(pairset),
         galleries=_galleries(pairset),
+        relations=pairset.relations.slice(0, RELATIONS_SHOWN).to_pylist(),
+        n_relations=pairset.relations.num_rows,
         failures=failures[:FAILURES_SHOWN],
         failure_reasons=Counter(reason for _, _, reason in failures).most_common(8),
         n_failures=len(failures),
@@ -114,7 +111,7 @@ def _tiles(pairset: PairSet) -> list[tuple[str, str, str]]:
     status, place, model = (np.asarray(pairset.photo_column(name)) for name in ("status", "place", "model"))
     kind = np.asarray(pairset.pair_column("kind"), dtype=object)
     ok = status == "ok"
-    similar = np.isin(kind, ("covisible", "visible_surface"))
+    similar = pairset.pair_column("label") == 1
     return [
         (
             f"{ok.sum():,}",
@@ -167,7 +164,7 @@ def _models(pairset: PairSet) -> list[dict[str, Any]]:
                 "place": place.get(int(path.name)),
                 "photos": len(model.photos),
                 "points": len(model.points),
-                "uri": _data_uri(preview(model, (400, 300)), "png"),
+                "uri": data_uri(preview(model, (400, 300)), "png"),
             }
         )
     return shown
@@ -208,7 +205,7 @@ def _galleries(pairset: PairSet) -> list[Gallery]:
     overlap = np.nan_to_num(_larger(pairset, "overlap"))
     similarity = np.nan_to_num(pairset.pair_column("similarity"))
     bins = np.digitize(overlap, OVERLAP_EDGES[1:-1])
-    thumbnail = _thumbnailer(pairset)
+    thumbnail = thumbnailer(pairset)
 
     def gallery(
         title: str, text: str, name: str, groups: np.ndarray, order: np.ndarray, count: int, tone: str
@@ -225,6 +222,7 @@ def _galleries(pairset: PairSet) -> list[Gallery]:
         gallery(*_GALLERIES["visible_surface"], "visible_surface", place[a], overlap, 14, "similar"),
         gallery(*_GALLERIES["hard_negative"], "hard_negative", np.arange(len(kind)), -similarity, 14, "dissimilar"),
         gallery(*_GALLERIES["negative"], "negative", place[a], noise, 10, "dissimilar"),
+        gallery(*_GALLERIES["imported"], "imported", place[a], noise, 18, "similar"),
     ]
 
 
@@ -241,7 +239,7 @@ def _shown(pairset: PairSet, row: int, thumbnail: Thumbnail) -> ShownPair:
     pair = {name: pairset.pairs[name][row].as_py() for name in pairset.pairs.column_names}
     names = pairset.photos["path"]
     facts = []
-    if pair["label"] == 1:
+    if pair["label"] == 1 and pair["kind"] != "imported":
         facts = [
             ("shared points", f"{pair['shared_points']:,}"),
             ("overlap", f"{pair['overlap_ab']:.2f} / {pair['overlap_ba']:.2f}"),
@@ -254,24 +252,11 @@ def _shown(pairset: PairSet, row: int, thumbnail: Thumbnail) -> ShownPair:
         facts.append(("similarity", f"{pair['similarity']:.2f}"))
     if pair["near_duplicate"]:
         facts.append(("near duplicate", "yes"))
-    a, b = (Picture(names[pair[end]].as_py(), thumbnail(pair[end])) for end in ("a", "b"))
+    ends = pair["a"], pair["b"]
+    marked = surface_pair(pairset, *ends) if pair["kind"] == "visible_surface" else None
+    uris = marked or (thumbnail(ends[0]), thumbnail(ends[1]))
+    a, b = (Picture(names[end].as_py(), uri) for end, uri in zip(ends, uris, strict=True))
     return ShownPair(a, b, facts)
-
-
-def _thumbnailer(pairset: PairSet) -> Thumbnail:
-    paths = pairset.photo_paths()
-
-    @cache
-    def thumbnail(photo: int) -> str:
-        try:
-            picture = load_upright(paths[photo], THUMBNAIL)
-        except (UnreadablePhoto, OSError):  # moved or removed since
-            return ""
-        buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=78, optimize=True)
-        return _data_uri(buffer.getvalue(), "jpeg")
-
-    return thumbnail
 
 
 def _failures(path: Path) -> list[tuple[str, str, str]]:
@@ -281,7 +266,3 @@ def _failures(path: Path) -> list[tuple[str, str, str]]:
         return [
             (row.get("photo") or "", row.get("stage") or "", row.get("reason") or "") for row in csv.DictReader(file)
         ]
-
-
-def _data_uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

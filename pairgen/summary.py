@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hashpipe.pairgen.changes import describe_changes
+
 
 @dataclass(frozen=True)
 class BuildSummary:
-    """Counts of one build. `models` holds {model, place, registered, points}; `seconds` the time of each stage."""
+    """Counts of one build. `models` holds {model, place, registered, points}; `seconds` the time of each stage.
+
+    `changes` compares with the pairs that the workspace held before (see changes.compare), None for a first build.
+    """
 
     pairs_folder: Path
     photos: int
@@ -31,6 +36,7 @@ class BuildSummary:
     seconds: dict[str, float]
     fingerprint: str
     notes: list[str] = field(default_factory=list)
+    changes: dict[str, dict[str, int]] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The same content with plain types."""
@@ -53,6 +59,7 @@ class BuildSummary:
             "Splits      places "
             + ", ".join(f"{count} {name}" for name, count in self.splits.items())
             + f"; {self.queries} queries held out",
+            *([f"Changed     {describe_changes(self.changes)}"] if self.changes is not None else []),
             "Seconds     " + ", ".join(f"{name} {value:.1f}" for name, value in self.seconds.items()),
             *(f"Note        {note}" for note in self.notes),
             f"Fingerprint {self.fingerprint}",

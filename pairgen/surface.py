@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ MIN_TRACK = 3  # photos that observe a point
 MAX_ERROR = 1.5  # mean reprojection error, pixels
 NEIGHBOURS, DEVIATIONS = 20, 2.0  # statistical outlier removal
 RADIUS = 300.0  # of hidden-point removal, in diameters of the points in view
+AROUND, REACH = 3, 0.1  # observed points around a place in the picture, at most so far away (longest sides)
+NEARER = 0.85  # of a point's depth: what is nearer than that stands before it
 FACING = 0.5  # cosine between a camera's ray and the mean ray of the photos that observed the point
 
 
@@ -80,14 +83,21 @@ def mean_rays(model: Model) -> np.ndarray:
     return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
 
-def visible_surface(model: Model) -> csr_matrix:
-    """Sparse bool matrix photos x points: surface points inside the frustum, in front, not hidden, facing the photo."""
+def visible_surface(model: Model, only: Sequence[int] | None = None, foreground: bool = True) -> csr_matrix:
+    """Sparse bool matrix photos x points: surface points inside the frustum, in front, not hidden, facing the photo.
+
+    only: rows of the photos to look at, by default all; the others see nothing. foreground: also leave out what lies
+    behind things that the photo observes; look-alikes laid upon each other hide each other that way.
+    """
     chosen = np.flatnonzero(surface_points(model))
-    points, rays = model.points[chosen], mean_rays(model)[chosen]
+    points, rays, observed = model.points[chosen], mean_rays(model)[chosen], model.incidence()
     rows = []
-    for center, rotation, translation, focal, principal, size in zip(
-        model.centers, model.rotation, model.translation, model.focal, model.principal, model.size, strict=True
-    ):
+    wanted = range(len(model.photos)) if only is None else set(only)
+    cameras = (model.centers, model.rotation, model.translation, model.focal, model.principal, model.size)
+    for row, (center, rotation, translation, focal, principal, size) in enumerate(zip(*cameras, strict=True)):
+        if row not in wanted:
+            rows.append(np.empty(0, np.int64))
+            continue
         local = points @ rotation.T + translation
         with np.errstate(divide="ignore", invalid="ignore"):
             pixel = focal * local[:, :2] / local[:, 2:] + principal
@@ -96,11 +106,31 @@ def visible_surface(model: Model) -> csr_matrix:
         inside = inside[hidden_point_removal(points[inside], center)]
         toward = points[inside] - center
         cosine = np.einsum("ij,ij->i", toward, rays[inside]) / np.maximum(np.linalg.norm(toward, axis=1), 1e-12)
-        rows.append(chosen[inside[cosine > FACING]])
+        inside = inside[cosine > FACING]
+        if foreground:
+            own = np.isin(chosen[inside], observed[row].indices)
+            share = (focal * local[inside, :2] / local[inside, 2:]) / size.max()
+            inside = inside[own | ~_behind(share, local[inside, 2], own)]
+        rows.append(chosen[inside])
     counts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     columns = np.concatenate(rows) if rows else np.empty(0, np.int64)
     ones = np.ones(len(columns), dtype=bool)
     return csr_matrix((ones, columns, counts), shape=(len(model.photos), len(model.points)))
+
+
+def _behind(places: np.ndarray, depth: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Which points a photo cannot see, bool (n,), because most of what it observes around them is nearer.
+
+    places: float (n,2) in the picture, in longest sides; depth: (n,); own: which points the photo observes itself.
+    Hidden-point removal needs dense surfaces; a smooth statue carries few points, and the wall behind shines through.
+    """
+    from scipy.spatial import cKDTree
+
+    if own.sum() < AROUND:
+        return np.zeros(len(places), bool)
+    distance, nearest = cKDTree(places[own]).query(places, k=AROUND)
+    nearer = depth[own][nearest] < NEARER * depth[:, None]
+    return np.asarray(2 * (nearer & (distance < REACH)).sum(axis=1) > AROUND)
 
 
 def write_ply(path: Path, points: np.ndarray, colors: np.ndarray) -> None:

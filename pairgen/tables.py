@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from hashpipe.pairgen.files import atomic_path
 from hashpipe.pairgen.mine import Relation
-from hashpipe.pairgen.pairset import KINDS, PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, SPLITS
+from hashpipe.pairgen.pairset import MINED_KINDS, PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, SPLITS
 from hashpipe.pairgen.photos import Photo
 from hashpipe.pairgen.reconstruct import Component, Mapping
 
+ABSENT = "not on disk"  # the reason of a photo that an import names
 _DESCRIBED = ("path", "sha256", "width", "height", "orientation", "taken_at", "lat", "lon")
 
 
@@ -38,13 +39,14 @@ class Found:
 
 
 def file_status(files: Sequence[Photo]) -> tuple[list[str], list[int]]:
-    """ok | unreadable | duplicate of every file, and the row that a duplicate repeats (-1 otherwise)."""
+    """Status of every file (pairset.STATUS), and the row that a duplicate repeats (-1 otherwise)."""
     seen: dict[str, int] = {}
     status, first = [], []
     for row, photo in enumerate(files):
         original = -1 if photo.reason else seen.setdefault(photo.sha256, row)
         first.append(original if original != row else -1)
-        status.append("unreadable" if photo.reason else "ok" if original == row else "duplicate")
+        readable = "ok" if original == row else "duplicate"
+        status.append("absent" if photo.reason == ABSENT else "unreadable" if photo.reason else readable)
     return status, first
 
 
@@ -77,12 +79,18 @@ def pair_table(rows: Sequence[dict[str, Any]], chosen: Sequence[int]) -> pa.Tabl
     )
 
 
-def relation_table(related: Sequence[Relation], components: Sequence[Component], place: np.ndarray) -> pa.Table:
-    """Relations between components that are places."""
-    number = [int(place[part.photos[0]]) for part in components]
-    ends = [sorted((number[r.a], number[r.b])) for r in related]
-    rows = [(low, high, r.relation, r.evidence) for (low, high), r in zip(ends, related, strict=True)]
-    rows = sorted(row for row in rows if row[0] >= 0)
+def relation_table(related: Sequence[Relation], labels: np.ndarray, place: np.ndarray) -> pa.Table:
+    """Relations between components that are places. labels, place: int (n,), component and place of each photo."""
+    number = np.full(int(labels.max(initial=-1)) + 1, -1)
+    np.maximum.at(number, labels, place)
+    return between_places(
+        [replace(relation, a=int(number[relation.a]), b=int(number[relation.b])) for relation in related]
+    )
+
+
+def between_places(related: Sequence[Relation]) -> pa.Table:
+    """Relations whose ends are numbers of places; those with an end that is no place (-1) are left out."""
+    rows = sorted((min(r.a, r.b), max(r.a, r.b), r.relation, r.evidence) for r in related if min(r.a, r.b) >= 0)
     columns = [[row[index] for row in rows] for index in range(4)]
     fields = zip(RELATIONS_SCHEMA, columns, strict=True)
     return pa.table({field.name: pa.array(column, field.type) for field, column in fields})
@@ -108,9 +116,9 @@ def write_failures(path: Path, rows: Sequence[tuple[str, str, str]]) -> None:
 
 def count_kinds(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Pairs of every kind."""
-    counts = dict.fromkeys(KINDS, 0)
+    counts = dict.fromkeys(MINED_KINDS, 0)
     for row in rows:
-        counts[row["kind"]] += 1
+        counts[row["kind"]] = counts.get(row["kind"], 0) + 1
     return counts
 
 

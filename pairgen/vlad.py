@@ -26,6 +26,11 @@ def sift(image: Image.Image, max_features: int = MAX_FEATURES) -> np.ndarray:
     return colmap.extract_sift(gray(image), max_features)[1]
 
 
+def sift_points(image: Image.Image, max_features: int = MAX_FEATURES) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints float32 (n,4: x, y, scale, orientation) and RootSIFT descriptors uint8 (n,128) of a picture."""
+    return colmap.extract_sift(gray(image), max_features)
+
+
 def gray(image: Image.Image) -> np.ndarray:
     """uint8 (H,W), the one grey conversion that features are found on."""
     return np.asarray(image.convert("L"))

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hashpipe.hashing.evaluate.safe_pickle import load
 from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.safe_pickle import load
 
 
 @dataclass(frozen=True)

@@ -106,9 +106,12 @@ def test_stopped_anywhere_the_result_is_the_same(stage, built, rendered_photos, 
 
 
 @pytest.mark.slow
-def test_killed_without_warning(built, rendered_photos, tmp_path):
+@pytest.mark.parametrize(
+    "stage", ["Reading photos", "Finding features", "Describing photos", "Matching", "Reconstructing"]
+)
+def test_killed_without_warning(stage, built, rendered_photos, tmp_path):
     command = [SCRIPT, "pairs", "build", rendered_photos.folder, "-w", tmp_path / "ws"]
-    code, _ = interrupt_after("Matching", command, signal.SIGKILL)
+    code, _ = interrupt_after(stage, command, signal.SIGKILL)
     assert code == -signal.SIGKILL
     got = result("pairs", "build", rendered_photos.folder, "-w", tmp_path / "ws")
     assert got["fingerprint"] == built[1]["fingerprint"]

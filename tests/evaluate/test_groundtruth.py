@@ -18,9 +18,9 @@ from hashpipe.hashing.evaluate.landmarks import landmark_protocol
 from hashpipe.hashing.evaluate.manifests import find_manifest
 from hashpipe.hashing.evaluate.metrics import trapezoid_ap
 from hashpipe.hashing.evaluate.objects import holidays_relevance
-from hashpipe.hashing.evaluate.safe_pickle import load
 from hashpipe.hashing.evaluate.scoring import measure
 from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.safe_pickle import load
 
 NAMES = [f"town_{i:06d}" for i in range(12)]
 

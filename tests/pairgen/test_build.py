@@ -18,7 +18,7 @@ from PIL import Image
 from hashpipe.pairgen.build import build_pairs, check_options
 from hashpipe.pairgen.database import matched_pairs
 from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import open_workspace
+from hashpipe.pairgen.files import open_workspace, sha256_file
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import read_pairset
 from hashpipe.pairgen.summary import BuildSummary
@@ -27,13 +27,6 @@ from hashpipe.pairgen.vlad import sift, stored_features
 
 if TYPE_CHECKING:  # several folders have a conftest, so the name must not be imported when tests run
     from conftest import RenderedPhotos
-
-
-@pytest.fixture(scope="session")
-def built(rendered_photos: RenderedPhotos, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BuildSummary]:
-    """One finished build of the small collection; tests only read it (copy it to change it)."""
-    workspace = tmp_path_factory.mktemp("built") / "ws"
-    return workspace, build_pairs(rendered_photos.folder, workspace, BuildOptions())
 
 
 def true_places(rendered_photos: RenderedPhotos, workspace: Path) -> np.ndarray:
@@ -153,13 +146,81 @@ def test_added_and_removed_photos(
     photos = tmp_path / "photos"
     shutil.copytree(rendered_photos.folder, photos)
     shutil.copytree(built[0], tmp_path / "ws")
-    victim = next(path for path in sorted(photos.rglob("*")) if rendered_photos.truth.place.get(path.name) == 0)
+    assert built[1].changes is None
+    copied = rendered_photos.truth.duplicate_of.values()
+    of_place = [name for name, place in rendered_photos.truth.place.items() if place == 0 and name not in copied]
+    victim = photos / of_place[0]
     victim.rename(tmp_path / victim.name)
     fewer = build_pairs(photos, tmp_path / "ws", BuildOptions())
     assert fewer.photos == built[1].photos - 1
+    assert fewer.changes is not None
+    assert fewer.changes["photos"] == {"new": 0, "gone": 1, "kept": built[1].distinct - 1}
+    assert fewer.changes["places"] == {"new": 0, "gone": 0, "grown": 0, "changed": 1, "unchanged": 2}
+    assert fewer.changes["pairs"]["gone"] > 0
     (tmp_path / victim.name).rename(victim)
     back = build_pairs(photos, tmp_path / "ws", BuildOptions())
     assert back.fingerprint == built[1].fingerprint
+    assert back.changes is not None
+    assert back.changes["places"] == {"new": 0, "gone": 0, "grown": 1, "changed": 0, "unchanged": 2}
+    assert "Changed     photos 1 new" in back.as_text()
+    again = build_pairs(photos, tmp_path / "ws", BuildOptions())
+    assert "Changed     nothing since the last build" in again.as_text()
+    assert again.as_json()["changes"]["photos"]["new"] == 0
+
+
+def test_added_photos_are_all_that_is_worked_on(
+    rendered_photos: RenderedPhotos, built: tuple[Path, BuildSummary], tmp_path: Path
+) -> None:
+    """Built without two photos of one place: these are then found, matched, described, and only their place mapped."""
+    shutil.copytree(rendered_photos.folder, tmp_path / "photos")
+    of_place = [
+        path for path in sorted((tmp_path / "photos").iterdir()) if rendered_photos.truth.place.get(path.name) == 1
+    ]
+    for path in of_place[:2]:
+        path.rename(tmp_path / path.name)
+    options = BuildOptions(exhaustive_below=0, neighbours=4, max_features=2000)
+    first = build_pairs(tmp_path / "photos", tmp_path / "ws", options)
+    folder = tmp_path / "ws" / "pairs"
+    matched = set(matched_pairs(folder / "database.db"))
+    mapped = {path: path.stat().st_mtime_ns for path in folder.glob("mapping/*/done.json")}
+    with np.load(folder / "vlad.npz") as stored:
+        vlads = dict(zip(stored["shas"].tolist(), stored["vlads"], strict=True))
+    for path in of_place[:2]:
+        (tmp_path / path.name).rename(path)
+    second = build_pairs(tmp_path / "photos", tmp_path / "ws", options)
+    assert second.changes is not None
+    assert second.changes["photos"] == {"new": 2, "gone": 0, "kept": first.distinct}
+    assert second.changes["places"]["unchanged"] == 2
+    new = {sha256_file(path) for path in of_place[:2]}
+    added = set(matched_pairs(folder / "database.db")) - matched
+    assert added
+    touching = [pair for pair in added if new & set(pair)]
+    assert len(touching) >= 0.8 * len(added)  # growth through a new photo may join two old ones
+    assert {path: path.stat().st_mtime_ns for path in mapped} == mapped
+    assert len(list(folder.glob("mapping/*/done.json"))) == len(mapped) + 1
+    with np.load(folder / "vlad.npz") as stored:
+        after = dict(zip(stored["shas"].tolist(), stored["vlads"], strict=True))
+    assert set(after) - set(vlads) == new
+    assert all(np.array_equal(after[sha], vlads[sha]) for sha in vlads)
+
+
+@pytest.mark.slow
+def test_places_that_are_too_large_are_built_in_communities_and_their_pairs_united(
+    rendered_photos: RenderedPhotos, built: tuple[Path, BuildSummary], tmp_path: Path
+) -> None:
+    shutil.copytree(built[0], tmp_path / "ws")
+    summary = build_pairs(rendered_photos.folder, tmp_path / "ws", BuildOptions(max_community=5))
+    assert summary.places == 3
+    assert len(summary.models) > 3
+    assert max(model["registered"] for model in summary.models) <= 5
+    assert any("overlapping communities" in note for note in summary.notes)
+    pairset = read_pairset(tmp_path / "ws" / "pairs")
+    truth = true_places(rendered_photos, tmp_path / "ws")
+    a, b, label = (pairset.pair_column(name) for name in ("a", "b", "label"))
+    assert (truth[a[label == 1]] == truth[b[label == 1]]).all()
+    assert not ((truth[a[label == -1]] == truth[b[label == -1]]) & (truth[a[label == -1]] >= 0)).any()
+    assert (label == 1).sum() >= 0.6 * (built[1].pairs["covisible"] + built[1].pairs["visible_surface"])
+    assert len(set(pairset.pair_column("model")[label == 1])) > 3
 
 
 def blank(path: Path, shade: int) -> None:

@@ -3,7 +3,19 @@
 import numpy as np
 import pytest
 
-from hashpipe.pairgen.candidates import all_pairs, growth, nearest, neighbour_pairs
+from hashpipe.pairgen.candidates import (
+    all_pairs,
+    component_labels,
+    gps_pairs,
+    growth,
+    nearest,
+    neighbour_pairs,
+    outside_pairs,
+    time_pairs,
+)
+from hashpipe.pairgen.match import first_round
+from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.photos import Photo
 
 
 def unit_rows(count: int, width: int, seed: int = 0) -> np.ndarray:
@@ -68,3 +80,110 @@ def test_growth_without_news_is_empty() -> None:
 def test_all_pairs() -> None:
     assert all_pairs(0) == all_pairs(1) == set()
     assert len(all_pairs(10)) == 45
+
+
+def metres_apart(a: Photo, b: Photo) -> float:
+    """Haversine formula, the slow twin."""
+    lat, lon, lat2, lon2 = np.radians([a.lat, a.lon, b.lat, b.lon])
+    h = np.sin((lat2 - lat) / 2) ** 2 + np.cos(lat) * np.cos(lat2) * np.sin((lon2 - lon) / 2) ** 2
+    return float(2 * 6_371_000 * np.arcsin(np.sqrt(h)))
+
+
+def test_gps_neighbours_are_the_nearest_within_the_distance() -> None:
+    random = np.random.default_rng(3)
+    where = random.normal([48.0, 180.0], 3e-4, (40, 2))  # some 30 m, across the date line
+    photos = [Photo(f"{i}", lat=lat, lon=(lon + 180) % 360 - 180) for i, (lat, lon) in enumerate(where)]
+    photos[7] = Photo("no position")
+    slow = set()
+    for a, photo in enumerate(photos):
+        if photo.lat is not None:
+            others = [(metres_apart(photo, p), b) for b, p in enumerate(photos) if b != a and p.lat is not None]
+            slow |= {(min(a, b), max(a, b)) for metres, b in sorted(others)[:4] if metres <= 25}
+    assert gps_pairs(photos, 4, 25.0) == slow
+    assert len(slow) > 20
+    assert gps_pairs(photos, 0, 25.0) == gps_pairs(photos[:1], 4, 25.0) == gps_pairs([photos[7]] * 3, 4, 9.0) == set()
+
+
+def test_many_photos_at_one_spot_have_bounded_neighbours() -> None:
+    spot = [Photo(f"{i}", lat=1.0, lon=2.0) for i in range(50)]
+    pairs = gps_pairs(spot, 3, 10.0)
+    assert all(a < b for a, b in pairs)
+    assert 50 * 3 / 2 <= len(pairs) <= 50 * 3
+    assert {photo for pair in pairs for photo in pair} == set(range(50))
+
+
+def test_time_neighbours_are_the_next_of_the_same_camera() -> None:
+    shots = [("x", 0), ("x", 50), ("y", 51), ("x", 52), ("x", 200), ("", 201), ("x", 203), ("x", 204), ("x", 205)]
+    photos = [
+        Photo(f"{i}", taken_at=f"2021-01-01T00:{s // 60:02}:{s % 60:02}", camera=c) for i, (c, s) in enumerate(shots)
+    ]
+    photos.append(Photo("no time"))
+    assert time_pairs(photos, 2, 60.0) == {(0, 1), (0, 3), (1, 3), (4, 6), (4, 7), (6, 7), (6, 8), (7, 8)}
+    assert time_pairs(photos, 1, 2.0) == {(1, 3), (6, 7), (7, 8)}
+    assert time_pairs(photos, 0, 60.0) == set()
+
+
+def test_neighbours_in_space_and_time_join_only_where_not_all_pairs_are_matched() -> None:
+    photos = [Photo(f"{i}", lat=5.0 + i, lon=5.0, taken_at=f"2021-01-01T{i:02}:00:00") for i in range(8)]
+    photos[5] = Photo("beside 0", lat=5.0001, lon=5.0)
+    photos[6] = Photo("just after 0", taken_at="2021-01-01T00:00:09")
+    rows = np.array([[1]] * 8)
+    rows[1] = 2
+    large = BuildOptions(exhaustive_below=0)
+    assert first_round(photos, rows, large) == neighbour_pairs(rows) | {(0, 5), (0, 6)}
+    assert first_round(photos, rows, BuildOptions(exhaustive_below=8)) == all_pairs(8)
+
+
+def test_growth_stays_linear_in_a_place_of_many_photos() -> None:
+    count, limit = 300, 20
+    verified = {(a, a + step) for a in range(count) for step in (1, 2) if a + step < count}
+    asked, fresh = set(verified), set(verified)
+    while wanted := growth(verified, fresh, asked, limit):
+        assert not wanted & asked
+        asked |= wanted
+        fresh = wanted
+        verified |= wanted
+    partners = np.bincount(np.array(sorted(asked)).ravel(), minlength=count)
+    assert len(asked) <= count * limit
+    assert partners.min() >= limit  # everyone was served
+    assert partners.mean() <= 2 * limit
+
+
+def test_growth_takes_the_best_supported_first() -> None:
+    # 0 knows 1..5, each of them knows 9; 0-8 is known by one only
+    verified = {(0, i) for i in range(1, 6)} | {(i, 9) for i in range(1, 6)} | {(5, 8)}
+    wanted = growth(verified, verified, set(verified), max_partners=6)
+    assert (0, 9) in wanted
+    assert (8, 9) in wanted  # 8 was asked for once only
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 3])
+def test_outside_pairs_are_the_nearest_of_other_components(wanted: int) -> None:
+    centres = unit_rows(4, 32, seed=8)
+    labels = np.array([0] * 25 + [1] * 9 + [2] * 2 + [3])
+    vlads = unit_rows(len(labels), 32) * 0.3 + centres[labels]
+    vlads /= np.linalg.norm(vlads, axis=1, keepdims=True)
+    rows, _ = nearest(vlads, 5)  # for the large component all of its own
+    similarity = vlads @ vlads.T
+    slow = set()
+    for photo in range(len(labels)):
+        others = sorted(
+            (other for other in range(len(labels)) if labels[other] != labels[photo]),
+            key=lambda o: -similarity[photo, o],
+        )
+        slow |= {(min(photo, other), max(photo, other)) for other in others[:wanted]}
+    assert outside_pairs(vlads, labels, rows, wanted) == slow
+
+
+def test_outside_pairs_where_there_is_no_outside() -> None:
+    vlads = unit_rows(6, 8)
+    assert outside_pairs(vlads, np.zeros(6, int), nearest(vlads, 3)[0], 2) == set()
+    assert outside_pairs(vlads[:0], np.zeros(0, int), nearest(vlads[:0], 3)[0], 2) == set()
+
+
+def test_component_labels() -> None:
+    labels = component_labels(6, {(0, 2), (2, 5), (1, 4)})
+    assert labels[0] == labels[2] == labels[5]
+    assert labels[1] == labels[4]
+    assert len(set(labels.tolist())) == 3
+    assert len(component_labels(3, set())) == 3

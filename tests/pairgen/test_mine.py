@@ -60,14 +60,14 @@ def test_chance_geometry_relates_nothing_and_weak_geometry_does() -> None:
 
 
 def test_relations_from_geometry_common_neighbours_and_gps() -> None:
-    photos = [Photo(f"{i}.jpg", lat=None, lon=None) for i in range(6)]
+    photos = [Photo(f"{i}.jpg", lat=None, lon=None) for i in range(10)]
     photos[4] = Photo("4.jpg", lat=48.0, lon=11.0)
     photos[5] = Photo("5.jpg", lat=48.0, lon=11.001)  # 74 m
-    labels = np.arange(6)
-    found = mine.relations(photos, labels, matches([(0, 1, 14, 13), (1, 2, 14, 13)], 6), BuildOptions())
+    labels = np.array([0, 1, 2, 3, 4, 5, 4, 4, 5, 5])
+    found = mine.relations(photos, labels, matches([(0, 1, 14, 13), (1, 2, 14, 13)], 10), BuildOptions())
     assert {(r.a, r.b) for r in found} == {(0, 1), (1, 2), (0, 2), (4, 5)}
     assert "74 m" in found[-1].evidence
-    near = mine.relations(photos, labels, matches([], 6), BuildOptions(far_metres=50))
+    near = mine.relations(photos, labels, matches([], 10), BuildOptions(far_metres=50))
     assert near == []
 
 
@@ -124,3 +124,19 @@ def test_dissimilar_pairs_are_repeatable() -> None:
     ]
     keys = [[(e["a"], e["b"]) for e in run] for run in runs]
     assert keys[0] == keys[1] != keys[2]
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (("2020-01-01T10:00:00", "2020-01-01T10:00:01"), True),  # a burst
+        (("2020-01-01T10:00:00", "2020-01-01T10:00:09"), False),
+        ((None, "2020-01-01T10:00:00"), False),
+        ((None, None), False),
+    ],
+)
+def test_bursts_are_near_duplicates(times: tuple[str | None, str | None], expected: bool) -> None:
+    small_motion = evidence([(0, 1, 90, 0.5, 0.5, 0.6, 0.6, 1.1, 4)])
+    photos = [Photo(f"{i}.jpg", taken_at=time) for i, time in enumerate(times)]
+    (entry,) = mine.similar_pairs([(0, small_motion)], matches([], 2), None, BuildOptions(), photos)
+    assert entry["near_duplicate"] is expected

@@ -1,6 +1,8 @@
 """Every kind of file that people have in their folders."""
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +171,53 @@ def test_a_name_that_is_not_utf8_is_listed(tmp_path: Path) -> None:
     found = describe(tmp_path, find_photos(tmp_path)[0])
     assert "UTF-8" in found.reason
     found.path.encode()
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("kind", ["heic", "avif"])
+def test_heic_and_avif(tmp_path: Path, kind: str, orientation: int) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x0110] = orientation, "Maker", "Model 3"
+    exif.get_ifd(0x8825).update({1: "S", 2: (33.0, 30.0, 0.0), 3: "E", 4: (151.0, 0.0, 36.0)})
+    turn = {1: None, 3: 3, 6: 8, 8: 6}[orientation]
+    stored = picture() if turn is None else picture().transpose(photos._TURNS[turn])
+    try:
+        stored.save(tmp_path / f"a.{kind}", exif=exif.tobytes(), quality=95)
+    except (KeyError, OSError):
+        pytest.skip(f"no encoder for {kind} here")
+    assert find_photos(tmp_path) == [f"a.{kind}"]
+    loaded = np.asarray(load_upright(tmp_path / f"a.{kind}")).astype(int)
+    assert loaded.shape == (40, 60, 3)
+    assert np.abs(loaded - np.asarray(picture())).mean() < 8
+    found = describe(tmp_path, f"a.{kind}")
+    assert (found.width, found.height, found.camera, found.reason) == (60, 40, "Maker Model 3", "")
+    assert (found.lat, found.lon) == pytest.approx((-33.5, 151.01))
+
+
+def test_heic_without_the_extra_is_listed_with_the_way_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1"
+    (tmp_path / "a.HEIC").write_bytes(header + b"\0" * 600)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # importing it fails
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
+    photos._add_heif_decoder.cache_clear()
+    found = describe(tmp_path, find_photos(tmp_path)[0])
+    assert found.reason == "HEIC and AVIF need an extra: pip install 'hashpipe[heif]'"
+    monkeypatch.undo()
+    photos._add_heif_decoder.cache_clear()
+    if importlib.util.find_spec("pillow_heif"):
+        assert "extra" not in describe(tmp_path, "a.HEIC").reason  # damaged, and said so
+        assert describe(tmp_path, "a.HEIC").reason
+
+
+def test_nothing_but_pixels_leaves_a_loaded_photo(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8825).update({1: "S", 2: (33.0, 30.0, 0.0), 3: "E", 4: (151.0, 0.0, 36.0)})
+    picture().save(tmp_path / "a.jpg", exif=exif, xmp=b"<x:xmpmeta>secret</x:xmpmeta>", comment=b"secret")
+    for side in (None, 20):
+        load_upright(tmp_path / "a.jpg", side).save(tmp_path / "out.jpg")
+        written = (tmp_path / "out.jpg").read_bytes()
+        assert b"secret" not in written
+        assert b"Exif" not in written

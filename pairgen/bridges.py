@@ -1,0 +1,122 @@
+"""Weak bridges of the verified match graph: parts of a place that hang on one photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+SIDE = 3  # fewest photos on either side: fewer could not be a place of their own
+STRONG = 30  # inliers of a match that no chance and hardly a look-alike explains
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """Photos `side` reach the rest of their component through photo `over` alone.
+
+    inliers: of the strongest match between them and `over`. order, spans: the side as parts of an order that all
+    bridges of a component share, so that a long chain of photos takes no more memory than it has photos.
+    """
+
+    over: int
+    inliers: int
+    order: np.ndarray
+    spans: tuple[Span, ...]
+
+    @property
+    def side(self) -> np.ndarray:
+        """Rows of the photos, ascending int64."""
+        return np.sort(np.concatenate([self.order[start:stop] for start, stop in self.spans]))
+
+    @property
+    def size(self) -> int:
+        return _size(self.spans)
+
+
+def bridges(count: int, a: np.ndarray, b: np.ndarray, inliers: np.ndarray) -> list[Bridge]:
+    """Every side of at least SIDE photos that one photo connects to at least SIDE others; largest side first.
+
+    a, b, inliers: int (m,), the verified matches of `count` photos. Articulation points by depth-first search (Tarjan
+    1972). A photo between sides belongs to the one that it is tied to most strongly, the others are bridged.
+    """
+    near: list[list[int]] = [[] for _ in range(count)]
+    strength: dict[tuple[int, int], int] = {}
+    for first, second, number in zip(a.tolist(), b.tolist(), inliers.tolist(), strict=True):
+        near[first].append(second)
+        near[second].append(first)
+        strength[first, second] = strength[second, first] = number
+    found: list[Bridge] = []
+    turn = np.full(count, -1)  # position in the order of visit, within the component
+    for root in range(count):
+        if turn[root] < 0:
+            visited, cuts = _search(root, near)
+            order = np.array(visited)
+            turn[order] = np.arange(len(order))
+            for photo, below in cuts.items():
+                ties = [(int(turn[other]), strength[photo, other]) for other in near[photo]]
+                found += _weaker_sides(photo, order, _sides(len(order), int(turn[photo]), below), ties)
+    return sorted(found, key=lambda one: (-one.size, one.over, one.spans))
+
+
+def _search(root: int, near: Sequence[Sequence[int]]) -> tuple[list[int], dict[int, list[Span]]]:
+    """Photos of a component in order of visit; by photo the spans of that order which hang on it alone."""
+    turn, low = {root: 0}, {root: 0}
+    order = [root]
+    cuts: dict[int, list[Span]] = {}
+    path = [(root, -1, iter(near[root]))]
+    while path:
+        photo, parent, rest = path[-1]
+        for other in rest:
+            if other == parent:
+                continue
+            if other in turn:
+                low[photo] = min(low[photo], turn[other])
+                continue
+            turn[other] = low[other] = len(order)
+            order.append(other)
+            path.append((other, photo, iter(near[other])))
+            break
+        else:
+            path.pop()
+            if path:
+                above = path[-1][0]
+                low[above] = min(low[above], low[photo])
+                if low[photo] >= turn[above]:
+                    cuts.setdefault(above, []).append((turn[photo], len(order)))
+    return order, cuts
+
+
+def _sides(count: int, own: int, below: Sequence[Span]) -> list[tuple[Span, ...]]:
+    """What a component falls into without the photo at position `own`: each span below it, and all the rest."""
+    above = tuple(_gaps(count, sorted([*below, (own, own + 1)])))
+    return [*((span,) for span in below), *([above] if above else [])]
+
+
+def _gaps(count: int, spans: Sequence[Span]) -> Iterator[Span]:
+    at = 0
+    for start, stop in spans:
+        if at < start:
+            yield at, start
+        at = stop
+    if at < count:
+        yield at, count
+
+
+def _weaker_sides(
+    photo: int, order: np.ndarray, sides: Sequence[tuple[Span, ...]], ties: Sequence[tuple[int, int]]
+) -> list[Bridge]:
+    """All large sides but the one that the photo is tied to most strongly: with that one it belongs together."""
+    total = sum(map(_size, sides))
+    tied = []
+    for spans in sides:
+        strongest = max(tie for at, tie in ties if any(start <= at < stop for start, stop in spans))
+        tied.append(Bridge(photo, strongest, order, spans))
+    own = max(tied, key=lambda one: (one.inliers, one.size, one.spans))
+    return [one for one in tied if one is not own and min(one.size, total - one.size) >= SIDE]
+
+
+def _size(spans: Sequence[Span]) -> int:
+    return sum(stop - start for start, stop in spans)

@@ -1,0 +1,81 @@
+"""Places taken apart where it is doubtful that they are one: at weak bridges, and at photos that do not fit a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hashpipe.pairgen.bridges import STRONG, Bridge, bridges
+from hashpipe.pairgen.match import Matches
+from hashpipe.pairgen.mine import Relation
+from hashpipe.pairgen.photos import Photo
+from hashpipe.pairgen.twins import Parts
+
+
+def take_apart(
+    photos: Sequence[Photo],
+    labels: np.ndarray,
+    matches: Matches,
+    models: Sequence[tuple[np.ndarray, Parts]],
+    min_inliers: int,
+) -> tuple[np.ndarray, list[Relation]]:
+    """Components with their doubtful parts as components of their own, and how each part is related to the rest.
+
+    labels: int (n,); models: rows of the registered photos of each model, and its doubtful parts. Returns labels int32
+    (n,), the new ones above the old, and relations between labels.
+    """
+    fresh = labels.astype(np.int32).copy()
+    following = int(labels.max(initial=-1)) + 1
+    asked: list[tuple[int, int, str, str]] = []  # a photo of the rest, the new label, relation, why
+    good = matches.inliers >= min_inliers
+    holding: dict[int, list[np.ndarray]] = {}
+    for rows, _ in models:
+        for row in rows.tolist():
+            holding.setdefault(row, []).append(rows)
+    for bridge in bridges(len(labels), matches.a[good], matches.b[good], matches.inliers[good]):
+        side = np.zeros(len(labels), bool)
+        side[bridge.side] = True
+        apart = not (fresh[side] == fresh[bridge.over]).any()  # the same bridge, seen from its other end
+        if not apart and not _confirmed(bridge, side, labels, holding.get(bridge.over, ())):
+            fresh[side] = following
+            hang = f"{bridge.size} photos hang on {photos[bridge.over].path} alone, by {bridge.inliers} inliers"
+            asked.append((bridge.over, following, "may_be_same", hang))
+            following += 1
+    for rows, parts in models:
+        for number, (relation, why) in enumerate(zip(parts.relation, parts.why, strict=True), start=1):
+            body = rows[parts.part == 0]
+            fresh[rows[parts.part == number]] = following
+            asked.append((int(body[0]), following, relation, why))
+            following += 1
+    related: dict[tuple[int, int], Relation] = {}
+    for photo, new, relation, why in asked:
+        low, high = sorted((int(fresh[photo]), new))
+        if low != high and (fresh == new).any():
+            related.setdefault((low, high), Relation(low, high, relation, why))
+    return fresh, [related[key] for key in sorted(related)]
+
+
+def _confirmed(bridge: Bridge, side: np.ndarray, labels: np.ndarray, models: Sequence[np.ndarray]) -> bool:
+    """Strong, and one of the models that hold the photo holds two of either side as well, so that three views agree."""
+    if bridge.inliers < STRONG:
+        return False
+    for rows in models:
+        rest = rows[~side[rows] & (labels[rows] == labels[bridge.over])]
+        if side[rows].sum() >= 2 and len(rest) >= 3:  # the photo itself is one of them
+            return True
+    return False
+
+
+def part_places(place: np.ndarray, model: np.ndarray, labels: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+    """Places after taking components apart, int32 (n,): a part is a place of its own where a model holds some of it."""
+    found = place.astype(np.int32).copy()
+    number = int(place.max(initial=-1)) + 1
+    for new in np.unique(fresh[fresh != labels]).tolist():
+        rows = fresh == new
+        if (model[rows] >= 0).any():
+            found[rows] = number
+            number += 1
+        else:
+            found[rows] = -1
+    return found

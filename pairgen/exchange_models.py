@@ -1,0 +1,124 @@
+"""Models that COLMAP made elsewhere, as pairs: what their photos share, measured as in a build."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hashpipe.pairgen import colmap, mine
+from hashpipe.pairgen.agreement import doubtful_models
+from hashpipe.pairgen.doubts import take_apart
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.given import Given, safe_name
+from hashpipe.pairgen.measure import EVIDENCE, measure_models, measured_cameras, measured_parts, registered_paths
+from hashpipe.pairgen.model_files import check_lengths
+from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.photos import Photo
+from hashpipe.pairgen.workers import run_jobs
+
+_FILES = ("cameras", "images", "points3D")
+
+
+def find_models(source: Path) -> list[Path]:
+    """Folders with COLMAP's three files (.bin or .txt): the source itself, or folders up to two levels below it.
+
+    Raises UserError where one of the three is missing, or where there is no model.
+    """
+    candidates = [source, *sorted(source.glob("*")), *sorted(source.glob("*/*"))]
+    found = [folder for folder in candidates if folder.is_dir() and _is_model(folder)]
+    if not found:
+        raise UserError(f"{source} holds no COLMAP model (cameras, images and points3D, .bin or .txt); check the path.")
+    return [folder for folder in found if not any(other in folder.parents for other in found)]
+
+
+def _is_model(folder: Path) -> bool:
+    there = {kind: [(folder / f"{name}{kind}").is_file() for name in _FILES] for kind in (".bin", ".txt")}
+    if any(all(found) for found in there.values()):
+        return True
+    for kind, found in there.items():
+        if sum(found) > 1:
+            missing = next(name for name, is_there in zip(_FILES, found, strict=True) if not is_there)
+            raise UserError(
+                f"{folder} lacks {missing}{kind}, so it is no whole COLMAP model; copy the missing file there."
+            )
+    return False
+
+
+def read_models(source: Path, photos: Path | None, into: Path, options: BuildOptions) -> Given:
+    """Similar pairs by shared points and visible surface from every model below `source`.
+
+    Models that share photos are one place, unless look-alikes were laid upon each other in them; two models may show
+    one place all the same. They are copied to `into`/0,
+    1, ..., largest first, as COLMAP's binary files, with their cleaned clouds.
+    """
+    folders = find_models(source)
+    copies = _copy(folders, into, options.workers)
+    root = photos or _photo_folder(source, folders[0])
+    registered = [registered_paths(copy) for copy in copies]
+    names = sorted({name for listed in registered for name in listed})
+    for name in names:
+        if safe_name(name, source) != name:
+            raise UserError(f"{source}: photo {name!r} is not a plain relative path; rename it there.")
+    rows = {name: row for row, name in enumerate(names)}
+    evidence = measure_models(copies, rows, options.workers)
+    contradicted = doubtful_models([measured_cameras(copy, rows) for copy in copies])
+    parts = [measured_parts(copy, rows) for copy in copies]
+    for copy in copies:
+        (copy / EVIDENCE).unlink()
+    members = [[rows[name] for name in listed] for listed in registered]
+    model = np.full(len(names), -1, np.int32)
+    for number in range(len(members) - 1, -1, -1):
+        model[members[number]] = number
+    unmatched = mine.no_matches(len(names))
+    photos_named = [Photo(name) for name in names]
+    place, related = take_apart(photos_named, _places(len(names), members), unmatched, parts, options.min_inliers)
+    trusted = [(number, found) for number, found in enumerate(evidence) if number not in contradicted]
+    pairs = mine.similar_pairs(trusted, unmatched, None, options, labels=place)
+    notes = [f"{why}; its pairs are unknown." for why in contradicted.values()]
+    if len(copies) > 1:
+        notes.append(f"{len(copies)} models: nothing says whether two of them show one place.")
+    return Given(root, names, place, [""] * len(names), pairs, related, model, notes)
+
+
+def _copy(folders: Sequence[Path], into: Path, workers: int) -> list[Path]:
+    """Read every model in a process of its own, because a damaged one may take its process along."""
+    sizes: list[tuple[int, int]] = []
+    drafts = [into / f"draft-{index}" for index in range(len(folders))]
+    for draft in drafts:
+        draft.mkdir(parents=True)
+    for folder in folders:
+        if cut := check_lengths(folder):
+            raise UserError(f"{folder / cut} is cut or damaged; copy the model again or leave it out.")
+    outcomes = dict(run_jobs(colmap.copy_model, list(zip(folders, drafts, strict=True)), workers))
+    for index, folder in enumerate(folders):
+        outcome = outcomes[index]
+        if isinstance(outcome, Exception):
+            reason = (str(outcome).splitlines() or [type(outcome).__name__])[0]
+            raise UserError(f"{folder} cannot be read as a COLMAP model ({reason}); make it again or leave it out.")
+        if outcome == 0:
+            raise UserError(f"{folder} is a COLMAP model without photos; leave it out.")
+        sizes.append((-outcome, index))
+    copies = []
+    for number, (_, index) in enumerate(sorted(sizes)):
+        copies.append(drafts[index].rename(into / str(number)))
+    return copies
+
+
+def _photo_folder(source: Path, model: Path) -> Path:
+    """`images` beside the model or up to three levels above it, as COLMAP and nerfstudio lay folders out."""
+    for folder in (model, *model.absolute().parents[:3]):
+        if (folder / "images").is_dir():
+            return folder / "images"
+    raise UserError(f"There is no folder `images` near {source}; name the folder of its photos with --photos.")
+
+
+def _places(count: int, members: Sequence[Sequence[int]]) -> np.ndarray:
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    first = [listed[0] for listed in members for _ in listed]
+    each = [row for listed in members for row in listed]
+    graph = coo_matrix((np.ones(len(each)), (first, each)), shape=(count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int32)

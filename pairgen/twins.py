@@ -1,0 +1,163 @@
+"""Photos of a model that do not fit the others: cameras of another gravity, and look-alikes laid upon each other.
+
+Where two places share a house front, structure from motion lays one upon the other: their photos agree on the front,
+but of what else the one photo sees, the other, which by the model should see it too, has found nothing. Such a conflict
+of observations tells twins from a place seen twice (after Wilson and Snavely, ICCV 2013, and Heinly et al., ECCV 2014,
+who look for points that should be seen and are not).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse.csgraph import connected_components
+
+from hashpipe.pairgen.model import Model
+
+PART = 3  # fewest photos that are taken apart
+TILT, AGREED = 25.0, 8.0  # degrees: a camera that disagrees; the median of the others, for there to be an agreement
+CELLS = 6  # the picture is looked at in so many columns and rows
+CELL_POINTS = 6  # points that should be seen in a cell, for it to say anything
+CHANCE = 0.01  # that a cell shows none of the points, at the rate at which the others do
+TESTED_CELLS = 5  # cells that speak, for a pair of photos to be judged
+BLANK, FULL = 0.25, 0.04  # share of blank cells: conflict from, agreement to; real places reach 0.17, twins 0.6
+
+
+@dataclass(frozen=True)
+class Parts:
+    """part int (M,): 0 for the body of a model, 1, 2, ... for photos that do not fit it; why: one sentence each."""
+
+    part: np.ndarray
+    relation: tuple[str, ...] = ()
+    why: tuple[str, ...] = ()
+
+
+def doubtful_parts(model: Model, visible: csr_matrix) -> Parts:
+    """Photos of a model that should be taken apart.
+
+    visible: bool photos x points, what each photo should see, whatever it observes in the foreground.
+    """
+    count = len(model.photos)
+    if count < 2 * PART:
+        return Parts(np.zeros(count, np.int32))
+    tilt = gravity_deviation(model)
+    odd = tilt > TILT
+    if np.median(tilt) <= AGREED and PART <= odd.sum() <= count // 2:
+        degrees = float(np.median(tilt[odd]))
+        why = f"{int(odd.sum())} of {count} cameras of one model tilt {degrees:.0f} degrees from the others"
+        return Parts(odd.astype(np.int32), ("may_be_same",), (why,))
+    return _twin_parts(model, visible)
+
+
+def gravity_deviation(model: Model) -> np.ndarray:
+    """Degrees by which each camera's horizon leaves that of most cameras, float64 (M,).
+
+    People hold cameras level, upright or on their side, so one axis of the picture is perpendicular to gravity. Gravity
+    is searched among the cameras' own vertical axes and what is perpendicular to two horizontal ones, never along the
+    line of sight: there all photos from one direction would agree.
+    """
+    right, down, forward = (model.rotation[:, axis] for axis in range(3))
+    generator = np.random.default_rng(0)
+    first, second = generator.integers(0, len(right), (2, 200))
+    crosses = np.cross(right[first], right[second])
+    length = np.linalg.norm(crosses, axis=1)
+    crosses = crosses[length > np.sin(np.radians(20))] / length[length > np.sin(np.radians(20))][:, None]
+    axes = np.concatenate([down[:: max(1, len(down) // 200)], crosses])
+    across = np.median(abs(axes @ forward.T), axis=1) < 0.6
+    if not across.any():
+        return np.full(len(right), 90.0)
+    off = np.minimum(abs(axes[across] @ right.T), abs(axes[across] @ down.T))
+    best = off[np.argmin(np.median(off, axis=1))]
+    return np.asarray(np.degrees(np.arcsin(np.clip(best, 0, 1))))
+
+
+def _twin_parts(model: Model, visible: csr_matrix) -> Parts:
+    """Groups of photos that agree within and conflict with each other."""
+    count = len(model.photos)
+    pairs, blank = conflicts(model, visible)
+    agree = blank <= FULL
+    graph = coo_matrix((np.ones(agree.sum()), tuple(pairs[agree].T)), shape=(count, count))
+    label = connected_components(graph, directed=False)[1]
+    sizes = np.bincount(label, minlength=count)
+    across = label[pairs[:, 0]] != label[pairs[:, 1]]
+    body = int(np.argmax(sizes))
+    part = np.zeros(count, np.int32)
+    why: list[str] = []
+    for group in np.argsort(-sizes, kind="stable").tolist():
+        if group == body or sizes[group] < PART:
+            continue
+        tested = across & ((label[pairs] == group).any(axis=1))
+        against = tested & (blank >= BLANK)
+        if against.sum() >= PART and against.sum() >= 0.5 * tested.sum():
+            part[label == group] = len(why) + 1
+            why.append(
+                f"one model lays {int(sizes[group])} photos upon {count - int(sizes[group])} others, but in "
+                f"{int(against.sum())} of {int(tested.sum())} pairs much that both should see is missing in one"
+            )
+    return Parts(part, ("look_alike",) * len(why), tuple(why))
+
+
+def conflicts(model: Model, visible: csr_matrix, angle: float = 25.0) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of photos with near viewpoints, int (p,2), and the share of picture cells in conflict, float (p,).
+
+    A cell of photo j conflicts with photo i where j should see points that i observed, observed none of them, and
+    chance does not explain it. Of both directions the milder counts: a tree before the lens hides things one way only.
+    """
+    observed = model.incidence().astype(bool).tocsr()
+    seen = visible.astype(bool).tocsr()
+    pixels = [_cells(model, row, seen[row].indices) for row in range(len(model.photos))]
+    own = [observed[row].indices for row in range(len(model.photos))]
+    near = _near_viewpoints(model, observed, angle)
+    pairs, shares = [], []
+    for i, j in near:
+        both = [_blank_share(pixels[one], seen[one].indices, own[one], own[other]) for one, other in ((j, i), (i, j))]
+        if all(share is not None for share in both):
+            pairs.append((i, j))
+            shares.append(min(share for share in both if share is not None))
+    return np.array(pairs, np.int64).reshape(-1, 2), np.array(shares)
+
+
+def _near_viewpoints(model: Model, observed: csr_matrix, angle: float) -> list[tuple[int, int]]:
+    """Pairs that share points and look at them from directions less than `angle` degrees apart."""
+    shared = (observed.astype(np.int32) @ observed.T.astype(np.int32)).tocoo()
+    keep = (shared.row < shared.col) & (shared.data >= 10)
+    centers = model.centers
+    found = []
+    for i, j in zip(shared.row[keep].tolist(), shared.col[keep].tolist(), strict=True):
+        common = np.intersect1d(observed[i].indices, observed[j].indices, assume_unique=True)
+        middle = np.median(model.points[common], axis=0)
+        rays = [middle - centers[one] for one in (i, j)]
+        cosine = rays[0] @ rays[1] / max(float(np.linalg.norm(rays[0]) * np.linalg.norm(rays[1])), 1e-12)
+        if cosine >= np.cos(np.radians(angle)):
+            found.append((i, j))
+    return found
+
+
+def _cells(model: Model, row: int, points: np.ndarray) -> np.ndarray:
+    """Which cell of the picture each point falls into, int (n,)."""
+    share = model.project(row, model.points[points]) / model.size[row]
+    column, line = np.clip((share * CELLS).astype(int), 0, CELLS - 1).T
+    return np.asarray(line * CELLS + column)
+
+
+def _blank_share(
+    cells: np.ndarray, should: np.ndarray, does: np.ndarray, other: Sequence[int] | np.ndarray
+) -> float | None:
+    """Share of a photo's cells where it should see points that another observed and observes none; None: too few.
+
+    cells: of the points `should` (ascending) that the photo should see; does, other: points that it and the other
+    photo observe.
+    """
+    theirs = np.isin(should, other)
+    expected = np.bincount(cells[theirs], minlength=CELLS * CELLS)
+    got = np.bincount(cells[theirs & np.isin(should, does)], minlength=CELLS * CELLS)
+    full = (expected >= CELL_POINTS) & (got > 0)
+    if not full.any():
+        return None
+    rate = got[full].sum() / expected[full].sum()  # of the points that should be seen, where any are
+    blank = (expected >= CELL_POINTS) & (got == 0) & ((1 - rate) ** expected < CHANCE)
+    speaks = int(full.sum() + blank.sum())
+    return float(blank.sum() / speaks) if speaks >= TESTED_CELLS else None

@@ -1,0 +1,309 @@
+"""Pairs from and for other programs: round trips, what is missing, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from colmap_text import write_place
+from PIL import Image
+
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.exchange import ImportSummary, import_pairs
+from hashpipe.pairgen.exchange_options import ExportOptions, ImportOptions
+from hashpipe.pairgen.exchange_read import cid_path
+from hashpipe.pairgen.exchange_write import export_pairs
+from hashpipe.pairgen.pairset import PairSet, check, read_pairset
+
+
+def photo(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (24, 32, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, "PNG")
+
+
+def cid(number: int) -> str:
+    return f"{number:032x}"[::-1]
+
+
+def database(folder: Path, with_photos: bool = True, **changes: Any) -> Path:
+    """A cirtorch database of 4 train clusters and 1 val cluster of 4 photos each; other keys as in published ones."""
+    parts, first = {}, 0
+    for mode, clusters in (("train", 4), ("val", 1)):
+        count = 4 * clusters
+        pairs = [(4 * c + q, 4 * c + p) for c in range(clusters) for q, p in ((0, 1), (1, 0), (1, 2), (3, 2))]
+        parts[mode] = {
+            "cids": [cid(first + row) for row in range(count)],
+            "cluster": [first + row // 4 for row in range(count)],
+            "qidxs": [q for q, _ in pairs],
+            "pidxs": np.array([p for _, p in pairs]),
+            "bbxs": [(0.0, 0.0, 1.0, 1.0)] * count,
+        }
+        first += count
+    parts["train"].update(changes)
+    path = folder / "retrieval-SfM-test.pkl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps(parts, protocol=2))
+    if with_photos:
+        for row in range(first):
+            photo(folder / "ims" / cid_path(cid(row)), row)
+    return path
+
+
+def bring(source: Path, workspace: Path, **options: Any) -> tuple[PairSet, ImportSummary]:
+    summary = import_pairs(source, workspace, ImportOptions(**options))
+    pairset = read_pairset(workspace / "pairs")
+    assert check(pairset) == []
+    assert pairset.fingerprint == summary.fingerprint
+    return pairset, summary
+
+
+def similar(pairset: PairSet) -> set[tuple[str, str]]:
+    """Similar pairs by names."""
+    names = pairset.photos["path"].to_pylist()
+    rows = zip(*(pairset.pair_column(name).tolist() for name in ("a", "b", "label")), strict=True)
+    return {(names[a], names[b]) for a, b, label in rows if label > 0}
+
+
+def test_a_cirtorch_database_becomes_a_pairset(tmp_path: Path) -> None:
+    pairset, summary = bring(database(tmp_path / "db"), tmp_path / "ws")
+    names = [cid_path(cid(row)) for row in range(20)]
+    assert (summary.photos, summary.absent, summary.places) == (20, 0, 5)
+    assert summary.splits == {"train": 4, "val": 1, "test": 0}
+    assert similar(pairset) == {
+        tuple(sorted((names[4 * c + q], names[4 * c + p]))) for c in range(5) for q, p in ((0, 1), (1, 2), (2, 3))
+    }
+    place = dict(zip(pairset.photos["path"].to_pylist(), pairset.photo_column("place").tolist(), strict=True))
+    assert len({place[name] for name in names[:4]}) == 1
+    assert summary.pairs["negative"] > 0
+    assert "imported" in summary.as_text()
+    again, _ = bring(tmp_path / "db" / "retrieval-SfM-test.pkl", tmp_path / "ws", seed=0)
+    assert again.fingerprint == pairset.fingerprint
+
+
+def test_cirtorch_round_trip_keeps_ids_clusters_and_pairs(tmp_path: Path) -> None:
+    pairset, _ = bring(database(tmp_path / "db"), tmp_path / "ws", query_share=0.0)
+    out = tmp_path / "retrieval-SfM-mine"
+    written = export_pairs(pairset, out, ExportOptions(to="cirtorch"))
+    with (out / "retrieval-SfM-mine.pkl").open("rb") as file:
+        found = pickle.load(file)
+    assert written.photos == 20
+    assert found["train"]["cids"] == sorted((cid(row) for row in range(16)), key=cid_path)
+    for part in found.values():
+        assert all(part["cluster"][q] == part["cluster"][p] for q, p in zip(part["qidxs"], part["pidxs"], strict=True))
+        for name in part["cids"]:
+            assert (out / "ims" / name[-2:] / name[-4:-2] / name[-6:-4] / name).is_file()
+    back, _ = bring(out / "retrieval-SfM-mine.pkl", tmp_path / "back", query_share=0.0)
+    assert similar(back) == similar(pairset)
+    assert back.fingerprint == pairset.fingerprint
+
+
+def test_photos_that_are_not_there_are_said_and_pairs_stay(tmp_path: Path) -> None:
+    pairset, summary = bring(database(tmp_path / "db", with_photos=False), tmp_path / "ws")
+    assert summary.absent == 20
+    assert "20 of 20 photos are not in" in summary.as_text()
+    assert set(pairset.photos["status"].to_pylist()) == {"absent"}
+    assert len(similar(pairset)) == 15
+    assert "not on disk" in (tmp_path / "ws" / "pairs" / "failures.csv").read_text()
+
+
+def test_copies_and_broken_photos_shift_nothing(tmp_path: Path) -> None:
+    path = database(tmp_path / "db")
+    ims = tmp_path / "db" / "ims"
+    (ims / cid_path(cid(1))).write_bytes((ims / cid_path(cid(9))).read_bytes())  # clusters 0 and 2 hold one photo
+    (ims / cid_path(cid(6))).write_bytes(b"no photo")
+    pairset, summary = bring(path, tmp_path / "ws")
+    assert (summary.duplicates, summary.unreadable) == (1, 1)
+    assert "is a copy of" in pairset.relations["evidence"][0].as_py()
+    names = similar(pairset)
+    assert not any(cid_path(cid(6)) in pair for pair in names)
+    assert tuple(sorted(cid_path(cid(row)) for row in (2, 3))) in names
+    place = pairset.photo_column("place")
+    between = {(row["place_a"], row["place_b"]) for row in pairset.relations.to_pylist()}
+    a, b, label = (pairset.pair_column(name) for name in ("a", "b", "label"))
+    negatives = {tuple(sorted((int(place[i]), int(place[j])))) for i, j in zip(a[label < 0], b[label < 0], strict=True)}
+    assert not negatives & between
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"cids": [f"../{row}" for row in range(16)]}, "outside the photo folder"),
+        ({"cids": ["/etc/passwd"] * 16}, "outside the photo folder"),
+        ({"cids": list(range(16))}, r"cids\[0\] is '0', not a str"),
+        ({"cluster": [0] * 15}, "cluster has 15 entries instead of 16"),
+        ({"cluster": None}, "lacks the list 'cluster'"),
+        ({"qidxs": [99] * 16}, r"qidxs\[0\] is 99, outside 0..15"),
+        ({"qidxs": [-1] * 16}, "outside"),
+        ({"pidxs": [0]}, "pidxs has 1 entries"),
+    ],
+)
+def test_wrong_databases_are_refused(tmp_path: Path, changes: dict, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        import_pairs(database(tmp_path, with_photos=False, **changes), tmp_path / "ws", ImportOptions())
+    assert not (tmp_path / "ws" / "pairs").exists()
+
+
+def test_clusters_that_do_not_differ_for_sure_are_related(tmp_path: Path) -> None:
+    path = database(tmp_path, cluster=[16] * 4 + [1] * 4 + [2] * 4 + [3] * 4)  # 16 is the cluster of val too
+    pairset, _ = bring(path, tmp_path / "ws")
+    assert "cluster 16 stands in train and in val" in pairset.relations["evidence"].to_pylist()
+    path = database(tmp_path, qidxs=[0] * 16, pidxs=[15] * 15 + [1])
+    _, summary = bring(path, tmp_path / "ws")
+    assert any("15 pairs join two clusters" in note for note in summary.notes)
+
+
+def test_hloc_lists_round_trip_with_blanks_in_names(tmp_path: Path) -> None:
+    for row, name in enumerate(("a b/1.png", "a b/2 %.png", "c.png", "d.png")):
+        photo(tmp_path / "photos" / name, row)
+    source = tmp_path / "photos" / "pairs.txt"
+    source.write_text("a b/1.png\ta b/2 %.png\nc.png d.png\nd.png c.png\n\n", encoding="utf-8")
+    pairset, summary = bring(source, tmp_path / "ws")
+    assert similar(pairset) == {("a b/1.png", "a b/2 %.png"), ("c.png", "d.png")}
+    assert (pairset.pair_column("label") > 0).all()
+    assert any("No dissimilar pairs" in note for note in summary.notes)
+    out = tmp_path / "out"
+    export_pairs(pairset, out, ExportOptions(to="hloc"))
+    for line in (out / "pairs.txt").read_text().splitlines():
+        first, second = line.split()  # as hloc does
+        assert (out / "photos" / first).is_file()
+        assert (out / "photos" / second).is_file()
+    back, _ = bring(out / "pairs.txt", tmp_path / "back", photos=tmp_path / "photos")
+    assert back.fingerprint == pairset.fingerprint
+    source.write_text("a b/1.png a b/2 %.png\n")  # blanks that only the files on disk explain
+    assert similar(bring(source, tmp_path / "ws")[0]) == {("a b/1.png", "a b/2 %.png")}
+    source.write_text("a b/1.png no such.png\n")
+    with pytest.raises(UserError, match=r"pairs\.txt:1 is not two names"):
+        import_pairs(source, tmp_path / "ws", ImportOptions())
+
+
+def test_csv_round_trip(tmp_path: Path) -> None:
+    pairset, _ = bring(database(tmp_path / "db"), tmp_path / "ws")
+    export_pairs(pairset, tmp_path / "pairs.csv", ExportOptions(to="csv"))
+    with (tmp_path / "pairs.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == pairset.pairs.num_rows
+    back, _ = bring(tmp_path / "pairs.csv", tmp_path / "back", photos=tmp_path / "db" / "ims")
+    assert back.pairs.num_rows == pairset.pairs.num_rows
+    assert similar(back) == similar(pairset)
+    assert (back.photo_column("place") == pairset.photo_column("place")).all()
+    assert back.photos["split"].equals(pairset.photos["split"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x,y\n1,2\n", "lacks the column 'path_a'"),
+        ("path_a,path_b,label\na.png,../b.png,1\n", "outside the photo folder"),
+        ("path_a,path_b,label\na.png,b.png,7\n", "pairs.csv:2: there is no label '7'"),
+        ("path_a,path_b,inliers\na.png,b.png,many\n", "inliers is 'many', not a number"),
+        ("path_a,path_b,label\na.png,b.png,1\nb.png,c.png,1\na.png,c.png,-1\n", "similar pairs connect them"),
+        ("path_a,path_b,place_a,place_b\na.png,b.png,1,1\na.png,c.png,2,2\n", "place of a.png is 2, before it was 1"),
+        ("path_a,path_b\na.png,\n", "has no name"),
+        ("path_a,path_b\na.png,b.png\n", "None of the 2 photos is in"),
+        ("\xff\xfe\0", "is not a text file"),
+    ],
+)
+def test_wrong_tables_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "pairs.csv").write_bytes(text.encode("latin1"))
+    with pytest.raises(UserError, match=said):
+        import_pairs(tmp_path / "pairs.csv", tmp_path / "ws", ImportOptions())
+
+
+def test_index_tuples_for_metric_learning(tmp_path: Path) -> None:
+    pairset, _ = bring(database(tmp_path / "db"), tmp_path / "ws")
+    export_pairs(pairset, tmp_path / "tuples.npz", ExportOptions(to="pml"))
+    with np.load(tmp_path / "tuples.npz") as found:  # no pickle
+        a1, p, a2, n, ids, paths = (found[name] for name in ("a1", "p", "a2", "n", "photo", "paths"))
+    place, query, split = (np.asarray(pairset.photo_column(name))[ids] for name in ("place", "query", "split"))
+    assert len(a1) == len(p) > 0 < len(a2) == len(n)
+    assert (place[a1] == place[p]).all()
+    assert (place[a2] != place[n]).all()
+    assert not query.any()
+    assert set(split) == {"train"}
+    assert paths.tolist() == [pairset.photos["path"][int(one)].as_py() for one in ids]
+    assert {(int(x), int(y)) for x, y in zip(a1, p, strict=True)} == {
+        (int(y), int(x)) for x, y in zip(a1, p, strict=True)
+    }
+
+
+def test_colmap_models(tmp_path: Path) -> None:
+    names = []
+    for number, seed in enumerate((1, 2)):
+        names += write_place(tmp_path / "sparse" / str(number), tmp_path / "images", seed)
+    pairset, summary = bring(tmp_path / "sparse", tmp_path / "ws")
+    assert (summary.places, summary.models, summary.photos) == (2, 2, 10)
+    assert sorted(names) == pairset.photos["path"].to_pylist()
+    found = similar(pairset)
+    assert len(found) >= 10
+    assert all(a.split("/")[0] == b.split("/")[0] for a, b in found)
+    assert (pairset.pair_column("label") > 0).all()  # two models may be one place
+    assert any("2 models" in note for note in summary.notes)
+    for number in range(2):
+        assert (tmp_path / "ws" / "pairs" / "models" / str(number) / "cloud.ply").is_file()
+
+
+@pytest.mark.slow
+def test_binary_models_say_the_same_as_text(tmp_path: Path) -> None:
+    for number, seed in enumerate((1, 2)):
+        write_place(tmp_path / "sparse" / str(number), tmp_path / "images", seed)
+    pairset, _ = bring(tmp_path / "sparse", tmp_path / "ws", places_differ=True)
+    assert (pairset.pair_column("label") < 0).sum() >= 5
+    models = tmp_path / "ws" / "pairs" / "models"
+    again, _ = bring(models, tmp_path / "again", photos=tmp_path / "images", places_differ=True)
+    assert again.fingerprint == pairset.fingerprint
+
+
+def test_broken_colmap_models_are_refused(tmp_path: Path) -> None:
+    model = tmp_path / "sparse"
+    write_place(model, tmp_path / "images", 1, 3)
+    images = (model / "images.txt").read_text()
+    (model / "images.txt").write_text(images.replace("1/view0.png", "../../secret.png"))
+    with pytest.raises(UserError, match="outside the photo folder"):
+        import_pairs(model, tmp_path / "ws", ImportOptions())
+    (model / "images.txt").write_text(images[: len(images) // 2])
+    with pytest.raises(UserError, match="cannot be read as a COLMAP model"):
+        import_pairs(model, tmp_path / "ws", ImportOptions())
+    (model / "images.txt").unlink()
+    with pytest.raises(UserError, match=r"lacks images\.txt"):
+        import_pairs(model, tmp_path / "ws", ImportOptions())
+    with pytest.raises(UserError, match="holds no COLMAP model"):
+        import_pairs(tmp_path / "images", tmp_path / "ws", ImportOptions())
+
+
+def test_what_cannot_be_imported_or_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        import_pairs(tmp_path / "nothing.pkl", tmp_path / "ws", ImportOptions())
+    (tmp_path / "pairs.dat").write_text("a b")
+    with pytest.raises(UserError, match="no known suffix"):
+        import_pairs(tmp_path / "pairs.dat", tmp_path / "ws", ImportOptions())
+    pairset, _ = bring(database(tmp_path / "db"), tmp_path / "ws")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").touch()
+    for to in ("cirtorch", "hloc"):
+        with pytest.raises(UserError, match="exists already"):
+            export_pairs(pairset, tmp_path / "out", ExportOptions(to=to))
+    meta = (tmp_path / "ws" / "pairs" / "meta.json").read_text().replace('"imported"', '"built"')
+    (tmp_path / "ws" / "pairs" / "meta.json").write_text(meta)
+    with pytest.raises(UserError, match="built from photos"):
+        import_pairs(tmp_path / "db" / "retrieval-SfM-test.pkl", tmp_path / "ws", ImportOptions())
+
+
+@pytest.mark.parametrize("name", ["points3D.bin", "images.bin"])
+def test_cut_binary_files_are_named(tmp_path: Path, name: str) -> None:
+    from hashpipe.pairgen.colmap import copy_model
+    from hashpipe.pairgen.model_files import check_lengths
+
+    write_place(tmp_path / "text", tmp_path / "images", 1, 3)
+    (tmp_path / "0").mkdir()
+    copy_model(tmp_path / "text", tmp_path / "0")
+    assert check_lengths(tmp_path / "0") == ""
+    whole = (tmp_path / "0" / name).read_bytes()
+    for content in (whole[:200], whole[:-1], whole + b"\0", b"\xff" * 300, b""):
+        (tmp_path / "0" / name).write_bytes(content)
+        assert check_lengths(tmp_path / "0") == name
+    with pytest.raises(UserError, match="is cut or damaged"):
+        import_pairs(tmp_path / "0", tmp_path / "ws", ImportOptions(photos=tmp_path / "images"))
