@@ -12,13 +12,18 @@ ENOUGH_TO_CENTRE = 200  # below this many photos a median says more about the sa
 def thresholds(u: np.ndarray) -> np.ndarray:
     """Per-bit medians of real outputs u, float (N,k) -> float32 (k,): re-centres bits on a collection.
 
+    Each lies half-way between the two values that it parts, also for odd N: a threshold that is the output of one photo
+    would let the last digit of any other arithmetic decide that photo's bit.
+
     Raises UserError below 200 rows; the caller decides what to do then (zeros are the neutral choice).
     """
     if len(u) < ENOUGH_TO_CENTRE:
         raise UserError(
             f"{len(u)} photos are too few to centre bits on; give {ENOUGH_TO_CENTRE} or more, or leave centring away."
         )
-    return np.median(u, axis=0).astype(np.float32)
+    middle = len(u) // 2
+    ordered = np.partition(u, (middle - 1, middle), axis=0)
+    return (ordered[middle - 1 : middle + 1].mean(axis=0, dtype=np.float64)).astype(np.float32)
 
 
 def signs(u: np.ndarray, t: np.ndarray | None = None) -> np.ndarray:

@@ -8,14 +8,18 @@ import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from hashpipe.pairgen import photos, vlad
+from hashpipe.pairgen import photos
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import sha256_file
 from hashpipe.pairgen.pairset import PairSet
+
+if TYPE_CHECKING:
+    from hashpipe.pairgen import vlad  # brings FAISS and COLMAP, which a search does not need
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ def from_paths(paths: Iterable[Path]) -> ImageList:
 
 def from_pairset(pairset: PairSet) -> ImageList:
     """Images of a PairSet, row = photo id, with the SIFT features that reconstruction stored."""
+    from hashpipe.pairgen import vlad
+
     paths = pairset.photo_paths()
     keys = tuple(pairset.photos["sha256"].to_pylist())
     return ImageList(

@@ -1,0 +1,91 @@
+"""What a user may choose when photos are encoded or a model is exported. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from hashpipe.pairgen.errors import UserError
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How photos become a codes file."""
+
+    output: Path | None = field(
+        default=None,
+        metadata={"help": "codes file to write, else codes.parquet in the workspace", "short": "o", "metavar": "FILE"},
+    )
+    model: Path | None = field(
+        default=None, metadata={"help": "model folder, else the workspace's model", "metavar": "DIR"}
+    )
+    bits: int | None = field(
+        default=None,
+        metadata={"help": "code length, where the model has several; else its longest of at most 64", "min": 1},
+    )
+    runtime: Literal["auto", "torch", "onnx", "openvino"] = field(
+        default="auto",
+        metadata={
+            "help": "what computes the network; auto takes the fastest installed one whose codes are torch's but for "
+            "one bit in a thousand at most"
+        },
+    )
+    thresholds: Path | None = field(
+        default=None,
+        metadata={
+            "help": "take the bits' thresholds from this codes file or thresholds file instead of the model",
+            "metavar": "FILE",
+        },
+    )
+    recentre: bool = field(
+        default=False,
+        metadata={
+            "help": "compute the thresholds on these photos: medians over up to 4096 of them (at least 200); "
+            "shards that share a workspace share them"
+        },
+    )
+    shard: str | None = field(
+        default=None,
+        metadata={"help": "encode every N-th photo, beginning with the i-th: 1/4, 2/4, 3/4, 4/4", "metavar": "i/N"},
+    )
+    workers: int = field(default=0, metadata={"help": "photos at a time, 0 for one per core", "min": 0, "max": 1024})
+    device: Literal["auto", "cpu", "cuda"] = field(
+        default="auto", metadata={"help": "where torch runs; auto takes a GPU where one is present"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.recentre and self.thresholds is not None:
+            raise UserError("--recentre and --thresholds exclude each other; give one of them.")
+        if self.shard is not None:
+            found = re.fullmatch(r"(\d+)/(\d+)", self.shard)
+            if found is None or not 1 <= int(found.group(1)) <= int(found.group(2)):
+                raise UserError(f"--shard {self.shard} is no shard; give i/N with i from 1 to N, as in 1/4.")
+        if self.device == "cuda" and self.runtime not in ("auto", "torch"):
+            raise UserError(f"--device cuda is torch's and --runtime is {self.runtime}; leave one of them away.")
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """(i, N) of the shard, 0 <= i < N; (0, 1) for everything."""
+        if self.shard is None:
+            return 0, 1
+        i, n = self.shard.split("/")
+        return int(i) - 1, int(n)
+
+
+@dataclass(frozen=True)
+class OnnxOptions:
+    """How a model is exported to ONNX."""
+
+    output: Path | None = field(
+        default=None,
+        metadata={"help": "file to write, else hash-BITS.onnx in the workspace", "short": "o", "metavar": "FILE"},
+    )
+    model: Path | None = field(
+        default=None, metadata={"help": "model folder, else the workspace's model", "metavar": "DIR"}
+    )
+    bits: int | None = field(
+        default=None,
+        metadata={"help": "code length, where the model has several; else its longest of at most 64", "min": 1},
+    )

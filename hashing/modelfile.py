@@ -1,0 +1,118 @@
+"""A model folder read without torch: configuration, weights as NumPy arrays, heads and thresholds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.files import fingerprint, read_json
+
+MODEL_VERSION = 1
+LONGEST_DEFAULT = 64  # bits
+HEAD_ARRAYS = ("mean", "weight", "bias", "hidden", "hidden_bias", "outer")  # the last three where there is such a layer
+
+
+def outputs(
+    x: np.ndarray,
+    mean: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    hidden: np.ndarray | None = None,
+    hidden_bias: np.ndarray | None = None,
+    outer: np.ndarray | None = None,
+) -> np.ndarray:
+    """Real outputs of a hash layer (network.Head), float32 (N,D) -> float32 (N,k)."""
+    x = x - mean
+    u = x @ weight + bias
+    if hidden is not None and hidden_bias is not None and outer is not None:
+        u = u + np.maximum(x @ hidden + hidden_bias, 0) @ outer
+    return u.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """What a model folder holds. `arrays` are the weights by name: describer.*, head<bits>.*."""
+
+    folder: Path
+    config: dict[str, Any]
+    fingerprint: str
+    arrays: Mapping[str, np.ndarray]
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        return tuple(self.config["bits"])
+
+    @property
+    def describer(self) -> dict[str, Any]:
+        """How photos become descriptors: backbone, image size, pooling."""
+        return dict(self.config["describer"])
+
+    def thresholds(self, bits: int) -> np.ndarray:
+        """float32 (bits,)"""
+        return self.arrays[f"head{bits}.thresholds"]
+
+    def head(self, bits: int, descriptors: np.ndarray) -> np.ndarray:
+        """Descriptors float32 (N,D) -> real outputs u of the hash layer, float32 (N,bits)."""
+        named = {name: self.arrays.get(f"head{bits}.{name}") for name in HEAD_ARRAYS}
+        return outputs(descriptors, **{name: value for name, value in named.items() if value is not None})
+
+    def pick_bits(self, bits: int | None) -> int:
+        """The code length asked for; without one the only one, else the longest of at most 64 bits, else the shortest.
+
+        Raises UserError for a length that the model does not have.
+        """
+        if bits is None:
+            return max((one for one in self.bits if one <= LONGEST_DEFAULT), default=min(self.bits))
+        if bits not in self.bits:
+            raise UserError(
+                f"--bits {bits} is none of the model's code lengths ({', '.join(map(str, self.bits))}); choose one of "
+                f"them, or train with --bits {','.join(map(str, sorted({*self.bits, bits})))}."
+            )
+        return bits
+
+
+def read_model(folder: Path) -> StoredModel:
+    """Read a model folder. Raises UserError where it is missing, damaged, of another version or mixed from two."""
+    folder = Path(folder)
+    if not (folder / "config.json").exists():
+        raise UserError(f"{folder} holds no model yet; run `hashpipe train --unsupervised` first.")
+    config = read_json(folder / "config.json")
+    version = config.get("model_version") if isinstance(config, dict) else None
+    if version != MODEL_VERSION:
+        raise UserError(
+            f"{folder} holds a model of version {version}, this hashpipe reads version {MODEL_VERSION}; train it again."
+        )
+    try:
+        arrays = load_file(str(folder / "model.safetensors"))
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{folder / 'model.safetensors'} cannot be read ({error}); train the model again.") from None
+    if model_fingerprint(arrays, config["describer"]) != config.get("fingerprint"):
+        raise UserError(f"{folder} mixes files of different models; train it again.")
+    return StoredModel(folder, config, config["fingerprint"], arrays)
+
+
+def model_fingerprint(arrays: Mapping[str, np.ndarray], describer: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits over every weight and threshold, and over what turns images into descriptors."""
+    digest = hashlib.sha256()
+    for key in sorted(arrays):
+        value = arrays[key]
+        digest.update(f"{key} {tuple(value.shape)} torch.{value.dtype}".encode() + value.tobytes())
+    return fingerprint(MODEL_VERSION, dict(describer), digest.hexdigest())
+
+
+def descriptors_fingerprint(model: StoredModel) -> str:
+    """The fingerprint under which a workspace caches float descriptors of this model's describer."""
+    prefix = "describer."
+    digest = hashlib.sha256()
+    for key in sorted(model.arrays):
+        if key.startswith(prefix):
+            digest.update(key[len(prefix) :].encode() + model.arrays[key].tobytes())
+    return fingerprint(model.describer, digest.hexdigest())

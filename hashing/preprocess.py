@@ -1,0 +1,64 @@
+"""From photo to the pixels that a network sees, and photos ahead of their use in threads. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+Result = TypeVar("Result")
+Open = Callable[[int | None], Image.Image]
+
+MOST_ENLARGED = 5.0
+LEAST_SIDE = 32  # pixels; networks halve their maps five times
+_AHEAD = 4  # jobs begun ahead for each thread
+
+
+def fit(load: Open, side: int, square: bool = False) -> Image.Image:
+    """The picture as a network sees it: upright RGB, longest side `side`, or squeezed to a square of that side.
+
+    `load` is given the longest side in pixels that is needed. Smaller photos are enlarged at most five times.
+    """
+    picture = load(side)
+    if square:
+        size = (side, side)
+    else:
+        scale = min(side / max(picture.size), MOST_ENLARGED)
+        size = (max(LEAST_SIDE, round(picture.width * scale)), max(LEAST_SIDE, round(picture.height * scale)))
+    return picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def pixels(picture: Image.Image) -> np.ndarray:
+    """uint8 (H,W,3), writable."""
+    return np.array(picture)
+
+
+def in_threads(job: Callable[[int], Result], count: int, threads: int) -> Iterator[Result]:
+    """job(0), job(1), ... job(count - 1) in order, done ahead in threads; few are kept waiting at any time.
+
+    One job is done in the thread that asks: engines keep what is costly to make with their thread.
+    """
+    if count == 1:
+        yield job(0)
+        return
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(max(1, threads)))
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        ahead: deque[Future[Result]] = deque()
+        for index in range(count):
+            ahead.append(pool.submit(job, index))
+            if len(ahead) >= _AHEAD * threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -1,0 +1,77 @@
+"""Small models and pictures, made in a second, for tests of what is done with a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
+
+from hashpipe.hashing import images
+from hashpipe.hashing.descriptors import make_describer
+from hashpipe.hashing.network import Head, make_model, save_model
+from hashpipe.hashing.options import BackboneOptions
+from hashpipe.pairgen.files import atomic_folder, open_workspace
+
+NET = "shufflenet_v2_x0_5"
+SHAPES = ((120, 90), (90, 120), (100, 100), (160, 60))  # width, height
+
+
+def write_pictures(folder: Path, count: int, seed: int = 0) -> Path:
+    """`count` textured pictures of several shapes, 000.png, 001.png, ..."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(seed)
+    for number in range(count):
+        width, height = SHAPES[number % len(SHAPES)]
+        coarse = generator.integers(0, 256, (height // 6, width // 6, 3), dtype=np.uint8)
+        picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+        picture.save(folder / f"{number:03d}.png")
+    return folder
+
+
+def network_model(folder: Path, bits: tuple[int, ...] = (12, 16), seed: int = 0, net: str = NET) -> Path:
+    """A model folder: a network with random weights that looks at 96 pixels, and random heads."""
+    torch.manual_seed(seed)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    weights = folder.parent / f"{net}-random.safetensors"
+    state = torchvision.models.get_model(net, weights=None).state_dict()
+    save_file({key: value.contiguous() for key, value in state.items()}, weights)
+    options = BackboneOptions(weights=str(weights), backbone=net, image_size=96, device="cpu")
+    return _save(folder, make_describer(options, images.from_paths([])), bits, seed)
+
+
+def vlad_model(folder: Path, pictures: Path, bits: tuple[int, ...] = (12,)) -> Path:
+    """A model folder: VLAD of four words learnt on the pictures, and random heads."""
+    options = BackboneOptions(backbone="vlad", words=4, image_size=160)
+    return _save(folder, make_describer(options, images.from_folder_or_list(pictures)), bits, 0)
+
+
+def workspace_with(folder: Path, model: Path) -> Path:
+    """A workspace that holds a copy of the model."""
+    workspace = open_workspace(folder, create=True)
+    (workspace / "model").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (workspace / "model" / name).write_bytes((model / name).read_bytes())
+    return workspace
+
+
+def _save(folder: Path, describer, bits: tuple[int, ...], seed: int) -> Path:
+    """Heads around the descriptors' mean, so that codes differ; that of 16 bits has a hidden layer."""
+    probe = write_pictures(folder.parent / "probe", 8, seed + 1)
+    values = describer.describe(images.from_folder_or_list(probe)).values
+    generator = np.random.default_rng(seed)
+    heads, thresholds = {}, {}
+    for length in bits:
+        weight = generator.normal(size=(values.shape[1], length)).astype(np.float32)
+        hidden: tuple[np.ndarray, ...] = ()
+        if length == 16:
+            inner, outer = generator.normal(size=(values.shape[1], 8)), generator.normal(size=(8, length))
+            hidden = (inner.astype(np.float32), np.full(8, 0.01, np.float32), outer.astype(np.float32))
+        heads[length] = Head(values.mean(axis=0), weight, np.zeros(length, np.float32), *hidden)
+        thresholds[length] = generator.normal(0, 0.01, length).astype(np.float32)
+    with atomic_folder(folder) as temporary:
+        save_model(temporary, make_model(describer, heads, thresholds, {}))
+    return folder
