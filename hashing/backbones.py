@@ -57,8 +57,8 @@ class Trunk(nn.Module):
 
     def _keep(self, maps: Tensor) -> None:
         if maps.dim() == 3:  # a transformer's tokens: the first is the class token, the others lie on a square
-            side = round((maps.shape[1] - 1) ** 0.5)
-            maps = maps[:, 1:].transpose(1, 2).reshape(len(maps), -1, side, side)
+            side = round(float(maps.shape[1] - 1) ** 0.5)  # a tensor while the network is traced
+            maps = maps[:, 1:].transpose(1, 2).reshape(maps.shape[0], -1, side, side)
         if self.name.startswith("densenet"):
             maps = functional.relu(maps)  # its forward applies this outside any module
         self._maps = maps

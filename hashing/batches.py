@@ -31,7 +31,6 @@ class Sampler:
     def __init__(self, targets: Targets, generator: np.random.Generator) -> None:
         self.targets, self.generator = targets, generator
         self.similar = targets.similar
-        self.covered = float((targets.group >= 0).mean())
         self.chance = _chances(targets)
         self._dissimilar = _keys(targets.dissimilar, len(targets))
         self._similar = _keys(self.similar, len(targets))

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
-from hashpipe.hashing import backbones, store
+from hashpipe.hashing import backbones, memory, preprocess, store
 from hashpipe.hashing.images import ImageList
 from hashpipe.hashing.options import BackboneOptions
 from hashpipe.pairgen import vlad
+from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import fingerprint
 from hashpipe.pairgen.photos import UnreadablePhoto
 from hashpipe.pairgen.progress import Advance, say, stage
 
 NETWORK_SIDE, VLAD_SIDE = 384, 1024  # pixels
-MOST_ENLARGED = 5.0
 CHUNK = 256  # images between two writes to the cache
 BATCH_PIXELS = 16 * 384 * 384
 _CODEBOOK_PHOTOS, _CODEBOOK_SAMPLE = 2000, 200_000  # photos and SIFT descriptors that visual words are learnt from
@@ -89,6 +87,8 @@ def make_describer(options: BackboneOptions, training: ImageList, cache: Path | 
     device = backbones.pick_device(options.device)
     chosen = backbones.choose(options.backbone, options.weights)
     if chosen.backbone == "vlad":
+        if options.scales != (1.0,):
+            raise UserError("--scales belongs to networks, SIFT finds its scales itself; leave it away with vlad.")
         stored = training.features
         side = options.image_size or (VLAD_SIDE if stored is None else stored.max_side)
         config = {"backbone": "vlad", "image_size": side, "words": options.words, "max_features": vlad.MAX_FEATURES}
@@ -99,6 +99,10 @@ def make_describer(options: BackboneOptions, training: ImageList, cache: Path | 
     trunk = backbones.load_trunk(chosen, options.pooling)
     side = trunk.size or options.image_size or NETWORK_SIDE
     config = {"backbone": chosen.backbone, "pooling": options.pooling, "image_size": side}
+    if options.scales != (1.0,):
+        if trunk.size is not None:
+            raise UserError(f"{chosen.backbone} takes images of one size only; leave --scales away.")
+        config["scales"] = list(options.scales)
     return _network_describer(config, trunk, device)
 
 
@@ -143,12 +147,9 @@ def _describe_network(
     waiting: dict[tuple[int, int], list[tuple[int, np.ndarray]]] = {}
 
     def run(batch: list[tuple[int, np.ndarray]]) -> None:
-        pixels = torch.from_numpy(np.stack([array for _, array in batch])).to(device)
-        tensor = pixels.permute(0, 3, 1, 2).float().div_(255)
-        mean, std = (torch.tensor(one, device=device)[:, None, None] for one in (backbones.MEAN, backbones.STD))
-        with torch.inference_mode():
-            out = trunk((tensor - mean) / std).cpu().numpy()
-        for (row, _), vector in zip(batch, out, strict=True):
+        pixels = np.stack([array for _, array in batch])
+        out = memory.in_halves(lambda part: look(trunk, pixels[part], config.get("scales", [1.0]), device), len(pixels))
+        for (row, _), vector in zip(batch, np.concatenate(out), strict=True):
             values[row] = vector
 
     fixed = trunk.size
@@ -165,17 +166,27 @@ def _describe_network(
     return _gather(values)
 
 
+def look(trunk: backbones.Trunk, pixels: np.ndarray, scales: Sequence[float], device: torch.device) -> np.ndarray:
+    """Unit descriptors float32 (B,D) of pictures uint8 (B,H,W,3): the mean of those at each share of their size."""
+    tensor = normalised(torch.from_numpy(pixels).to(device))
+    with torch.inference_mode():
+        total = torch.zeros((), device=device)
+        for scale in scales:
+            size = [max(32, round(length * scale)) for length in tensor.shape[2:]]
+            seen = tensor if scale == 1 else functional.interpolate(tensor, size, mode="bilinear", antialias=True)
+            total = total + trunk(seen)
+        return functional.normalize(total, dim=1).cpu().numpy() if len(scales) > 1 else total.cpu().numpy()
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    """uint8 (B,H,W,3) -> float32 (B,3,H,W) as torchvision's networks expect it."""
+    mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (backbones.MEAN, backbones.STD))
+    return (pixels.permute(0, 3, 1, 2).float().div_(255) - mean) / std
+
+
 def _sized(images: ImageList, index: int, side: int, fixed: int | None) -> np.ndarray:
     """uint8 (H,W,3), longest side `side`, or squeezed to a square where the network takes no other shape."""
-    picture = images.open(index, side)
-    if fixed is not None:
-        size = (fixed, fixed)
-    else:
-        scale = min(side / max(picture.size), MOST_ENLARGED)
-        size = tuple(max(32, round(length * scale)) for length in picture.size)  # type: ignore[assignment]
-    if picture.size != size:
-        picture = picture.resize(size, Image.Resampling.BICUBIC)
-    return np.array(picture)
+    return preprocess.pixels(preprocess.fit(lambda most: images.open(index, most), side, fixed is not None))
 
 
 # -- VLAD -------------------------------------------------------------------------------------------------------------
@@ -239,16 +250,7 @@ def _decoded(images: ImageList, load: Callable[[int], Any]) -> Iterator[tuple[in
         except (UnreadablePhoto, OSError):
             return None
 
-    with contextlib.ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(_DECODERS))
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        ahead = [pool.submit(attempt, row) for row in range(min(len(images), 4 * _DECODERS))]
-        for row in range(len(images)):
-            result = ahead[row % (4 * _DECODERS)].result()
-            following = row + 4 * _DECODERS
-            if following < len(images):
-                ahead[row % (4 * _DECODERS)] = pool.submit(attempt, following)
-            yield row, result
+    yield from enumerate(preprocess.in_threads(attempt, len(images), _DECODERS))
 
 
 def _gather(values: list[np.ndarray | None]) -> Descriptors:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hashpipe.hashing import neighbours
-from hashpipe.hashing.batches import Batch, Sampler
+from hashpipe.hashing import codes, distributed, faithful, neighbours, neighbours_large, nested
+from hashpipe.hashing.batch_losses import Network, State, composition, of_objective, signs
+from hashpipe.hashing.batches import Sampler
+from hashpipe.hashing.course import Course, Moving
 from hashpipe.hashing.network import Head
-from hashpipe.hashing.objectives import bcdh, dsah, joint
+from hashpipe.hashing.objectives import bcdh
 from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.space import fit_space, itq
 from hashpipe.hashing.targets import Targets, no_targets
@@ -22,23 +23,29 @@ from hashpipe.hashing.threads import one_torch_thread
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.progress import stage
 
-Record = Callable[[dict[str, Any]], None]
-ROUNDS = 4  # B-steps and rounds of neighbour discovery, evenly over the steps
-_REPORT = 20  # steps between two lines of metrics
+ROUNDS = bcdh.ROUNDS  # B-steps and rounds of neighbour discovery, evenly over the steps
 _CENTRE, _CENTRE_ON = 10, 4096  # steps between two re-centrings, and the photos they look at
 _CANDIDATES = 20  # nearest in code space that hard negatives are looked for among
 _ADDED = 3  # neighbours that one round may add to a photo
+HIDDEN_FROM = 2000  # photos; with fewer a hidden layer learns them by heart
+Deep = tuple[np.ndarray, np.ndarray, np.ndarray]  # of a hidden layer: float32 (d,m), (m,), (m,k)
 
 
 def fit_heads(
-    descriptors: np.ndarray, targets: Targets, options: TrainOptions, record: Record | None = None
+    descriptors: np.ndarray,
+    targets: Targets,
+    options: TrainOptions,
+    record: Callable[[dict[str, Any]], None] | None = None,
+    course: Course | None = None,
+    start: Mapping[int, Head] | None = None,
 ) -> dict[int, Head]:
     """Learn one head for each length in options.bits.
 
     descriptors: float32 (N,D), unit rows; targets over the same N rows. `record` receives metrics now and then. The
-    same input, options and seed give the same heads. Raises UserError without a single photo, or for values that are
-    no numbers.
+    same input, options and seed give the same heads. `course` keeps checkpoints and validates; heads in `start` are
+    gone on from, instead of ITQ. Raises UserError without a single photo, or for values that are no numbers.
     """
+    course = course or Course(record=record or (lambda line: None))
     descriptors = np.asarray(descriptors, np.float32)
     if len(descriptors) != len(targets):
         raise ValueError(f"{len(descriptors)} descriptors but targets over {len(targets)} rows")
@@ -50,10 +57,16 @@ def fit_heads(
     x = space(descriptors)
     heads = {}
     with one_torch_thread():
-        for bits in options.bits:
-            with stage(f"learn {bits} bits", options.steps, "steps") as advance:
-                weight, bias = _fit(x, targets, options, bits, advance, record or (lambda line: None))
-            heads[bits] = space.head(weight, bias)
+        for bits in options.bits[-1:] if options.nested else options.bits:
+            found = course.finished(str(bits))
+            if found is None:
+                before = start.get(bits) if start else None
+                first, deep = (None, None) if before is None else (space.weight(before), space.hidden(before))
+                found = fit_layer(x, targets, options, bits, course, first, deep=deep)
+                course.finish(str(bits), found)
+            for length in options.bits if options.nested else (bits,):
+                cut = (*found[2:4], found[4][:, :length]) if len(found) > 2 else ()
+                heads[length] = space.head(found[0][:, :length], found[1][:length], *cut)
     return heads
 
 
@@ -62,194 +75,124 @@ def uses_pairs(options: TrainOptions) -> bool:
     return options.pairs and options.objective != "dsah"
 
 
-@dataclass
-class _State:
-    """What a fit carries along. x float32 (N,d); binary float32 (N,k) of ±1; edges int64 (E,2)."""
-
-    x: Tensor
-    weight: Tensor
-    bias: Tensor
-    binary: Tensor
-    deviation: Tensor
-    geometry: Tensor
-
-    def codes(self, x: Tensor) -> Tensor:
-        return torch.tanh(x @ self.weight + self.bias)
-
-    def all_codes(self) -> np.ndarray:
-        with torch.no_grad():
-            return self.codes(self.x).numpy()
-
-
-def _fit(
-    x: np.ndarray, targets: Targets, options: TrainOptions, bits: int, advance: Callable[[int], None], record: Record
-) -> tuple[np.ndarray, np.ndarray]:
+def fit_layer(
+    x: np.ndarray,
+    targets: Targets,
+    options: TrainOptions,
+    bits: int,
+    course: Course,
+    first: np.ndarray | None = None,
+    network: Network | None = None,
+    deep: Deep | None = None,
+) -> tuple[np.ndarray, ...]:
+    """Weight (d,bits) and bias (bits,), from `first` or ITQ, and where there are photos enough for it the three arrays
+    of a hidden layer, from `deep` or one that says nothing yet; a network that learns too is changed in place."""
     generator = np.random.default_rng([options.seed, bits])
     noise = torch.Generator().manual_seed(int(generator.integers(2**62)))
     inputs = torch.from_numpy(x)
-    weight = torch.from_numpy(itq(x, bits, options.seed)).requires_grad_()
+    lengths = options.bits if options.nested else (bits,)
+    if first is None:
+        first = nested.start(x, lengths, options.seed) if options.nested else itq(x, bits, options.seed)
+    weight = torch.from_numpy(first).requires_grad_()
     bias = torch.zeros(bits, requires_grad=True)
-    state = _State(
+    state = State(
         inputs,
         weight,
         bias,
         torch.empty(0),
         inputs.std(0, correction=0),
         functional.normalize(inputs, dim=1, eps=1e-12),
+        None if network is None else network.look,
     )
+    if deep is None and network is None:
+        deep = _quiet_layer(inputs.shape, bits, options)
+    if deep is not None:
+        inner, inner_bias, outer = (torch.tensor(one, requires_grad=True) for one in deep)
+        state.hidden = (inner, inner_bias, outer)
     if not uses_pairs(options):
         targets = no_targets(len(targets))
     sampler = Sampler(targets, generator)
     sampler.set_edges(sampler.undecided(_first_edges(state.geometry.numpy(), options)))
-    state.binary = _signs(torch.from_numpy(state.all_codes()))
-    faithful = options.objective == "dsah" and options.faithful
-    rate, epsilon = (1e-4, 1.0) if faithful else (options.learning_rate, 1e-8)
-    optimiser = torch.optim.Adam([weight, bias], lr=rate, eps=epsilon)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, options, faithful))
-    loss = {"joint": _joint, "bcdh": _bcdh, "dsah": _dsah}[options.objective]
-    every = max(1, options.steps // ROUNDS)
-    sample = inputs[torch.from_numpy(generator.permutation(len(x))[:_CENTRE_ON])]
-    for step in range(options.steps):
-        if step and step % every == 0:
-            _new_round(state, sampler, options, step // every)
-        if options.recentre and step % _CENTRE == 0:
-            _centre(state, sample)
-        batch = sampler.draw(*_composition(options, sampler))
-        parts = loss(state, batch, sampler, options, noise, step / options.steps)
-        total = torch.stack(list(parts.values())).sum()
-        optimiser.zero_grad()
-        total.backward()
-        optimiser.step()
-        schedule.step()
-        advance(1)
-        if step % _REPORT == 0 or step == options.steps - 1:
-            values = {name: float(value.detach()) for name, value in parts.items()}
-            record({"bits": bits, "step": step, "loss": sum(values.values()), **values, "edges": len(sampler.edges)})
+    state.binary = signs(torch.from_numpy(state.all_codes()))
+    official = faithful.applies(options)
+    steps = faithful.steps(options, len(x)) if official and network is None else options.steps
+    rounds = faithful.ROUNDS if official else ROUNDS
+    rate, epsilon = (faithful.RATE, faithful.EPSILON) if official else (options.learning_rate, 1e-8)
+    optimiser = torch.optim.Adam([weight, bias, *(state.hidden or ())], lr=rate, eps=epsilon)
+    rates = [faithful.decay if official else lambda step: _rate(step, steps)]
+    if network is not None:
+        optimiser.add_param_group({"params": network.parameters, "lr": options.tune.finetune_rate})
+        rates.append(network.rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rates)
+    loss = of_objective(options)
+    every = max(1, steps // rounds)
+    epoch = -(-len(sampler.similar) // (options.batch_pairs * distributed.count())) or every  # steps to see each pair
+    sample = torch.from_numpy(generator.permutation(len(x))[:_CENTRE_ON])
+    moving = Moving(state, sampler, optimiser, schedule, generator, noise, network)
+    begin = course.begin("network" if network is not None else str(bits), moving)
+    with stage(f"learn {bits} bits" if network is None else "fine-tune", steps, "steps") as advance:
+        advance(begin)
+        for step in range(begin, steps):
+            if step and step % every == 0:
+                if network is not None:
+                    state.x = network.describe_all()  # as it sees them now
+                _new_round(state, sampler, options, step / steps)
+            if options.objective == "bcdh" and step % epoch == 0:
+                sampler.set_hard(neighbours.nearest(state.all_codes(), _CANDIDATES)[0])
+            if options.recentre and step % _CENTRE == 0:
+                _centre(state, state.x[sample])
+            if network is not None:
+                network.step = step
+            batch = sampler.draw(*composition(options, sampler))
+            parts = nested.parts(
+                lambda k: loss(state.first(k), batch, sampler, options, noise, step / steps),  # noqa: B023
+                lengths,
+            )
+            optimiser.zero_grad()
+            torch.stack(list(parts.values())).sum().backward()
+            if network is not None:
+                network.finish_backward()
+            distributed.sum_gradients(moving.parameters)
+            optimiser.step()
+            schedule.step()
+            advance(1)
+            if course.after(step, steps, bits, parts, moving):
+                break
+    course.end(moving)
     if options.recentre:
         _centre(state, inputs)
-    return weight.detach().numpy(), bias.detach().numpy()
-
-
-# -- the objectives' use of a batch -----------------------------------------------------------------------------------
-
-
-def _joint(
-    state: _State,
-    batch: Batch,
-    sampler: Sampler,
-    options: TrainOptions,
-    noise: Tensor | torch.Generator,
-    progress: float,
-) -> dict[str, Tensor]:
-    """What 3D says counts the less, the more of the photos it covers: with all of them in labelled places nothing else
-    is left to tell apart, and bits spent on these places are missing for others."""
-    amount, rows = options.joint, torch.from_numpy(batch.rows)
-    h = state.codes(_noisy(state, rows, options.noise, noise))
-    unit = functional.normalize(h, dim=1, eps=1e-12)
-    cosine, negative = unit @ unit.T, torch.from_numpy(batch.negative)
-    binary = state.binary[rows] if options.binary_step else _signs(h.detach())
-    left, parts = torch.arange(batch.pairs), {}
-    right, reach = left + batch.pairs, max(amount.least_reach, 1 - sampler.covered**2)
-    for name, part in (("pairwise", slice(0, batch.sure)), ("neighbours", slice(batch.sure, batch.pairs))):
-        i, j = left[part], right[part]
-        if not len(i):
-            continue
-        value = joint.contrast(cosine, i, j, negative, options.temperature)
-        if options.information:
-            value = value * joint.pair_information(cosine[i, j], options.temperature)
-        parts[name] = getattr(amount, name) * (reach if name == "pairwise" else 1.0) * value.mean()
-    if options.pairwise and batch.sure:
-        parts["constraint"] = amount.constraint * reach * _constraint(h, binary, batch, sampler, options)
-    rest = slice(2 * batch.pairs, None) if len(rows) > 2 * batch.pairs else slice(None)
-    if options.preserve:
-        near = state.geometry[rows[rest]]
-        parts["preserve"] = amount.preserve * joint.preserve(cosine[rest, rest], near @ near.T)
-    parts["quantise"] = amount.quantise * joint.quantise(h, binary)
-    if options.balance:
-        parts["balance"] = amount.balance * joint.balance(h[rest])
-    return parts
-
-
-def _constraint(h: Tensor, binary: Tensor, batch: Batch, sampler: Sampler, options: TrainOptions) -> Tensor:
-    """Pairwise constraint of the batch's known pairs, and of its pairs of photos of different groups."""
-    i = torch.arange(batch.sure)
-    together = joint.constraint(h, binary, i, i + batch.pairs, torch.ones_like(i), options.margin)
-    shuffled = torch.from_numpy(sampler.generator.permutation(batch.sure))
-    apart_known = torch.from_numpy(batch.negative)[i, shuffled + batch.pairs]
-    apart = joint.constraint(h, binary, i, shuffled + batch.pairs, -torch.ones_like(i), options.margin)
-    return together.mean() + (apart * apart_known).sum() / apart_known.sum().clamp(min=1)
-
-
-def _bcdh(
-    state: _State,
-    batch: Batch,
-    sampler: Sampler,
-    options: TrainOptions,
-    noise: Tensor | torch.Generator,
-    progress: float,
-) -> dict[str, Tensor]:
-    pairs, label = sampler.labelled(options.batch_pairs)
-    i, j = torch.arange(len(pairs)), torch.arange(len(pairs)) + len(pairs)
-    rows = torch.from_numpy(np.concatenate([pairs[:, 0], pairs[:, 1]]))
-    if not len(pairs):
-        rows = torch.from_numpy(batch.rows)
-    h = state.codes(_noisy(state, rows, options.noise, noise))
-    bits = h.shape[1]
-    binary = state.binary[rows] if options.binary_step else _signs(h.detach())
-    strength = 0.1 * bits * 2.0 ** int(progress * ROUNDS)  # λ doubles with every round
-    parts = bcdh.loss(h, binary, i, j, torch.from_numpy(label), options.margin * bits, strength)
-    return {name: value / bits for name, value in parts.items()}
-
-
-def _dsah(
-    state: _State,
-    batch: Batch,
-    sampler: Sampler,
-    options: TrainOptions,
-    noise: Tensor | torch.Generator,
-    progress: float,
-) -> dict[str, Tensor]:
-    rows = torch.from_numpy(np.unique(batch.rows))
-    h = state.codes(state.x[rows] if options.faithful else _noisy(state, rows, options.noise, noise))
-    target = torch.from_numpy(np.where(sampler.neighbours(rows.numpy()), 1.0, -1.0).astype(np.float32))
-    if options.faithful:
-        return dsah.loss(h, target, 1.0, 0.0, options.information, True)
-    return dsah.loss(h, target, options.temperature, 1.0 / h.shape[1], options.information, False)
-
-
-def _composition(options: TrainOptions, sampler: Sampler) -> tuple[int, int, int]:
-    if options.objective == "dsah":
-        return (0, 0, 50) if options.faithful else (0, options.batch_pairs // 2, options.batch_others)
-    pairs = options.batch_pairs if options.pairwise else 0
-    return pairs, options.batch_pairs if options.neighbours else 0, options.batch_others
+    return tuple(one.detach().numpy() for one in (weight, bias, *(state.hidden or ())))
 
 
 # -- between rounds ---------------------------------------------------------------------------------------------------
 
 
-def _new_round(state: _State, sampler: Sampler, options: TrainOptions, number: int) -> None:
-    """Neighbour discovery, hard negatives and the B-step, with the codes as they are now."""
+def _new_round(state: State, sampler: Sampler, options: TrainOptions, progress: float) -> None:
+    """Neighbour discovery and the B-step, with the codes as they are now."""
     h = state.all_codes()
     if options.objective != "bcdh" and options.neighbours:
-        unit = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-12)
-        drop = None if options.objective == "dsah" and options.faithful else 2.0
-        sampler.set_edges(sampler.undecided(neighbours.adapt(unit, sampler.edges, 0.0, _ADDED, drop)))
-    if options.objective == "bcdh":
-        near, _ = neighbours.nearest(h, _CANDIDATES)
-        sampler.set_hard(near)
+        drop = None if faithful.applies(options) else 2.0
+        if len(h) > neighbours_large.EXACT:
+            edges = neighbours_large.adapt(codes.pack(h), h.shape[1], sampler.edges, 0.0, _ADDED, drop)
+        else:
+            unit = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-12)
+            edges = neighbours.adapt(unit, sampler.edges, 0.0, _ADDED, drop)
+        sampler.set_edges(sampler.undecided(edges))
     if options.binary_step:
         pairs, label = sampler.all_labelled()
-        margin = options.margin * h.shape[1]
-        binary = bcdh.binary_step(h, state.binary.numpy(), pairs[:, 0], pairs[:, 1], label, margin, len(h) * 0.5)
+        bits = h.shape[1]
+        margin = options.margin * bits
+        pull = bcdh.penalty(bits, progress) if options.objective == "bcdh" else len(h) * 0.5
+        binary = bcdh.binary_step(h, state.binary.numpy(), pairs[:, 0], pairs[:, 1], label, margin, pull)
         state.binary = torch.from_numpy(binary)
     else:
-        state.binary = _signs(torch.from_numpy(h))
+        state.binary = signs(torch.from_numpy(h))
 
 
-def _centre(state: _State, x: Tensor) -> None:
+def _centre(state: State, x: Tensor) -> None:
     """Move every bit's bias so that its median over x is 0: codes are learnt as they will be used, re-centred."""
     with torch.no_grad():
-        state.bias.copy_(-(x @ state.weight).median(dim=0).values)
+        state.bias.copy_(-state.outputs(x).median(dim=0).values)
 
 
 def _first_edges(geometry: np.ndarray, options: TrainOptions) -> np.ndarray:
@@ -258,19 +201,22 @@ def _first_edges(geometry: np.ndarray, options: TrainOptions) -> np.ndarray:
     if options.objective == "dsah":
         k = min(100, max(options.neighbourhood, len(geometry) // 50))
         return neighbours.initial(geometry, k, k)
-    return neighbours.mutual(geometry, options.neighbourhood)[0]
+    k = max(options.neighbourhood, round(len(geometry) ** 0.5 / 4))  # more photos, more of them alike
+    return neighbours.mutual(geometry, k)[0]
 
 
-def _noisy(state: _State, rows: Tensor, amount: float, generator: Any) -> Tensor:
-    x = state.x[rows]
-    return x + amount * state.deviation * torch.randn(x.shape, generator=generator) if amount else x
+def _quiet_layer(shape: Sequence[int], bits: int, options: TrainOptions) -> Deep | None:
+    """A hidden layer that starts at nothing: random directions of descriptors (N,d), outputs of zero.
+
+    None where there are too few photos for one, and for the objectives of others.
+    """
+    photos, width = shape
+    if photos < HIDDEN_FROM or not options.hidden or options.objective != "joint":
+        return None
+    inner = np.random.default_rng([options.seed, bits, 1]).normal(size=(width, options.hidden))
+    zeros = np.zeros(options.hidden, np.float32)
+    return inner.astype(np.float32), zeros, np.zeros((options.hidden, bits), np.float32)
 
 
-def _rate(step: int, options: TrainOptions, faithful: bool) -> float:
-    if faithful:
-        return 0.99 ** (step // 200)
-    return 0.05 + 0.95 * 0.5 * (1 + float(np.cos(np.pi * step / max(options.steps, 1))))
-
-
-def _signs(h: Tensor) -> Tensor:
-    return torch.where(h >= 0, 1.0, -1.0)
+def _rate(step: int, steps: int) -> float:
+    return 0.05 + 0.95 * 0.5 * (1 + float(np.cos(np.pi * step / max(steps, 1))))

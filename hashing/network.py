@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from hashpipe.hashing.descriptors import Describer, restore_describer
+from hashpipe.hashing.modelfile import HEAD_ARRAYS, MODEL_VERSION, model_fingerprint, outputs, read_model
 from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import fingerprint, read_json, write_json
-
-MODEL_VERSION = 1
+from hashpipe.pairgen.files import write_json
 
 
 @dataclass(frozen=True)
 class Head:
-    """One linear hash layer: u = (x - mean) @ weight + bias.
+    """A hash layer: u = (x - mean) @ weight + bias, and + max((x - mean) @ hidden + hidden_bias, 0) @ outer where a
+    hidden layer of m units was learnt.
 
-    mean float32 (D,), weight float32 (D,k), bias float32 (k,).
+    mean float32 (D,), weight float32 (D,k), bias float32 (k,); hidden float32 (D,m), hidden_bias (m,), outer (m,k).
     """
 
     mean: np.ndarray
     weight: np.ndarray
     bias: np.ndarray
+    hidden: np.ndarray | None = None
+    hidden_bias: np.ndarray | None = None
+    outer: np.ndarray | None = None
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What there is of it, by name."""
+        named = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in named.items() if value is not None}
 
     def __call__(self, descriptors: np.ndarray) -> np.ndarray:
         """float32 (N,D) -> real outputs u, float32 (N,k)."""
@@ -40,7 +47,7 @@ class Head:
             if len(x) == 0:
                 return np.zeros((0, len(self.bias)), np.float32)
             raise ValueError(f"descriptors have {x.shape[1]} dimensions, the head takes {len(self.mean)}")
-        return ((x - self.mean) @ self.weight + self.bias).astype(np.float32)
+        return outputs(x, **self.arrays)
 
 
 @dataclass(frozen=True)
@@ -70,10 +77,19 @@ class HashModel:
 def make_model(
     describer: Describer, heads: Mapping[int, Head], thresholds: Mapping[int, np.ndarray], config: dict[str, Any]
 ) -> HashModel:
-    """A model in memory; its fingerprint covers all weights, thresholds and what turns images into descriptors."""
+    """A model in memory; its fingerprint covers all weights, thresholds and what turns images into descriptors.
+
+    Raises UserError for weights that are no numbers.
+    """
     tensors = _tensors(describer, heads, thresholds)
+    broken = [key for key, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if broken:
+        raise UserError(
+            f"What was learnt holds values that are no numbers (in {broken[0]}) and is not kept; "
+            "train again with a smaller --learning-rate or --finetune-rate."
+        )
     model_config = {"model_version": MODEL_VERSION, "bits": sorted(heads), "describer": describer.config, **config}
-    mark = _fingerprint(tensors, describer.config)
+    mark = model_fingerprint({key: value.numpy() for key, value in tensors.items()}, describer.config)
     return HashModel(tuple(sorted(heads)), describer, heads, thresholds, {**model_config, "fingerprint": mark}, mark)
 
 
@@ -85,28 +101,18 @@ def save_model(folder: Path, model: HashModel) -> None:
 
 def load_model(folder: Path, device: str = "auto") -> HashModel:
     """Read a model folder. Raises UserError where it is missing, damaged, of another version or mixed from two."""
-    folder = Path(folder)
-    if not (folder / "config.json").exists():
-        raise UserError(f"{folder} holds no model yet; run `hashpipe train --unsupervised` first.")
-    config = read_json(folder / "config.json")
-    version = config.get("model_version") if isinstance(config, dict) else None
-    if version != MODEL_VERSION:
-        raise UserError(
-            f"{folder} holds a model of version {version}, this hashpipe reads version {MODEL_VERSION}; train it again."
-        )
-    try:
-        tensors = load_file(str(folder / "model.safetensors"))
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{folder / 'model.safetensors'} cannot be read ({error}); train the model again.") from None
-    if _fingerprint(tensors, config["describer"]) != config.get("fingerprint"):
-        raise UserError(f"{folder} mixes files of different models; train it again.")
-    describer = restore_describer(config["describer"], _part(tensors, "describer."), device)
-    heads = {
-        bits: Head(*(tensors[f"head{bits}.{name}"].numpy() for name in ("mean", "weight", "bias")))
-        for bits in config["bits"]
-    }
-    thresholds = {bits: tensors[f"head{bits}.thresholds"].numpy() for bits in config["bits"]}
-    return HashModel(tuple(config["bits"]), describer, heads, thresholds, config, config["fingerprint"])
+    stored = read_model(folder)
+    config, arrays = stored.config, stored.arrays
+    weights = {key: torch.from_numpy(value) for key, value in arrays.items()}
+    describer = restore_describer(config["describer"], _part(weights, "describer."), device)
+    heads = {bits: _head(arrays, bits) for bits in stored.bits}
+    thresholds = {bits: stored.thresholds(bits) for bits in stored.bits}
+    return HashModel(stored.bits, describer, heads, thresholds, config, stored.fingerprint)
+
+
+def _head(arrays: Mapping[str, np.ndarray], bits: int) -> Head:
+    keys = {name: f"head{bits}.{name}" for name in HEAD_ARRAYS}
+    return Head(**{name: arrays[key] for name, key in keys.items() if key in arrays})
 
 
 def _tensors(
@@ -114,7 +120,7 @@ def _tensors(
 ) -> dict[str, Tensor]:
     tensors = {f"describer.{key}": value.detach().cpu().contiguous() for key, value in describer.tensors.items()}
     for bits, head in heads.items():
-        parts = {"mean": head.mean, "weight": head.weight, "bias": head.bias, "thresholds": thresholds[bits]}
+        parts = {**head.arrays, "thresholds": thresholds[bits]}
         tensors |= {
             f"head{bits}.{name}": torch.from_numpy(np.array(value, np.float32)) for name, value in parts.items()
         }
@@ -123,11 +129,3 @@ def _tensors(
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
-
-
-def _fingerprint(tensors: Mapping[str, Tensor], describer: dict[str, Any]) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(tensors):
-        value = tensors[key]
-        digest.update(f"{key} {tuple(value.shape)} {value.dtype}".encode() + value.numpy().tobytes())
-    return fingerprint(MODEL_VERSION, describer, digest.hexdigest())

@@ -19,11 +19,13 @@ from hashpipe.pairgen.pairset import read_pairset
 class Source:
     """N photos to learn from and what is known of them.
 
-    `identity` names the source for config.json, `pairset` is the fingerprint of the PairSet where there is one.
+    `validation` are targets over the same photos from places of the split val, never learnt from. `identity` names the
+    source for config.json, `pairset` is the fingerprint of the PairSet where there is one.
     """
 
     images: ImageList
     targets: Targets
+    validation: Targets
     identity: dict[str, Any]
     notes: tuple[str, ...] = ()
     pairset: str | None = None
@@ -48,8 +50,9 @@ def _from_pairs(workspace: Path) -> Source:
     notes = (
         () if len(targets.similar) else ("no similar pair is known from 3D; learning goes on by neighbour discovery",)
     )
+    validation = targets_from_pairset(pairset, rows, ("val",))
     mark = pairset.fingerprint
-    return Source(images.from_pairset(pairset).subset(rows), targets, {"pairs": mark}, notes, mark)
+    return Source(images.from_pairset(pairset).subset(rows), targets, validation, {"pairs": mark}, notes, mark)
 
 
 def _from_benchmark(name: str, root: Path | None) -> Source:
@@ -64,4 +67,4 @@ def _from_benchmark(name: str, root: Path | None) -> Source:
 
 
 def _unlabelled(listed: ImageList, identity: dict[str, Any]) -> Source:
-    return Source(listed, no_targets(len(listed)), identity)
+    return Source(listed, no_targets(len(listed)), no_targets(len(listed)), identity)

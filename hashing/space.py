@@ -23,9 +23,33 @@ class Space:
         """float32 (N,D) -> float32 (N,d)."""
         return (np.asarray(descriptors, np.float32) - self.mean) @ self.axes
 
-    def head(self, weight: np.ndarray, bias: np.ndarray) -> Head:
-        """A linear layer of this space, weight (d,k), as a head on descriptors."""
-        return Head(self.mean, (self.axes @ weight).astype(np.float32), np.asarray(bias, np.float32))
+    def head(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray,
+        hidden: np.ndarray | None = None,
+        hidden_bias: np.ndarray | None = None,
+        outer: np.ndarray | None = None,
+    ) -> Head:
+        """A layer of this space, weight (d,k) and perhaps hidden (d,m), as a head on descriptors."""
+        if hidden is not None:
+            hidden = (self.axes @ hidden).astype(np.float32)
+        weight = (self.axes @ weight).astype(np.float32)
+        return Head(self.mean, weight, np.asarray(bias, np.float32), hidden, hidden_bias, outer)
+
+    def weight(self, head: Head) -> np.ndarray:
+        """The weight float32 (d,k) of this space that comes nearest to a head on descriptors, least squares."""
+        return self._nearest(head.weight)
+
+    def hidden(self, head: Head) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """The hidden layer of a head on descriptors in this space: (d,m), (m,), (m,k); None where it has none."""
+        if head.hidden is None or head.hidden_bias is None or head.outer is None:
+            return None
+        bias = head.hidden_bias + (self.mean - head.mean) @ head.hidden
+        return self._nearest(head.hidden), bias.astype(np.float32), head.outer
+
+    def _nearest(self, weight: np.ndarray) -> np.ndarray:
+        return np.linalg.lstsq(np.asarray(self.axes, np.float64), weight, rcond=None)[0].astype(np.float32)
 
 
 def fit_space(descriptors: np.ndarray, dimensions: int, seed: int) -> Space:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hashpipe.hashing import codes, plots, sources
-from hashpipe.hashing.descriptors import make_describer
+from hashpipe.hashing import card, codes, distributed, events, plots, runs, sources
+from hashpipe.hashing.course import STATE, Course
+from hashpipe.hashing.descriptors import Describer, Descriptors, make_describer
+from hashpipe.hashing.finetune import finetune
 from hashpipe.hashing.fitting import fit_heads, uses_pairs
-from hashpipe.hashing.network import Head, load_model, make_model, save_model
-from hashpipe.hashing.options import BackboneOptions, JointWeights, TrainOptions
+from hashpipe.hashing.interruption import held_signals
+from hashpipe.hashing.network import HashModel, Head, load_model, make_model, save_model
+from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.runs import stored_options
 from hashpipe.hashing.targets import Targets, no_targets
+from hashpipe.hashing.validation import watcher
 from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_folder, locked, open_workspace, write_json, write_text
+from hashpipe.pairgen.files import atomic_folder, locked, make_folder, open_workspace, write_json, write_text
 from hashpipe.pairgen.progress import say
 
-__all__ = ["TrainResult", "centre", "fit_heads", "load_model", "train"]
+__all__ = ["TrainResult", "centre", "fit_heads", "load_model", "resume", "stored_options", "train"]
 
 
 @dataclass(frozen=True)
@@ -47,47 +54,76 @@ class TrainResult:
 
     def as_text(self) -> str:
         pairs = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in self.pairs.items()) or "none"
-        lines = [
-            f"Learnt {self.objective} codes of {', '.join(map(str, self.bits))} bits in {self.seconds:.1f} s.",
-            f"  photos     {self.photos} learnt from" + (f", {self.unreadable} unreadable" if self.unreadable else ""),
-            f"  pairs      {pairs}",
-            f"  backbone   {self.backbone}",
-            f"  model      {self.folder} ({self.fingerprint})",
-            *(f"  note       {note}" for note in self.notes),
-        ]
-        for bits, parts in self.losses.items():
-            lines.insert(
-                -2 - len(self.notes) + 1, f"  loss {bits:<5} " + ", ".join(f"{k} {v:.4f}" for k, v in parts.items())
-            )
-        return "\n".join(lines)
+        return "\n".join(
+            [
+                f"Learnt {self.objective} codes of {', '.join(map(str, self.bits))} bits in {self.seconds:.1f} s.",
+                f"  photos     {self.photos} learnt from"
+                + (f", {self.unreadable} unreadable" if self.unreadable else ""),
+                f"  pairs      {pairs}",
+                f"  backbone   {self.backbone}",
+                *(
+                    f"  loss {bits:<5} " + ", ".join(f"{k} {v:.4f}" for k, v in parts.items())
+                    for bits, parts in self.losses.items()
+                ),
+                f"  model      {self.folder} ({self.fingerprint})",
+                *(f"  note       {note}" for note in self.notes),
+            ]
+        )
 
 
 def train(options: TrainOptions, workspace: Path) -> TrainResult:
     """Learn codes without labels and write `workspace/model`; an older model stays until the new one is whole.
 
-    Learns from the workspace's pairs, or from options.photos, or from a benchmark's training split. Raises UserError
-    for what the user can mend.
+    Learns from the workspace's pairs, or from options.photos, or from a benchmark's training split. A run that was
+    stopped goes on where it was when the same is asked for again. Under torchrun several processes learn together.
+    Raises UserError for what the user can mend.
     """
-    started = time.monotonic()
     alone = options.photos is not None or options.benchmark is not None
-    workspace = open_workspace(workspace, create=alone)
-    with locked(workspace):
+    with distributed.joined():
+        return _train(options, open_workspace(workspace, create=alone), False)
+
+
+def resume(run: Path) -> TrainResult:
+    """Go on with the unfinished run in a folder (`run` of a workspace), to the same weights as if never stopped.
+
+    Raises UserError where there is no checkpoint, or where its photos or pairs are others now.
+    """
+    options, workspace = runs.read_run(run)
+    with distributed.joined():
+        return _train(options, open_workspace(workspace, create=False), True)
+
+
+def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResult:
+    started = time.monotonic()
+    if options.tensorboard:
+        events.check()
+    with locked(workspace) if distributed.rank() == 0 else contextlib.nullcontext():
         source = sources.open_source(options, workspace)
         cache = workspace / "descriptors"
         describer = make_describer(options.describe, source.images, cache)
         say(f"learning from {len(source.images)} photos with {describer.name}, without labels")
-        described = describer.describe(source.images, cache)
+        described = _describe(describer, source, cache)
         values, targets = described.values[described.ok], source.targets.subset(described.ok)
         if not uses_pairs(options):
             targets = no_targets(len(values))
-        metrics: list[dict[str, Any]] = []
-        heads = fit_heads(values, targets, options, metrics.append)
+        validation = source.validation.subset(described.ok)
+        course = _course(options, workspace / runs.RUN, going_on, describer, values, targets, validation)
+        if options.tune.finetune != "none":
+            readable = source.images.subset(np.flatnonzero(described.ok))
+            with held_signals() as course.held:
+                describer = finetune(describer, readable, values, targets, options, course)
+            again = _describe(describer, source, cache)
+            if not np.array_equal(again.ok, described.ok):
+                raise UserError("The fine-tuned network gives values that are no numbers; lower --finetune-rate.")
+            values = again.values[again.ok]
+        with held_signals() as course.held:
+            heads = fit_heads(values, targets, options, course=course)
         thresholds, centred = centre(heads, values, options.recentre)
-        notes = [*source.notes, *_notes(options, values, targets, centred)]
+        notes = [*source.notes, *_notes(options, values, targets, centred, course)]
         for note in notes:
             say(note)
         config = {
-            "options": _plain(asdict(options)),
+            "options": runs.plain(asdict(options)),
             "seed": options.seed,
             "objective": options.objective,
             "source": source.identity,
@@ -107,34 +143,36 @@ def train(options: TrainOptions, workspace: Path) -> TrainResult:
             len(values),
             int((~described.ok).sum()),
             targets.kinds,
-            _final(metrics),
+            final_losses(course.lines),
             centred,
             time.monotonic() - started,
             tuple(notes),
         )
-        with atomic_folder(result.folder) as folder:
-            save_model(folder, model)
-            _write_record(folder, result, metrics)
-            plots.write(folder / "plots", model, metrics, values, targets)
+        if distributed.rank() == 0:
+            write_model(result, model, course.lines, values, targets, workspace / runs.RUN / "tensorboard")
+            shutil.rmtree(workspace / runs.RUN, ignore_errors=True)
+        distributed.barrier()
     return replace(result, seconds=round(time.monotonic() - started, 2))
 
 
-def stored_options(config: Mapping[str, Any]) -> TrainOptions:
-    """The options that a model's config.json holds, to fit another model in the same way.
-
-    Raises UserError where they are of another hashpipe.
-    """
-    kept = dict(config["options"])
-    kept["bits"] = tuple(kept["bits"])
-    kept["describe"] = BackboneOptions(**kept["describe"])
-    kept["joint"] = JointWeights(**kept["joint"])
-    kept |= {name: Path(kept[name]) for name in ("photos", "root") if kept[name] is not None}
-    try:
-        return TrainOptions(**kept)
-    except TypeError:
-        raise UserError(
-            "The model was trained with options that this hashpipe does not know; train it again."
-        ) from None
+def write_model(
+    result: TrainResult,
+    model: HashModel,
+    lines: list[dict[str, Any]],
+    values: np.ndarray,
+    targets: Targets,
+    tensorboard: Path | None = None,
+) -> None:
+    """Write a model folder as a whole: weights, record of the training, plots and card."""
+    with atomic_folder(result.folder) as folder:
+        save_model(folder, model)
+        write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        write_text(folder / "log.txt", result.as_text() + "\n")
+        write_json(folder / "env.json", _environment())
+        card.write_card(folder, model.config)
+        plots.write(folder / "plots", model, lines, values, targets)
+        if tensorboard is not None and tensorboard.is_dir():
+            shutil.copytree(tensorboard, folder / "tensorboard")
 
 
 def centre(
@@ -148,35 +186,81 @@ def centre(
     return found, enough
 
 
-def _notes(options: TrainOptions, values: np.ndarray, targets: Targets, centred: bool) -> list[str]:
-    notes = []
+def final_losses(lines: list[dict[str, Any]]) -> dict[int, dict[str, float]]:
+    """The last loss parts of each code length among lines of metrics."""
+    return {
+        line["bits"]: {key: round(value, 6) for key, value in line.items() if key not in ("bits", "step", "edges")}
+        for line in lines
+        if "loss" in line and "of" not in line
+    }
+
+
+def _describe(describer: Describer, source: sources.Source, cache: Path) -> Descriptors:
+    """Descriptors of all photos; several processes compute a share each, and read the others' from the cache."""
+    if distributed.count() > 1:
+        part = distributed.share(len(source.images))
+        describer.describe(source.images.subset(np.arange(part.start, part.stop)), cache)
+        distributed.barrier()
+    return describer.describe(source.images, cache)
+
+
+def _course(
+    options: TrainOptions,
+    folder: Path,
+    going_on: bool,
+    describer: Describer,
+    values: np.ndarray,
+    targets: Targets,
+    validation: Targets,
+) -> Course:
+    first = distributed.rank() == 0
+    mark = runs.identity(options, describer.fingerprint, values, (targets, validation), distributed.count())
+    watch = watcher(validation) if options.patience else None
+    apart = {"similar": plots.some(targets.similar), "dissimilar": plots.some(targets.dissimilar)}
+    course = Course(
+        folder / STATE,
+        mark,
+        _recorder(options, folder) if first else lambda line: None,
+        first,
+        None,
+        watch,
+        options.patience,
+        {kind: pairs for kind, pairs in apart.items() if len(pairs)},
+    )
+    try:
+        if course.resume():
+            say(f"going on with the run that was stopped, from {folder}")
+    except UserError:
+        if going_on:
+            raise
+        say(f"{folder} held an unfinished run with other options or photos; it is replaced")
+        if first:
+            shutil.rmtree(folder, ignore_errors=True)
+    distributed.barrier()  # nobody writes a checkpoint before all have read
+    if first:
+        make_folder(folder)
+        runs.write_run(folder, options)
+    return course
+
+
+def _recorder(options: TrainOptions, folder: Path) -> Callable[[dict[str, Any]], None]:
+    return events.recorder(folder / "tensorboard") if options.tensorboard else lambda line: None
+
+
+def _notes(options: TrainOptions, values: np.ndarray, targets: Targets, centred: bool, course: Course) -> Iterator[str]:
+    photos, width = values.shape
     if options.recentre and not centred:
-        notes.append(
-            f"{len(values)} photos are too few to centre bits on (at least {codes.ENOUGH_TO_CENTRE}); thresholds are 0"
-        )
+        yield f"{photos} photos are too few to centre bits on (at least {codes.ENOUGH_TO_CENTRE}); thresholds are 0"
     if options.objective == "bcdh" and not len(targets.similar):
-        notes.append("bcdh found no similar pair to learn from; codes are those of ITQ, use --objective joint or dsah")
-    if len(values) > 1 and not np.ptp(values, axis=0).any():
-        notes.append("all descriptors are equal, so all codes are; check the photos")
-    if max(options.bits) > values.shape[1]:
-        width = values.shape[1]
-        notes.append(f"{max(options.bits)} bits exceed the descriptor's {width} dimensions; bits repeat each other")
-    return notes
-
-
-def _final(metrics: list[dict[str, Any]]) -> dict[int, dict[str, float]]:
-    final = {}
-    for line in metrics:
-        final[line["bits"]] = {
-            key: round(value, 6) for key, value in line.items() if key not in ("bits", "step", "edges")
-        }
-    return final
-
-
-def _write_record(folder: Path, result: TrainResult, metrics: list[dict[str, Any]]) -> None:
-    write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in metrics))
-    write_text(folder / "log.txt", result.as_text() + "\n")
-    write_json(folder / "env.json", _environment())
+        yield "bcdh found no similar pair to learn from; codes are those of ITQ, use --objective joint or dsah"
+    if photos > 1 and not np.ptp(values, axis=0).any():
+        yield "all descriptors are equal, so all codes are; check the photos"
+    if max(options.bits) > width:
+        yield f"{max(options.bits)} bits exceed the descriptor's {width} dimensions; bits repeat each other"
+    if options.patience and course.watch is None:
+        yield "no place of the split val has a similar pair to validate on; nothing was stopped early"
+    if photos < options.batch_others + 2 * options.batch_pairs:
+        yield f"a batch is larger than the {photos} photos; photos come up several times in it"
 
 
 def _environment() -> dict[str, Any]:
@@ -189,12 +273,3 @@ def _environment() -> dict[str, Any]:
         except PackageNotFoundError:
             found[package] = None
     return found
-
-
-def _plain(value: Any) -> Any:
-    """Options as JSON: paths become text, tuples lists."""
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    return str(value) if isinstance(value, Path) else value

@@ -14,6 +14,7 @@ import faiss
 import numpy as np
 import torch
 
+from hashpipe.hashing.card import add_scores
 from hashpipe.hashing.evaluate.options import EvalOptions
 from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.result import EvalResult
@@ -52,6 +53,8 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
         "environment": environment(),
     }
     write(result, folder / "eval", galleries if options.galleries else [])
+    if "model" in result.meta:
+        add_scores(folder / "model", str(result.meta["model"]), result.rows)
     return result
 
 

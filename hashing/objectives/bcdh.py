@@ -1,5 +1,8 @@
 """Pairwise constrained loss with binary codes (arXiv 1802.07437), partly reconstructed: its full text was not at hand.
 
+From the abstract: one loss for the distances of pairs and the binary constraint, pairs from 3D instead of labels.
+Reconstructed here: the asymmetric form, the margin in bits, the exact B-step, the course of λ, when pairs are mined.
+
     mean over similar pairs     ½ ||b_i - h_j||²
   + mean over dissimilar pairs  ½ [m - ||b_i - h_j||²]_+
   + (λ/2k) mean over photos     ||h_i - b_i||²
@@ -16,6 +19,7 @@ import torch
 from scipy.sparse import coo_matrix
 from torch import Tensor
 
+ROUNDS = 4  # of W-steps, each followed by a B-step
 _LEAST = 1e-12  # what a change must gain, above rounding
 _SWEEPS = 10
 
@@ -49,6 +53,11 @@ def loss(
         "dissimilar": 0.5 * _mean(dissimilar, weight * (label < 0)),
         "quantisation": strength * quantisation(h, binary),
     }
+
+
+def penalty(bits: int, progress: float) -> float:
+    """λ when a share `progress` in [0,1) of the steps is done: a tenth of the bits, doubled after every round."""
+    return 0.1 * bits * 2.0 ** int(progress * ROUNDS)
 
 
 def quantisation(h: Tensor, binary: Tensor) -> Tensor:

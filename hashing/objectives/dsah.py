@@ -3,7 +3,7 @@
     α mean_ij [ a_ij (c_ij - w_ij)² ] + β mean_i || sgn(h_i) - h_i/||h_i|| ||²
 
 c_ij = cos(h_i, h_j); w_ij = +1 for neighbours, -1 otherwise; a_ij the pairwise information content. The diagonal is
-left out of loss and softmax (the official code keeps it).
+left out of loss and softmax by default; the official code keeps it (faithful.py).
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ def loss(
     weighted: bool = True,
     through_weights: bool = True,
     counted: Tensor | None = None,
+    diagonal: bool = False,
 ) -> dict[str, Tensor]:
     """Parts "neighbours" (α = 1) and "quantisation" (β = quantise), scalars; their sum is the loss.
 
-    h: (B,k); target: (B,B) of ±1; counted: bool (B,B), pairs to use besides leaving out the diagonal.
+    h: (B,k); target: (B,B) of ±1; counted: bool (B,B), pairs to use; the diagonal only where `diagonal` says so.
     through_weights lets gradient flow through a_ij, as the official code does.
     """
     unit = functional.normalize(h, dim=1, eps=1e-12)
     cosine = unit @ unit.T
-    pairs = ~torch.eye(len(h), dtype=torch.bool, device=h.device)
+    pairs = torch.ones(len(h), len(h), dtype=torch.bool, device=h.device)
+    if not diagonal:
+        pairs &= ~torch.eye(len(h), dtype=torch.bool, device=h.device)
     if counted is not None:
         pairs &= counted
     gap = (cosine - target).square()

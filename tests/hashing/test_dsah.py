@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from hashpipe.hashing import information
+from hashpipe.hashing import faithful, information
+from hashpipe.hashing.course import Course
+from hashpipe.hashing.fitting import fit_heads
 from hashpipe.hashing.objectives import dsah
+from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.targets import no_targets
 
 
 def codes(seed: int, n: int = 6, k: int = 5) -> torch.Tensor:
@@ -47,6 +51,61 @@ def test_loss_and_gradient_agree_with_loops(weighted, temperature, quantise):
     expected.backward()
     assert float(value.detach()) == pytest.approx(float(expected.detach()), abs=1e-9)
     np.testing.assert_allclose(fast.grad, plain.grad, atol=1e-9)
+
+
+def slow_official(h, target, weighted):
+    """All B² pairs, the diagonal with them, a photo its own neighbour; one softmax at temperature 1."""
+    n = len(h)
+    cosine = [[torch.dot(h[i], h[j]) / h[i].norm() / h[j].norm() for j in range(n)] for i in range(n)]
+    total = sum(torch.exp(cosine[i][j]) for i in range(n) for j in range(n))
+    loss = 0.0
+    for i in range(n):
+        for j in range(n):
+            wanted = 1.0 if i == j else target[i, j]
+            content = -torch.log(torch.exp(cosine[i][j]) / total) if weighted else 1.0
+            loss = loss + content * (cosine[i][j] - wanted) ** 2 / n**2
+    return loss
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_faithful_loss_and_gradient_agree_with_loops(weighted):
+    fast, plain = codes(3).requires_grad_(), codes(3).requires_grad_()
+    target = signs(4)
+    target.fill_diagonal_(-1.0)  # whatever it says there
+    value = sum(faithful.loss(fast, target, weighted).values())
+    expected = slow_official(plain, target, weighted)
+    value.backward()
+    expected.backward()
+    assert float(value.detach()) == pytest.approx(float(expected.detach()), abs=1e-9)
+    np.testing.assert_allclose(fast.grad, plain.grad, atol=1e-9)
+
+
+def test_faithful_optimiser_and_steps():
+    """One step of Adam by hand, with epsilon 1.0 added to the root of the corrected second moment."""
+    official = TrainOptions((8,), "dsah", faithful=True)
+    assert faithful.applies(official)
+    assert not faithful.applies(TrainOptions((8,), "joint", faithful=True))
+    assert faithful.steps(official, 1001) == 2 * 30 * 21
+    assert faithful.steps(TrainOptions((8,), "dsah", faithful=True, steps=7), 1001) == 7
+    assert [faithful.decay(step) for step in (0, 199, 200, 400)] == pytest.approx([1, 1, 0.99, 0.99**2])
+    x = np.random.default_rng(0).normal(size=(30, 10)).astype(np.float32)
+    seen = {}
+
+    class Looked(Course):
+        def after(self, step, steps, bits, parts, moving):
+            seen["gradient"] = moving.parameters[0].grad.clone()
+            seen["weight"] = moving.parameters[0].detach().clone()
+            return True
+
+        def begin(self, key, moving):
+            seen["before"] = moving.parameters[0].detach().clone()
+            return 0
+
+    fit_heads(x, no_targets(30), official, course=Looked())
+    gradient = seen["gradient"]
+    expected = seen["before"] - 1e-4 * gradient / (gradient.abs() + 1.0)
+    torch.testing.assert_close(seen["weight"], expected, rtol=0, atol=1e-8)
+    assert gradient.abs().max() > 0
 
 
 def test_gradient_through_the_weights_is_a_choice():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from hashpipe.hashing import baselines
+from hashpipe.hashing import baselines, fitting, neighbours
 from hashpipe.hashing.fitting import fit_heads
 from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.space import fit_space
@@ -160,3 +162,62 @@ def test_learning_starts_from_the_itq_baseline_of_the_same_seed(bits):
     baseline = baselines.fit("itq", x, bits, 3)(x)
     assert ((head(x) >= 0) == (baseline >= 0)).mean() > 0.999
     assert (head(x)).std() == pytest.approx(1, abs=1e-3)
+
+
+def slow_outputs(head, x):
+    """The hash layer one photo, bit and hidden unit at a time."""
+    found = np.zeros((len(x), len(head.bias)))
+    for row in range(len(x)):
+        shifted = x[row].astype(float) - head.mean
+        for bit in range(len(head.bias)):
+            found[row, bit] = sum(shifted * head.weight[:, bit]) + head.bias[bit]
+            for unit in range(len(head.hidden_bias)):
+                inside = sum(shifted * head.hidden[:, unit]) + head.hidden_bias[unit]
+                found[row, bit] += max(inside, 0.0) * head.outer[unit, bit]
+    return found
+
+
+def test_a_hidden_layer_is_learnt_from_many_photos_alone(monkeypatch):
+    x, targets = places()
+    quick = TrainOptions((8, 16), hidden=5, **QUICK)
+    assert fit_heads(x, targets, quick)[8].hidden is None
+    monkeypatch.setattr(fitting, "HIDDEN_FROM", 50)
+    heads = fit_heads(x, targets, quick)
+    assert heads[8].hidden.shape == (24, 5)
+    assert heads[16].outer.any()
+    np.testing.assert_allclose(heads[8](x[:5]), slow_outputs(heads[8], x[:5]), atol=1e-4)
+    without = TrainOptions((8,), hidden=0, **QUICK)
+    assert fit_heads(x, targets, without)[8].hidden is None
+    assert fit_heads(x, targets, TrainOptions((8,), "dsah", hidden=5, **QUICK))[8].hidden is None
+
+
+def test_a_hidden_layer_starts_at_nothing(monkeypatch):
+    x, targets = places()
+    linear = fit_heads(x, targets, TrainOptions((8,), steps=0, seed=3))[8]
+    monkeypatch.setattr(fitting, "HIDDEN_FROM", 50)
+    deep = fit_heads(x, targets, TrainOptions((8,), steps=0, seed=3, hidden=5))[8]
+    np.testing.assert_array_equal(linear(x), deep(x))
+
+
+def test_nested_codes_with_a_hidden_layer(monkeypatch):
+    monkeypatch.setattr(fitting, "HIDDEN_FROM", 50)
+    x, targets = places()
+    heads = fit_heads(x, targets, TrainOptions((8, 16), hidden=5, nested=True, **QUICK))
+    np.testing.assert_allclose(heads[8](x), heads[16](x)[:, :8], atol=1e-5)
+
+
+def test_learning_goes_on_from_a_head_with_a_hidden_layer(monkeypatch):
+    monkeypatch.setattr(fitting, "HIDDEN_FROM", 50)
+    x, targets = places()
+    quick = TrainOptions((8,), hidden=5, pca=24, recentre=False, **QUICK)
+    first = fit_heads(x, targets, quick)
+    again = fit_heads(x[:70], targets.subset(np.arange(70)), replace(quick, steps=0), start=first)[8]
+    gap = again(x[:70]) - first[8](x[:70])
+    np.testing.assert_allclose(gap - gap.mean(axis=0), 0, atol=1e-3)  # the bias is set anew
+
+
+@pytest.mark.parametrize(("photos", "k"), [(90, 6), (2500, 12)])
+def test_neighbourhood_grows_with_the_root_of_the_number_of_photos(photos, k):
+    x = np.random.default_rng(0).normal(size=(photos, 4)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    np.testing.assert_array_equal(fitting._first_edges(x, TrainOptions()), neighbours.mutual(x, k)[0])

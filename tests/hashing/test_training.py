@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +15,23 @@ import torchvision
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from hashpipe.hashing import codes, images, training
+from hashpipe.hashing import batch_losses, codes, images, training
+from hashpipe.hashing.card import add_scores
+from hashpipe.hashing.course import Course
 from hashpipe.hashing.network import load_model
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
+from hashpipe.hashing.sources import open_source
+from hashpipe.hashing.targets import no_targets
 from hashpipe.hashing.training import stored_options, train
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import open_workspace, sha256_file
-from hashpipe.pairgen.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
+from hashpipe.pairgen.pairset import (
+    PAIRS_SCHEMA,
+    PHOTOS_SCHEMA,
+    RELATIONS_SCHEMA,
+    read_pairset,
+    write_pairset,
+)
 
 NET = "shufflenet_v2_x0_5"
 PLACES, VIEWS, LONE = 4, 5, 4
@@ -125,7 +136,8 @@ def test_model_folder_is_complete_and_readable_by_others(trained):
         "metrics.jsonl",
         "env.json",
         "log.txt",
-        *(f"plots/{kind}_{bits}.png" for kind in ("loss", "distances") for bits in (8, 12)),
+        "README.md",
+        *(f"plots/{kind}_{bits}.png" for kind in ("loss", "distances", "epochs", "bits") for bits in (8, 12)),
     }
     assert all(path.stat().st_mode & 0o444 == 0o444 for path in trained.folder.iterdir())
     lines = [json.loads(line) for line in (trained.folder / "metrics.jsonl").read_text().splitlines()]
@@ -263,6 +275,107 @@ def test_options_that_cannot_be(changes, says):
 
 def test_code_lengths_are_sorted_and_counted_once():
     assert TrainOptions((64, 16, 64)).bits == (16, 64)
+
+
+def test_weights_that_are_no_numbers_are_never_kept(trained, workspace, options, monkeypatch):
+    real = training.fit_heads
+
+    def broken(*arguments, **keywords):
+        heads = real(*arguments, **keywords)
+        return {bits: replace(head, weight=head.weight * np.nan) for bits, head in heads.items()}
+
+    monkeypatch.setattr(training, "fit_heads", broken)
+    with pytest.raises(UserError, match="no numbers"):
+        train(replace(options, seed=6), workspace)
+    assert load_model(workspace / "model", "cpu").fingerprint == trained.fingerprint
+
+
+def test_a_loss_that_is_no_number_is_said_and_nothing_is_lost(trained, workspace, options, monkeypatch):
+    monkeypatch.setattr(batch_losses.joint, "quantise", lambda h, binary: h.sum() * torch.inf)
+    with pytest.raises(UserError, match="no number any more at step 0 of 8 bits; give a smaller --learning-rate"):
+        train(replace(options, seed=7), workspace)
+    assert load_model(workspace / "model", "cpu").fingerprint == trained.fingerprint
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_absent(workspace, options):
+    with pytest.raises(UserError, match="--device cuda asks for a GPU and torch sees none; use --device cpu or auto"):
+        train(replace(options, describe=replace(options.describe, device="cuda")), workspace)
+
+
+def test_what_must_be_said_of_a_training():
+    """A batch larger than the data, more bits than dimensions, equal descriptors, nothing to learn or validate on."""
+    x = np.ones((24, 5), np.float32)
+    options = TrainOptions((4, 8), "bcdh", batch_pairs=8, batch_others=9, patience=1)
+    notes = list(training._notes(options, x, no_targets(24), False, Course()))
+    for said in (
+        "24 photos are too few to centre",
+        "bcdh found no similar pair",
+        "all descriptors are equal",
+        "8 bits exceed the descriptor's 5 dimensions",
+        "no place of the split val",
+        "a batch is larger than the 24 photos",
+    ):
+        assert sum(said in note for note in notes) == 1, said
+    quiet = TrainOptions((4,), batch_pairs=1, batch_others=1, recentre=False)
+    assert not list(training._notes(quiet, np.eye(24, dtype=np.float32), no_targets(24), False, Course()))
+
+
+def test_early_stopping_looks_at_validation_places_alone(workspace, options, pictures, tmp_path):
+    """The pairs of the split val are what is validated on; those of test places appear nowhere."""
+    built = build_pairs(tmp_path / "ws", pictures, places=PLACES)
+    pairset = read_pairset(built / "pairs")
+    assert "val" not in set(pairset.photo_column("split"))
+    note = "no place of the split val has a similar pair"
+    assert any(note in one for one in train(replace(options, patience=2), built).notes)
+    split = ["val" if name.startswith("p2") else split for name, split in zip(*_names_and_splits(pairset), strict=True)]
+    photos = pairset.photos.set_column(pairset.photos.schema.get_field_index("split"), "split", pa.array(split))
+    write_pairset(built / "pairs", {"parameters": {}}, photos, pairset.pairs, pairset.relations)
+    source = open_source(options, built)
+    names = np.array(source.images.names)
+    assert {name[:2] for name in names[np.unique(source.validation.similar)]} == {"p2"}
+    assert {name[:2] for name in names[np.unique(source.targets.similar)]} == {"p0", "p1"}
+    result = train(replace(options, patience=2), built)
+    assert not any(note in one for one in result.notes)
+    lines = [json.loads(line) for line in (result.folder / "metrics.jsonl").read_text().splitlines()]
+    assert {line["bits"] for line in lines if "validation" in line} == {8, 12}
+
+
+def _names_and_splits(pairset):
+    return pairset.photos["path"].to_pylist(), pairset.photo_column("split").tolist()
+
+
+def test_model_card(trained):
+    card = (trained.folder / "README.md").read_text()
+    for word in (trained.fingerprint, NET, "20 photos", "covisible", "licence of the network's weights is not known"):
+        assert word in card
+    assert "Not evaluated yet" in card
+    rows = [
+        {"protocol": "places/known", "method": method, "bits": bits, "metric": metric, "value": value}
+        for method, bits, metric, value in [
+            ("ours", 8, "map", 0.5),
+            ("ours", 12, "map", 0.75),
+            ("float", None, "map", 0.9),
+            ("ours", 8, "p@1", 0.1),
+        ]
+    ]
+    assert not add_scores(trained.folder, "another", rows)
+    for _ in range(2):  # scores replace scores
+        assert add_scores(trained.folder, trained.fingerprint, rows)
+    card = (trained.folder / "README.md").read_text()
+    assert "Not evaluated yet" not in card
+    assert card.count("## Scores") == 1
+    assert "| places/known | ours | 0.500 | 0.750 |" in card
+    assert "| places/known | float | 0.900 | 0.900 |" in card
+
+
+def test_tensorboard(options, pictures, tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    result = train(replace(options, photos=pictures, steps=3, tensorboard=True), tmp_path / "ws")
+    assert list((result.folder / "tensorboard").glob("events*"))
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(UserError, match=r"pip install 'hashpipe\[tensorboard\]'"):
+        train(replace(options, photos=pictures, tensorboard=True), tmp_path / "other")
 
 
 def damaged(folder: Path, source: Path, name: str, content: bytes) -> Path:

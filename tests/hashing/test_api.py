@@ -1,0 +1,41 @@
+"""The documented Python code runs, and importing the package imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import hashpipe.hashing
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "API.md"
+
+
+def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(8):
+        pixels = generator.integers(0, 255, (60, 80, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((160, 120)).save(tmp_path / "photos" / f"{number}.png")
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.M | re.S)
+    assert len(blocks) == 3
+    names: dict = {}
+    for block in blocks:
+        exec(compile(block, str(PAGE), "exec"), names)
+    assert names["packed"].shape == (8, 8)
+    assert names["trained"].fingerprint in capsys.readouterr().out
+    assert names["encoded"].codes.exists()
+
+
+def test_names_are_there_and_importing_is_light():
+    for name in hashpipe.hashing.__all__:
+        assert getattr(hashpipe.hashing, name).__name__ == name
+    assert set(hashpipe.hashing.__all__) <= set(dir(hashpipe.hashing))
+    heavy = ["torch", "faiss", "numpy", "scipy", "pyarrow", "matplotlib"]
+    code = f"import sys, hashpipe.hashing; sys.exit(any(name in sys.modules for name in {heavy}))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
