@@ -16,10 +16,18 @@ from hashpipe.pairgen.files import locked, open_workspace
 _PARTS = {
     "pairs": "pairs, 3D models and their evidence",
     "model": "the trained codes",
+    "adapted": "the codes taken to another collection",
+    "run": "a training that was stopped and goes on from here",
     "descriptors": "cache: descriptors of photos",
     "eval": "cache: the last score and its report",
+    "verified": "cache: features and matches of search hits",
+    "index": "the index of codes",
+    "groups": "groups of photos and the page that shows them",
+    "export": "codes for other programs",
+    "thumbnails": "cache: small pictures for the page of `hashpipe serve`",
+    "shown": "cache: pictures of pairs that were shown",
 }
-_CACHES = ("descriptors", "eval")
+_CACHES = ("descriptors", "eval", "verified", "shown", "thumbnails")
 
 
 @click.command("clean")

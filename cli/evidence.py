@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,13 @@ import numpy as np
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.pairset import PairSet
 
-_PHOTO_FACTS = ("photo", "path", "status", "place", "model", "split", "query")
+_PHOTO_FACTS = ("photo", "path", "status", "place", "model", "split", "query", "taken_at")
+_DRAWN = {
+    "points": "3D points that both observe",
+    "surface": "points of the surface that both see by the 3D model",
+    "matches": "verified matches",
+    "": "nothing in common is known, so nothing is drawn",
+}
 _UNITS = {"view_angle_deg": "degrees", "scale_change": "times", "shared_points": "points", "inliers": "matches"}
 _LABELS = {1: "similar", -1: "dissimilar", 0: "unknown"}
 
@@ -25,9 +32,12 @@ class Evidence:
     label: int
     reason: str
     pair: dict[str, Any] | None
+    picture: Path | None = None
+    drawn: str = ""  # what the picture shows, or why there is none
 
     def as_json(self) -> dict[str, Any]:
-        return {"photos": self.photos, "label": self.label, "reason": self.reason, "pair": self.pair}
+        known = {"photos": self.photos, "label": self.label, "reason": self.reason, "pair": self.pair}
+        return {**known, "picture": str(self.picture) if self.picture else None, "drawn": self.drawn}
 
     def as_text(self) -> str:
         lines = []
@@ -39,6 +49,12 @@ class Evidence:
         for name, value in (self.pair or {}).items():
             if name not in ("a", "b", "label", "kind"):
                 lines.append(f"  {name:<16}{_number(value)} {_UNITS.get(name, '')}".rstrip())
+        times = [photo["taken_at"] for photo in self.photos]
+        if all(times):
+            apart = abs((datetime.fromisoformat(times[0]) - datetime.fromisoformat(times[1])).total_seconds())
+            lines.append(f"  {'taken apart':<16}{apart:.0f} seconds")
+        if self.drawn:
+            lines.append(f"picture: {self.picture} ({self.drawn})" if self.picture else f"no picture: {self.drawn}")
         return "\n".join(lines)
 
 
@@ -54,6 +70,20 @@ def evidence(pairset: PairSet, first: str, second: str) -> Evidence:
         pair = pairset.pairs.slice(int(rows[0]), 1).to_pylist()[0]
         return Evidence((facts[0], facts[1]), pair["label"], f"by rule `{pair['kind']}`", pair)
     return Evidence((facts[0], facts[1]), 0, _why_unknown(pairset, facts[0], facts[1]), None)
+
+
+def with_picture(found: Evidence, pairset: PairSet, target: Path, must: bool) -> Evidence:
+    """The evidence with its side-by-side picture written to `target`; where that fails and `must` is not set, why."""
+    from hashpipe.pairgen.sidebyside import write_picture
+
+    try:
+        shared = write_picture(pairset, found.photos[0]["photo"], found.photos[1]["photo"], target)
+    except (UserError, OSError) as error:
+        if must:
+            raise
+        return replace(found, drawn=str(error))
+    counted = f"{len(shared)} " if shared.what else ""
+    return replace(found, picture=target, drawn=counted + _DRAWN[shared.what])
 
 
 def find_photo(pairset: PairSet, name: str) -> int:

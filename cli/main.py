@@ -64,13 +64,45 @@ pairs = LazyGroup(
         "build": ("hashpipe.cli.pairs:build_command", "Photos to 3D models to similar and dissimilar pairs."),
         "show": ("hashpipe.cli.pairs:show_command", "Say what is known about two photos, and why."),
         "check": ("hashpipe.cli.pairs:check_command", "Check that the pairs of a workspace are whole and consistent."),
+        "import": ("hashpipe.cli.exchange:import_command", "Make the pairs of a workspace from what others found."),
+        "export": ("hashpipe.cli.exchange:export_command", "Write the pairs of a workspace for other programs."),
+    },
+)
+
+index = LazyGroup(
+    "index",
+    help="Make and keep the index of codes that `hashpipe search` looks into.",
+    context_settings=_CONTEXT,
+    table={
+        "build": ("hashpipe.cli.index:build_command", "Build an index from codes files."),
+        "add": ("hashpipe.cli.index:add_command", "Add codes files; photos that are there already are replaced."),
+        "remove": ("hashpipe.cli.index:remove_command", "Take photos out of an index."),
+        "info": ("hashpipe.cli.index:info_command", "Say what an index holds and check that it is whole."),
+    },
+)
+
+export = LazyGroup(
+    "export",
+    help="Codes and models for other programs.",
+    context_settings=_CONTEXT,
+    table={
+        "codes": ("hashpipe.cli.export_codes:export_codes_command", "Write codes for FAISS, PostgreSQL, CSV or NumPy."),
+        "onnx": ("hashpipe.cli.export_onnx:export_onnx_command", "The hash network as ONNX, checked against torch."),
     },
 )
 
 TABLE = {
     "pairs": ("hashpipe.cli.main:pairs", "Make, show and check the pairs that learning starts from."),
     "train": ("hashpipe.cli.train:train_command", "Learn binary codes, without labels."),
+    "adapt": ("hashpipe.cli.adapt:adapt_command", "Take a model to another collection, without labels or 3D."),
+    "encode": ("hashpipe.cli.encode:encode_command", "Photos to binary codes with the workspace's model."),
     "eval": ("hashpipe.cli.eval:eval_command", "Score the codes on held-out photos, beside the baselines."),
+    "index": ("hashpipe.cli.main:index", "Build an index of codes, add to it, remove from it."),
+    "search": ("hashpipe.cli.search:search_command", "Find the photos that look like a given one."),
+    "calibrate": ("hashpipe.cli.calibrate:calibrate_command", "Which radius keeps false matches rare."),
+    "groups": ("hashpipe.cli.groups:groups_command", "Sort photos: duplicates, bursts, same place. Deletes nothing."),
+    "export": ("hashpipe.cli.main:export", "Codes and models for other programs."),
+    "serve": ("hashpipe.cli.serve:serve_command", "Search a collection on a local page, or by its HTTP API."),
     "benchmarks": ("hashpipe.cli.benchmarks:benchmarks", "List, show, fetch and verify public benchmarks."),
     "demo": ("hashpipe.cli.demo:demo_command", "Render demo photos and run the whole chain on them."),
     "doctor": ("hashpipe.cli.doctor:doctor_command", "Say what is installed, what is missing and how to get it."),

@@ -26,7 +26,21 @@ from hashpipe.pairgen.errors import UserError
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
-SECTIONS = ("pairs.build", "train", "eval", "demo")  # tables that a configuration file may hold
+SECTIONS = (
+    "pairs.build",
+    "train",
+    "adapt",
+    "encode",
+    "eval",
+    "demo",
+    "index.build",
+    "search",
+    "calibrate",
+    "groups",
+    "export.codes",
+    "export.onnx",
+    "serve",
+)  # tables that a configuration file may hold
 DEFAULT_WORKSPACE = Path("hashpipe-workspace")
 
 
