@@ -20,12 +20,11 @@ from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import WORKSPACE_VERSION, read_json
 
 _PURPOSE = {
-    "heif": "reads HEIC and AVIF photos",
-    "onnx": "exports encoders and runs them faster on a CPU",
-    "serve": "answers searches over HTTP",
-    "ray": "spreads jobs over a cluster",
+    "heif": "reads HEIC photos",
+    "onnx": "exports the hash network and runs it faster on a processor",
+    "serve": "the page and the HTTP API",
     "postgres": "keeps codes in PostgreSQL",
-    "milvus": "keeps codes in Milvus",
+    "tensorboard": "shows the course of a training",
     "test": "runs the tests",
     "dev": "checks and builds the project",
 }

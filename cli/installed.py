@@ -83,7 +83,7 @@ def _requirements() -> list[tuple[str, str]]:
     for text in metadata.requires("hashpipe") or []:
         requirement, _, marker = (part.strip() for part in text.partition(";"))
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", marker)
-        if _for_this_python(marker):
+        if _for_this_python(marker) and not requirement.startswith("hashpipe["):  # an extra made of other extras
             found.append((requirement, extra.group(1) if extra else ""))
     return found
 
@@ -97,7 +97,7 @@ def _for_this_python(marker: str) -> bool:
 
 
 def _look_up(requirement: str) -> Package:
-    name, needs = (part.strip() for part in re.fullmatch(r"([\w.-]+)(.*)", requirement).groups())  # type: ignore[union-attr]
+    name, needs = (part.strip() for part in re.fullmatch(r"([\w.-]+)(?:\[.*?\])?(.*)", requirement).groups())  # type: ignore[union-attr]
     fix = f"{_python()} -m pip install '{requirement}'"
     try:
         version = metadata.version(name)

@@ -14,7 +14,7 @@ from console import environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROOMS = ("pairgen", "hashing", "cli", "data_manifests")
-DATA = {".py", ".toml", ".html", ".css", ".js"}
+DATA = {".py", ".toml", ".html", ".css", ".js", ".svg"}
 
 
 @pytest.fixture(scope="session")
