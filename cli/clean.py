@@ -18,10 +18,16 @@ _PARTS = {
     "model": "the trained codes",
     "adapted": "the codes taken to another collection",
     "run": "a training that was stopped and goes on from here",
+    "codes.parquet": "the codes of the photos",
+    "codes.parquet.parts": "an encoding that was stopped and goes on from here",
+    "thresholds": "thresholds that shards share",
     "descriptors": "cache: descriptors of photos",
     "eval": "cache: the last score and its report",
     "verified": "cache: features and matches of search hits",
     "index": "the index of codes",
+    "calibration.json": "what each search radius costs",
+    "calibration.png": "the plot of it",
+    "search.html": "the page of the last search",
     "groups": "groups of photos and the page that shows them",
     "export": "codes for other programs",
     "thumbnails": "cache: small pictures for the page of `hashpipe serve`",
@@ -82,9 +88,19 @@ def survey(folder: Path) -> list[Part]:
     leftovers = [*folder.rglob(".*.tmp"), *folder.rglob(".*.tmp.*"), *folder.rglob(".*.old")]
     inside_caches = [folder / name for name in _CACHES]
     for path in sorted(set(leftovers)):
+        if _is_only_copy(path):
+            continue
         if not any(path.is_relative_to(cache) for cache in inside_caches):
             parts.append(Part(path, "leftover of a stopped command", _size(path), True))
     return parts
+
+
+def _is_only_copy(old: Path) -> bool:
+    """A folder moved aside by a command that was killed before the new one took its place."""
+    if old.suffix != ".old":
+        return False
+    name = old.name[1:].rpartition("-")[0]  # .NAME-random.old, see files.atomic_folder
+    return not (old.parent / name).exists()
 
 
 def remove(parts: list[Part]) -> None:

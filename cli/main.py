@@ -157,8 +157,6 @@ def main() -> None:
     # Threads that spin while they wait slow a busy machine down several times; libraries read this when they load.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signals.install()
-    # threads of OpenMP that spin while they wait slow down everything on busy cores; read when the library is loaded
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     show_progress("auto")
     for stream in (sys.stdout, sys.stderr):  # a file name that the terminal cannot show must not end a command
         if isinstance(stream, io.TextIOWrapper):

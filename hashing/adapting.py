@@ -65,19 +65,19 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
     options = options or AdaptOptions()
     workspace = open_workspace(workspace, create=options.model is not None)
     origin = options.model or workspace / "model"
-    out = Path(options.out or workspace / MODEL).expanduser().absolute()
+    out = Path(options.output or workspace / MODEL).expanduser().absolute()
     model = load_model(origin, options.device)
     if out.exists() and out.resolve() == Path(origin).resolve():
-        raise UserError(f"--out {out} is the model to start from; name another folder, it would be lost.")
+        raise UserError(f"--output {out} is the model to start from; name another folder, it would be lost.")
     if out.exists() and any(out.iterdir()) and not (out / "model.safetensors").exists():
-        raise UserError(f"--out {out} holds other files and no model; name an empty or new folder.")
+        raise UserError(f"--output {out} holds other files and no model; name an empty or new folder.")
     stored = runs.stored_options(model.config)
     objective = stored.objective if stored.objective != "bcdh" else "joint"  # bcdh learns from pairs alone
     fit = replace(stored, objective=objective, pairs=False, seed=options.seed, photos=None, benchmark=None, root=None)
     if options.steps is not None:
         fit = replace(fit, steps=options.steps)
     with locked(workspace):
-        listed = image_lists.from_folder_or_list(photos)
+        listed = image_lists.from_folder_or_list(photos, workspace)
         say(f"adapting {model.fingerprint} to {len(listed)} photos with {model.describer.name}, without labels")
         described = model.describer.describe(listed, workspace / "descriptors")
         values = described.values[described.ok]

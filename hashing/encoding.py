@@ -23,9 +23,8 @@ from hashpipe.hashing.encoder import Encoded, Encoder, Outputs, open_encoder
 from hashpipe.hashing.listing import Listing, list_photos
 from hashpipe.hashing.modelfile import StoredModel, descriptors_fingerprint, read_model
 from hashpipe.hashing.photo_jobs import Work
-from hashpipe.hashing.preprocess import Open
+from hashpipe.hashing.preprocess import opener
 from hashpipe.hashing.quality import LOW
-from hashpipe.pairgen import photos as photo_files
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import atomic_path, fingerprint, locked, open_workspace
 from hashpipe.pairgen.progress import say
@@ -50,7 +49,7 @@ def encode(photos: Path | Sequence[Path], workspace: Path, options: EncodeOption
     started = time.monotonic()
     output, model_folder, home = places(workspace, options)
     model = read_model(model_folder)
-    listing = list_photos(photos, home)
+    listing = list_photos(photos, home or Path(workspace))
     number, shards = options.share
     ids = np.arange(number, len(listing), shards, dtype=np.int32)
     if not len(ids):
@@ -131,20 +130,16 @@ def _runtime(model: StoredModel, bits: int, listing: Listing, options: EncodeOpt
     if wanted == "auto" and (options.device == "cuda" or (options.device == "auto" and runtimes.gpu_present())):
         return "torch"
     if wanted == "auto" and (len(listing) < _WORTH_EXPORTING or not runtimes.can_export()):
-        return runtimes.choose(model, bits, wanted)
+        return runtimes.choose(model, bits, wanted, len(listing))
     some = np.unique(np.linspace(0, len(listing) - 1, min(len(listing), _MEASURE_ON)).round().astype(int))
-    openers = [_opener(listing.path(int(photo))) for photo in some]
+    openers = [opener(listing.path(int(photo))) for photo in some]
     try:
         runtimes.prepare(model, bits, openers)
     except (UserError, OSError) as error:
         if wanted != "auto":
             raise
         say(f"torch computes the codes, as the network cannot be exported: {error}")
-    return runtimes.choose(model, bits, wanted)
-
-
-def _opener(path: Path) -> Open:
-    return lambda side: photo_files.load_upright(path, side)
+    return runtimes.choose(model, bits, wanted, len(listing))
 
 
 def _made_by(encoder: Encoder) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from hashpipe.hashing.modelfile import StoredModel
 from hashpipe.hashing.preprocess import Open
 from hashpipe.pairgen.errors import UserError
 
-RUNTIMES = ("onnx", "openvino", "torch")  # the fastest first, as benchmarks/bench_encode.py measures them
+RUNTIMES = ("onnx", "openvino", "torch")
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "torch"}
 _GPU_BATCH = 32
 

@@ -80,7 +80,7 @@ def export_codes(workspace: Path, options: ExportOptions) -> ExportResult:
         facts = export_to_postgres(codeset, options.dsn, options.table, options.hnsw, options.batch)
         where = f"table {options.table!r} of {facts['database'][:1].lower()}{facts['database'][1:]}"
     else:
-        target = options.out or open_workspace(workspace, create=True) / "export" / options.to
+        target = options.output or open_workspace(workspace, create=True) / "export" / options.to
         facts, where = {"files": _export_files(codeset, target, options.to, proof)}, str(target)
     return ExportResult(options.to, where, len(codeset), codeset.space.bits, codeset.space.fingerprint, proof, facts)
 

@@ -20,7 +20,7 @@ class ExportOptions:
     codes: Path | None = field(
         default=None, metadata={"help": "codes file; without it codes.parquet of the workspace", "metavar": "FILE"}
     )
-    out: Path | None = field(
+    output: Path | None = field(
         default=None,
         metadata={
             "short": "o",

@@ -77,7 +77,7 @@ def groups(workspace: Path, options: GroupsOptions) -> GroupsResult:
 
     workspace = open_workspace(workspace, create=False)
     codeset = read_codes(options.codes or workspace / "codes.parquet")
-    folder = _own_folder(options.out or workspace / "groups")
+    folder = _own_folder(options.output or workspace / "groups")
     with locked(folder):
         pairs = workspace / "pairs"
         pairset = read_pairset(pairs) if (pairs / "meta.json").exists() else None

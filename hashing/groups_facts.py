@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from os import cpu_count
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,11 +12,10 @@ import numpy as np
 from PIL import ExifTags
 
 from hashpipe.hashing.codeset import CodeSet
+from hashpipe.hashing.preprocess import cores, in_threads
 from hashpipe.pairgen.pairset import PairSet
 from hashpipe.pairgen.photos import open_photo
 from hashpipe.pairgen.progress import stage
-
-_QUEUED = 4096  # photos that wait for a thread
 
 T = TypeVar("T")
 
@@ -128,8 +125,7 @@ def _geometry(codeset: CodeSet, pairset: PairSet | None) -> tuple[np.ndarray, np
 
 def each(work: Callable[[Path], T], paths: Sequence[Path], workers: int, name: str) -> Iterator[T]:
     """work(path) of all paths in order, by threads; Pillow lets go of Python while it decodes."""
-    with stage(name, len(paths), "photos") as advance, ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
-        for start in range(0, len(paths), _QUEUED):
-            for result in pool.map(work, paths[start : start + _QUEUED]):
-                advance(1)
-                yield result
+    with stage(name, len(paths), "photos") as advance:
+        for result in in_threads(lambda at: work(paths[at]), len(paths), workers or cores()):
+            advance(1)
+            yield result

@@ -14,7 +14,7 @@ class GroupsOptions:
     codes: Path | None = field(
         default=None, metadata={"help": "codes file; without it codes.parquet of the workspace", "metavar": "FILE"}
     )
-    out: Path | None = field(
+    output: Path | None = field(
         default=None,
         metadata={"short": "o", "help": "folder to write; without it groups in the workspace", "metavar": "DIR"},
     )

@@ -6,9 +6,7 @@ import csv
 import io
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import numpy as np
 from hashpipe.hashing.groups import NAMES, Grouping
 from hashpipe.hashing.groups_kinds import HASH_RADIUS, KINDS, Group
 from hashpipe.hashing.groups_options import GroupsOptions
+from hashpipe.hashing.preprocess import cores, in_threads
 from hashpipe.pairgen.files import atomic_path, write_json, write_text
 from hashpipe.pairgen.photos import UnreadablePhoto, load_upright
 from hashpipe.pairgen.progress import stage
@@ -203,8 +202,9 @@ def _pictures(folder: Path, wanted: dict[str, Path], workers: int) -> set[str]:
             (folder / name).unlink()
     missing = [sha for name, sha in names.items() if name not in there]
     made = {sha for name, sha in names.items() if name in there}
-    with stage("pictures", len(missing), "photos") as advance, ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
-        for sha, data in zip(missing, pool.map(lambda sha: _picture(wanted[sha]), missing), strict=True):
+    drawn = in_threads(lambda at: _picture(wanted[missing[at]]), len(missing), workers or cores())
+    with stage("pictures", len(missing), "photos") as advance:
+        for sha, data in zip(missing, drawn, strict=True):
             if data:
                 with atomic_path(folder / _name(sha)) as temporary:
                     temporary.write_bytes(data)

@@ -89,11 +89,14 @@ def from_zip(path: Path, members: Sequence[str]) -> ImageList:
     return ImageList(tuple(f"{content}:{name}" for name in names), open_member, names)
 
 
-def from_folder_or_list(path: Path) -> ImageList:
-    """Photos below a folder, or named line by line in a text file (relative to that file)."""
+def from_folder_or_list(path: Path, exclude: Path | None = None) -> ImageList:
+    """Photos below a folder, or named line by line in a text file (relative to that file).
+
+    `exclude`: a folder below it to leave out, the workspace, which holds small copies of photos.
+    """
     path = Path(path)
     if path.is_dir():
-        found = [path / name for name in photos.find_photos(path)]
+        found = [path / name for name in photos.find_photos(path, exclude)]
     elif path.is_file():
         try:
             lines = path.read_text(encoding="utf-8").splitlines()

@@ -123,6 +123,8 @@ def remove_from_index(photos: Sequence[str], workspace: Path, options: RemoveOpt
     """
     if not photos and not options.ids and not options.missing:
         raise UserError("Nothing to remove was named; give paths, --ids or --missing.")
+    if "" in photos:  # what a shell makes of an unset variable, and below it would lie everything
+        raise UserError("An empty path was named; give the path of a photo or of a folder.")
     workspace = open_workspace(workspace, create=False)
     folder = index_folder(workspace, options.index)
     with locked(folder):
@@ -264,6 +266,11 @@ def _grown(index: Index, codes: np.ndarray) -> Any:
 
 def _rebuilt(index: Index, codes: np.ndarray) -> Any:
     """FAISS's approximate structures keep row numbers, so they are made anew where rows went or changed."""
+    if not len(codes):
+        raise UserError(
+            f"Nothing would be left in {index.stored.folder}, and a structure of kind {index.kind} cannot be empty; "
+            "delete that folder instead."
+        )
     say(f"Making the {index.kind} structure anew, because codes went or changed")
     return index_kinds.build(index.kind, index.stored.meta["parameters"], codes)
 

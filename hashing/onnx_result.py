@@ -14,9 +14,8 @@ from hashpipe.hashing import runtimes
 from hashpipe.hashing.codeset import read_codes
 from hashpipe.hashing.encode_options import OnnxOptions
 from hashpipe.hashing.modelfile import read_model
-from hashpipe.hashing.preprocess import Open
+from hashpipe.hashing.preprocess import Open, opener
 from hashpipe.hashing.runtimes import Flips
-from hashpipe.pairgen import photos
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import atomic_path, open_workspace
 from hashpipe.pairgen.pairset import read_pairset
@@ -84,8 +83,4 @@ def _photos(home: Path | None) -> list[Open]:
             codeset = read_codes(home / "codes.parquet")
             paths = [codeset.path(row) for row in range(len(codeset))]
     rows = np.unique(np.linspace(0, max(len(paths) - 1, 0), min(len(paths), _MEASURE_ON)).round().astype(int))
-    return [_opener(paths[row]) for row in rows]
-
-
-def _opener(path: Path) -> Open:
-    return lambda side: photos.load_upright(path, side)
+    return [opener(paths[row]) for row in rows]

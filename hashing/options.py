@@ -217,8 +217,9 @@ class AdaptOptions:
     model: Path | None = field(
         default=None, metadata={"help": "model folder to start from, else the workspace's model", "metavar": "DIR"}
     )
-    out: Path | None = field(
-        default=None, metadata={"help": "folder of the new model, else adapted in the workspace", "metavar": "DIR"}
+    output: Path | None = field(
+        default=None,
+        metadata={"short": "o", "help": "folder of the new model, else adapted in the workspace", "metavar": "DIR"},
     )
     start: Literal["itq", "model"] = field(
         default="itq",

@@ -7,10 +7,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image
+
+from hashpipe.pairgen.photos import load_upright
 
 Result = TypeVar("Result")
 Open = Callable[[int | None], Image.Image]
@@ -32,6 +35,11 @@ def fit(load: Open, side: int, square: bool = False) -> Image.Image:
         scale = min(side / max(picture.size), MOST_ENLARGED)
         size = (max(LEAST_SIDE, round(picture.width * scale)), max(LEAST_SIDE, round(picture.height * scale)))
     return picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def opener(path: Path) -> Open:
+    """What opens a photo file, upright; it raises UnreadablePhoto."""
+    return lambda side: load_upright(path, side)
 
 
 def pixels(picture: Image.Image) -> np.ndarray:

@@ -23,7 +23,9 @@ from hashpipe.pairgen.progress import say
 
 MOST_FLIPS = 1e-3  # share of bits; a runtime that differs more from torch is never chosen by itself
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA, the same under WSL, AMD
-GRAPHS = ("onnx", "openvino")  # runtimes that read the exported graph, the faster first
+GRAPHS = ("onnx", "openvino")  # runtimes that read the exported graph
+# photos; on those of many shapes OpenVINO is half as fast again, once it has met the shapes (some 15 ms for each)
+MANY = 2000
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,10 @@ def _measured(model: StoredModel, bits: int, names: Sequence[str], photos: Seque
     return found
 
 
-def choose(model: StoredModel, bits: int, wanted: str) -> str:
-    """The runtime to use: `wanted`, or for auto the fastest installed one whose flips are known and few, else torch."""
+def choose(model: StoredModel, bits: int, wanted: str, photos: int = 1) -> str:
+    """The runtime to use: `wanted`, or for auto the fastest one for so many photos that is installed and known to flip
+    few bits, else torch.
+    """
     if model.describer["backbone"] == "vlad":
         return "vlad"
     if wanted != "auto":
@@ -123,7 +127,8 @@ def choose(model: StoredModel, bits: int, wanted: str) -> str:
             raise UserError(f"--runtime {wanted} is unknown; choose auto or one of {', '.join(RUNTIMES)}.")
         return wanted
     known = known_flips(model, bits)
-    fit = [name for name in GRAPHS if name in known and engines.installed(name)]
+    order = GRAPHS if photos < MANY else GRAPHS[::-1]
+    fit = [name for name in order if name in known and engines.installed(name)]
     return next((name for name in fit if known[name].bit_flip_rate <= MOST_FLIPS), "torch")
 
 

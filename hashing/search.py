@@ -16,6 +16,7 @@ from hashpipe.hashing.codeset import CodeSpace, check_same_space
 from hashpipe.hashing.encoder import Encoder, open_encoder
 from hashpipe.hashing.index import Index, index_folder, open_index, rows_of
 from hashpipe.hashing.index_options import DEFAULT_K, SearchOptions
+from hashpipe.hashing.quality import LOW
 from hashpipe.hashing.search_results import Hit, SearchResult
 from hashpipe.hashing.search_sources import IndexSource, Source, TableSource, encoder_for
 from hashpipe.pairgen.errors import UserError
@@ -25,7 +26,6 @@ from hashpipe.pairgen.progress import say
 
 RERANK_POOL = 10  # times k candidates by Hamming distance are put in order by asymmetric distance
 _FEWEST_CANDIDATES = 200
-_PLAIN = 0.1  # quality below which a query's code says little
 
 
 def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> SearchResult:
@@ -116,7 +116,7 @@ def _encoded(encoder: Encoder, photos: Sequence[str]) -> tuple[list[str], np.nda
             skipped.append((photo, one.reason))
             say(f"{photo} is skipped: {one.reason}")
             continue
-        if one.quality < _PLAIN:
+        if one.quality < LOW:
             say(f"{photo} is flat or tiny (quality {one.quality:.2f}): its code says little")
         queries.append(photo)
         outputs.append(one.u)

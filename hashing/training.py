@@ -220,7 +220,7 @@ def _course(
     course = Course(
         folder / STATE,
         mark,
-        _recorder(options, folder) if first else lambda line: None,
+        lambda line: None,
         first,
         None,
         watch,
@@ -240,6 +240,7 @@ def _course(
     if first:
         make_folder(folder)
         runs.write_run(folder, options)
+        course.record = _recorder(options, folder)  # after the old folder is gone: it opens its file at once
     return course
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,11 +18,13 @@ Span = tuple[int, int]
 class Bridge:
     """Photos `side` reach the rest of their component through photo `over` alone.
 
-    inliers: of the strongest match between them and `over`. order, spans: the side as parts of an order that all
-    bridges of a component share, so that a long chain of photos takes no more memory than it has photos.
+    inliers: of the strongest match between them and `over`; tied: the photo of the side that has it. order, spans: the
+    side as parts of an order that all bridges of a component share, so that a long chain of photos takes no more memory
+    than it has photos.
     """
 
     over: int
+    tied: int
     inliers: int
     order: np.ndarray
     spans: tuple[Span, ...]
@@ -110,12 +113,16 @@ def _weaker_sides(
 ) -> list[Bridge]:
     """All large sides but the one that the photo is tied to most strongly: with that one it belongs together."""
     total = sum(map(_size, sides))
-    tied = []
-    for spans in sides:
-        strongest = max(tie for at, tie in ties if any(start <= at < stop for start, stop in spans))
-        tied.append(Bridge(photo, strongest, order, spans))
-    own = max(tied, key=lambda one: (one.inliers, one.size, one.spans))
-    return [one for one in tied if one is not own and min(one.size, total - one.size) >= SIDE]
+    starts = sorted((start, number) for number, spans in enumerate(sides) for start, _ in spans)
+    strongest = [(-1, -1)] * len(sides)  # inliers and position; every side has a tie
+    for at, tie in ties:
+        number = starts[bisect_right(starts, (at, len(sides))) - 1][1]
+        strongest[number] = max(strongest[number], (tie, at))
+    found = [
+        Bridge(photo, int(order[at]), tie, order, spans) for (tie, at), spans in zip(strongest, sides, strict=True)
+    ]
+    own = max(found, key=lambda one: (one.inliers, one.size, one.spans))
+    return [one for one in found if one is not own and min(one.size, total - one.size) >= SIDE]
 
 
 def _size(spans: Sequence[Span]) -> int:

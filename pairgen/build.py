@@ -18,7 +18,7 @@ from hashpipe.pairgen.changes import compare, contents, contents_before
 from hashpipe.pairgen.doubts import part_places, take_apart
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.extract import extract_features, photo_vlads
-from hashpipe.pairgen.files import atomic_folder, locked, make_folder, open_workspace
+from hashpipe.pairgen.files import atomic_folder, locked, make_folder, open_workspace, read_json
 from hashpipe.pairgen.match import WEAK_INLIERS, match_photos
 from hashpipe.pairgen.measure import EVIDENCE, measure_models, measured_cameras, measured_parts, registered_paths
 from hashpipe.pairgen.near import nearness
@@ -54,7 +54,20 @@ def build_pairs(photos: Path, workspace: Path, options: BuildOptions) -> BuildSu
     root, names = list_photos(photos, workspace)
     workspace = open_workspace(workspace, create=True)
     with locked(workspace):
+        _refuse_imported(workspace / "pairs" / "meta.json")
         return _build(root, names, make_folder(workspace / "pairs"), options)
+
+
+def _refuse_imported(meta: Path) -> None:
+    try:
+        found = read_json(meta)
+    except UserError:  # none there, or a damaged one, which the build makes again
+        return
+    if isinstance(found, dict) and "imported" in found:
+        raise UserError(
+            f"{meta.parent} holds pairs imported from {found['imported'].get('source')}, which a build would replace; "
+            "name another workspace with -w."
+        )
 
 
 def list_photos(photos: Path, workspace: Path) -> tuple[Path, list[str]]:

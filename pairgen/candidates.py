@@ -71,14 +71,16 @@ def outside_pairs(vlads: np.ndarray, labels: np.ndarray, rows: np.ndarray, wante
     return {(min(row, other), max(row, other)) for row, found in enumerate(beyond) for other in found}
 
 
-def component_labels(count: int, pairs: Collection[Pair]) -> np.ndarray:
-    """Connected components of photos, int (count,)."""
+def component_labels(count: int, pairs: Collection[Pair] | np.ndarray) -> np.ndarray:
+    """Connected components, int32 (count,), numbered by their first member. pairs: (a, b), or int (m,2)."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    ends = np.array(list(pairs), np.int64).reshape(-1, 2)
+    if not count:
+        return np.zeros(0, np.int32)
+    ends = np.array(pairs if isinstance(pairs, np.ndarray) else list(pairs), np.int64).reshape(-1, 2)
     graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
+    return connected_components(graph, directed=False)[1].astype(np.int32)
 
 
 def gps_pairs(photos: Sequence[Photo], neighbours: int, metres: float) -> set[Pair]:

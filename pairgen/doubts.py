@@ -27,7 +27,7 @@ def take_apart(
     """
     fresh = labels.astype(np.int32).copy()
     following = int(labels.max(initial=-1)) + 1
-    asked: list[tuple[int, int, str, str]] = []  # a photo of the rest, the new label, relation, why
+    asked: list[tuple[int, int, str, str]] = []  # a photo of the rest, one of the part, relation, why
     good = matches.inliers >= min_inliers
     holding: dict[int, list[np.ndarray]] = {}
     for rows, _ in models:
@@ -36,22 +36,22 @@ def take_apart(
     for bridge in bridges(len(labels), matches.a[good], matches.b[good], matches.inliers[good]):
         side = np.zeros(len(labels), bool)
         side[bridge.side] = True
-        apart = not (fresh[side] == fresh[bridge.over]).any()  # the same bridge, seen from its other end
-        if not apart and not _confirmed(bridge, side, labels, holding.get(bridge.over, ())):
-            fresh[side] = following
+        part = side & (fresh == fresh[bridge.over])  # what other bridges took off before stays apart
+        if part.any() and not _confirmed(bridge, side, labels, holding.get(bridge.over, ())):
+            fresh[part] = following
             hang = f"{bridge.size} photos hang on {photos[bridge.over].path} alone, by {bridge.inliers} inliers"
-            asked.append((bridge.over, following, "may_be_same", hang))
+            asked.append((bridge.over, bridge.tied, "may_be_same", hang))
             following += 1
     for rows, parts in models:
         for number, (relation, why) in enumerate(zip(parts.relation, parts.why, strict=True), start=1):
-            body = rows[parts.part == 0]
-            fresh[rows[parts.part == number]] = following
-            asked.append((int(body[0]), following, relation, why))
+            body, odd = rows[parts.part == 0], rows[parts.part == number]
+            fresh[odd] = following
+            asked.append((int(body[0]), int(odd[0]), relation, why))
             following += 1
     related: dict[tuple[int, int], Relation] = {}
-    for photo, new, relation, why in asked:
-        low, high = sorted((int(fresh[photo]), new))
-        if low != high and (fresh == new).any():
+    for photo, other, relation, why in asked:
+        low, high = sorted((int(fresh[photo]), int(fresh[other])))
+        if low != high:
             related.setdefault((low, high), Relation(low, high, relation, why))
     return fresh, [related[key] for key in sorted(related)]
 
@@ -68,14 +68,20 @@ def _confirmed(bridge: Bridge, side: np.ndarray, labels: np.ndarray, models: Seq
 
 
 def part_places(place: np.ndarray, model: np.ndarray, labels: np.ndarray, fresh: np.ndarray) -> np.ndarray:
-    """Places after taking components apart, int32 (n,): a part is a place of its own where a model holds some of it."""
+    """Places after taking components apart, int32 (n,): a part is a place of its own where a model holds some of it.
+
+    Where no model holds any of the rest, its first part that is a place inherits the number.
+    """
     found = place.astype(np.int32).copy()
     number = int(place.max(initial=-1)) + 1
     for new in np.unique(fresh[fresh != labels]).tolist():
         rows = fresh == new
-        if (model[rows] >= 0).any():
+        rest = fresh == labels[rows][0]
+        if not (model[rows] >= 0).any():
+            found[rows] = -1
+        elif (found[rest] >= 0).any() and not (model[rest] >= 0).any():
+            found[rows], found[rest] = found[rest].max(), -1
+        else:
             found[rows] = number
             number += 1
-        else:
-            found[rows] = -1
     return found

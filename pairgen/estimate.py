@@ -17,6 +17,7 @@ from hashpipe.pairgen import colmap, vlad
 from hashpipe.pairgen.build import check_options, describe_photos, list_photos
 from hashpipe.pairgen.database import matched_pairs, photo_names
 from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.extract import comparable
 from hashpipe.pairgen.match import WEAK_INLIERS
 from hashpipe.pairgen.memory import budget, extraction_bytes
 from hashpipe.pairgen.options import BuildOptions
@@ -103,7 +104,7 @@ def estimate_build(photos: Path, workspace: Path, options: BuildOptions) -> Buil
 
     database = folder / "database.db"
     mine = {photo.sha256 for photo in usable}
-    known, matched = _known(database, mine)
+    known, matched = _known(database, mine) if comparable(folder, options) else (0, 0)
     features_known = round(known * scale)
     pairs = expected_pairs(distinct, options)
     pairs_known = min(pairs, round(matched * scale * scale))

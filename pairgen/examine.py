@@ -142,10 +142,18 @@ def _files(pairset: PairSet, read: bool) -> tuple[list[str], list[str]]:
         for row, path in enumerate(paths):
             if status[row] in ("ok", "duplicate") and not path.is_file():
                 gone.append(names[row])
-            elif read and status[row] in ("ok", "duplicate") and sha256_file(path) != shas[row]:
-                faults.append(f"photos.parquet row {row}: {names[row]} has changed since the pairs were made")
+            elif read and status[row] in ("ok", "duplicate") and (fault := _content_fault(path, shas[row])):
+                faults.append(f"photos.parquet row {row}: {names[row]} {fault}")
             advance(1)
     if gone:
         text = f"{len(gone)} photos are no longer where they were ({gone[0]}{', ...' if len(gone) > 1 else ''})"
         (faults if read else notes).append(text)
     return faults, notes
+
+
+def _content_fault(path: Path, sha256: str) -> str:
+    """What is wrong with the content of a photo file, "" when it is what it was."""
+    try:
+        return "" if sha256_file(path) == sha256 else "has changed since the pairs were made"
+    except OSError as error:
+        return f"cannot be read ({(error.strerror or str(error)).lower()})"

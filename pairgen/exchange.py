@@ -17,7 +17,7 @@ from hashpipe.pairgen.exchange_models import read_models
 from hashpipe.pairgen.exchange_options import ImportOptions
 from hashpipe.pairgen.exchange_read import read_cirtorch, read_csv, read_hloc
 from hashpipe.pairgen.files import atomic_folder, locked, open_workspace, read_json
-from hashpipe.pairgen.given import Given
+from hashpipe.pairgen.given import Given, mirrored
 from hashpipe.pairgen.mine import Relation
 from hashpipe.pairgen.options import BuildOptions, identity
 from hashpipe.pairgen.pairset import PAIRS_SCHEMA, write_pairset
@@ -131,6 +131,8 @@ def _write(
     files = _describe(given)
     status, original = tables.file_status(files)
     notes = list(given.notes)
+    if not files:
+        raise UserError(f"{source} names no photos; check the file.")
     absent = status.count("absent")
     if absent == len(files) and kind != "cirtorch":
         raise UserError(f"None of the {len(files)} photos is in {given.root}; name their folder with --photos.")
@@ -155,6 +157,8 @@ def _write(
     groups = [(relation.a, relation.b) for relation in related]
     stated = [given.splits[row] for row in usable]
     splits, by_place = (stated, True) if all(stated) else assign_splits(keys, place, groups, chosen)
+    if any(stated) and not all(stated):
+        notes.append(f"{stated.count('')} of {len(stated)} photos have no split there, so all splits were drawn anew.")
     if not by_place:
         notes.append("Fewer than three places cannot be split; only new photos of these places can be tested.")
     ends = np.array([(row["a"], row["b"]) for row in pairs if row["label"] > 0], int).reshape(-1, 2)
@@ -229,7 +233,7 @@ def _settle(
         if a == b or not fits or any(status[end] not in ("ok", "absent") for end in ends):
             lost += 1
         else:
-            kept.setdefault((a, b), {**pair, "a": a, "b": b})
+            kept.setdefault((a, b), {**(pair if ends == [a, b] else mirrored(pair)), "a": a, "b": b})
     return [kept[pair] for pair in sorted(kept)], [related[key] for key in sorted(related)], lost
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from hashpipe.pairgen import colmap, mine
 from hashpipe.pairgen.agreement import doubtful_models
+from hashpipe.pairgen.candidates import component_labels
 from hashpipe.pairgen.doubts import take_apart
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.given import Given, safe_name
@@ -50,8 +51,8 @@ def read_models(source: Path, photos: Path | None, into: Path, options: BuildOpt
     """Similar pairs by shared points and visible surface from every model below `source`.
 
     Models that share photos are one place, unless look-alikes were laid upon each other in them; two models may show
-    one place all the same. They are copied to `into`/0,
-    1, ..., largest first, as COLMAP's binary files, with their cleaned clouds.
+    one place all the same. They are copied to `into`/0, 1, ..., largest first, as COLMAP's binary files, with their
+    cleaned clouds.
     """
     folders = find_models(source)
     copies = _copy(folders, into, options.workers)
@@ -115,10 +116,5 @@ def _photo_folder(source: Path, model: Path) -> Path:
 
 
 def _places(count: int, members: Sequence[Sequence[int]]) -> np.ndarray:
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    first = [listed[0] for listed in members for _ in listed]
-    each = [row for listed in members for row in listed]
-    graph = coo_matrix((np.ones(len(each)), (first, each)), shape=(count, count))
-    return connected_components(graph, directed=False)[1].astype(np.int32)
+    """Photos that models connect, int32 (count,). members: rows of the photos of each model."""
+    return component_labels(count, [(listed[0], row) for listed in members for row in listed])

@@ -186,15 +186,30 @@ def read_csv(path: Path, photos: Path | None) -> Given:
                     f"{path}: {first} and {second} are dissimilar, but similar pairs connect them; "
                     "correct one of them, or add columns place_a and place_b."
                 )
-        return given
-    stated = [facts["place"].get(name, "-1") for name in names]
-    order = {value: at for at, value in enumerate(sorted(set(stated) - {"-1"}, key=lambda v: (len(v), v)))}
-    place = np.array([order.get(value, -1) for value in stated], np.int32)
-    splits = [facts["split"].get(name, "") for name in names]
+        place = given.place
+    else:
+        stated = [facts["place"].get(name, "-1") for name in names]
+        order = {value: at for at, value in enumerate(sorted(set(stated) - {"-1"}, key=lambda v: (len(v), v)))}
+        place = np.array([order.get(value, -1) for value in stated], np.int32)
+    return Given(given.root, names, place, _stated_splits(path, names, place, facts["split"]), rows)
+
+
+def _stated_splits(path: Path, names: Sequence[str], place: np.ndarray, stated: dict[str, str]) -> list[str]:
+    """The split of every photo, "" where none is stated; a UserError for an unknown one, or two in a place."""
+    splits = [stated.get(name, "") for name in names]
     wrong = next((value for value in splits if value and value not in SPLITS), None)
     if wrong is not None:
         raise UserError(f"{path}: there is no split {wrong!r}; choose from {', '.join(SPLITS)}.")
-    return Given(given.root, names, place, splits, rows)
+    first: dict[int, int] = {}
+    for row, number in enumerate(place.tolist()):
+        if number >= 0 and splits[row]:
+            other = first.setdefault(number, row)
+            if splits[other] != splits[row]:
+                raise UserError(
+                    f"{path}: {names[other]} ({splits[other]}) and {names[row]} ({splits[row]}) are of one place; "
+                    "give a place one split."
+                )
+    return splits
 
 
 def _measures(row: dict[str, str | None], where: str) -> dict[str, Any]:

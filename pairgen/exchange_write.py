@@ -13,9 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
+from hashpipe.pairgen.candidates import component_labels
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.exchange_options import ExportOptions
 from hashpipe.pairgen.exchange_read import cid_path
@@ -61,12 +60,11 @@ class _Chosen:
 
 
 def export_pairs(pairset: PairSet, out: Path, options: ExportOptions) -> ExportSummary:
-    """Write the pairs for another program. Raises UserError where `out` exists and is not empty."""
+    """Write the pairs for another program. Raises UserError where `out` exists, but for an empty folder."""
     out = Path(out).expanduser().absolute()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(
-            f"{out} exists already; name a new {'folder' if options.to in ('cirtorch', 'hloc') else 'file'}."
-        )
+    folder = options.to in ("cirtorch", "hloc")
+    if out.exists() and not (folder and out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out} exists already; name a new {'folder' if folder else 'file'}.")
     return {"cirtorch": _cirtorch, "hloc": _hloc, "csv": _csv, "pml": _index_tuples}[options.to](pairset, out, options)
 
 
@@ -145,9 +143,8 @@ def _clusters(pairset: PairSet) -> np.ndarray:
     """Places, those that are related united, int64 (photos,); -1 none."""
     place = pairset.photo_column("place").astype(np.int64)
     count = int(place.max(initial=-1)) + 1
-    a, b = (pairset.relations[name].to_numpy() for name in ("place_a", "place_b"))
-    graph = coo_matrix((np.ones(len(a)), (a, b)), shape=(count, count))
-    group = connected_components(graph, directed=False)[1] if count else np.zeros(0, np.int64)
+    related = np.stack([pairset.relations[name].to_numpy() for name in ("place_a", "place_b")], axis=1)
+    group = component_labels(count, related)
     return np.where(place >= 0, group[place] if count else -1, -1)
 
 
@@ -174,7 +171,9 @@ def _hloc(pairset: PairSet, out: Path, options: ExportOptions) -> ExportSummary:
     where = "in photos/, blanks in their names written as %20" if blank else f"below {pairset.meta.get('root', '')}"
     notes = [f"The names are those of photos {where}."]
     counts = {"photos": len(used), "similar": int(similar.sum()), "dissimilar": 0}
-    return ExportSummary(out, "hloc", **counts, notes=(*notes, *_missing(missing, options)))
+    if blank:
+        notes += _missing(missing, options)
+    return ExportSummary(out, "hloc", **counts, notes=tuple(notes))
 
 
 def _csv(pairset: PairSet, out: Path, options: ExportOptions) -> ExportSummary:

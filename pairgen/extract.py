@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from hashpipe.pairgen.photos import Photo, UnreadablePhoto, load_upright
 from hashpipe.pairgen.progress import Advance, stage
 from hashpipe.pairgen.workers import run_jobs, workers_within
 
+NOTE = "features.json"  # beside the database: how its features were made, and which photos have none
 _BATCH = 8  # photos per job: small enough that a kill loses little
 _NOTHING = (np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8))
 
@@ -28,9 +30,9 @@ def extract_features(root: Path, photos: Sequence[Photo], folder: Path, options:
     Returns the reason of every photo that could not be decoded, by SHA-256. Reasons that lie in the photo are kept and
     not tried again. A database made with other feature options is replaced, because its features do not compare.
     """
-    wanted = {"max_side": options.max_side, "max_features": options.max_features, "colmap": colmap.VERSION}
-    note = folder / "features.json"
-    if note.exists() and {key: read_json(note).get(key) for key in wanted} != wanted:
+    wanted = _choices(options)
+    note = folder / NOTE
+    if note.exists() and not comparable(folder, options):
         for stale in folder.glob("database.db*"):
             stale.unlink()
         note.unlink()
@@ -53,6 +55,16 @@ def extract_features(root: Path, photos: Sequence[Photo], folder: Path, options:
         write_json(note, {**wanted, "unreadable": dict(sorted(lasting.items()))})
     reasons = {**passing, **lasting}
     return {photo.sha256: reasons[photo.sha256] for photo in photos if photo.sha256 in reasons}
+
+
+def comparable(folder: Path, options: BuildOptions) -> bool:
+    """Were the features that `folder` holds made with these feature options?"""
+    wanted, note = _choices(options), folder / NOTE
+    return note.exists() and {key: read_json(note).get(key) for key in wanted} == wanted
+
+
+def _choices(options: BuildOptions) -> dict[str, Any]:
+    return {"max_side": options.max_side, "max_features": options.max_features, "colmap": colmap.VERSION}
 
 
 def _extract(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.pairgen.candidates import component_labels
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.mine import Relation
 
@@ -48,12 +49,8 @@ def safe_name(name: str, where: str | Path) -> str:
 
 def components(count: int, similar: Iterable[tuple[int, int]]) -> np.ndarray:
     """Places as groups that similar pairs connect, int32 (count,); a photo without any is in none (-1)."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     ends = np.array(list(similar), np.int64).reshape(-1, 2)
-    graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
-    label = connected_components(graph, directed=False)[1] if count else np.zeros(0, int)
+    label = component_labels(count, ends)
     place = np.full(count, -1, np.int32)
     paired = np.unique(ends)
     place[paired] = np.unique(label[paired], return_inverse=True)[1]
@@ -72,12 +69,12 @@ def unite(
         a, b = number[first], number[second]
         if a == b:
             continue
-        turned = row if a < b else _turned(row)
+        turned = row if a < b else mirrored(row)
         found.setdefault((min(a, b), max(a, b)), {**turned, "a": min(a, b), "b": max(a, b)})
     return names, [found[pair] for pair in sorted(found)]
 
 
-def _turned(row: dict[str, Any]) -> dict[str, Any]:
+def mirrored(row: dict[str, Any]) -> dict[str, Any]:
     """A row seen from the other photo: the directed columns change places."""
     other = dict(row)
     for name in ("overlap", "visible"):

@@ -48,6 +48,7 @@ def map_community(
         if len(set().union(*map(colmap.registered, models))) < ENOUGH * len(names):
             more, tried = _map_until_registered(part, names, edges, options, clock)
             models, attempts = models + more, attempts + tried
+    stopped = {"stopped_after": options.job_minutes} if clock.over() else {}  # colouring and writing have no limit
     kept = _without_subsets(models)
     paths = {photo.sha256: photo.path for photo in photos}
     require_space(database.parent, sum(24 * model.num_points3D() + 200_000 * model.num_reg_images() for model in kept))
@@ -57,7 +58,6 @@ def map_community(
             colors = _point_colors(model, root, paths, options.max_side)
             colmap.write_model(model, temporary / str(index), paths, colors)
         done = {"models": len(kept), "attempts": attempts, "seconds": round(clock.spent(), 2)}
-        stopped = {"stopped_after": options.job_minutes} if clock.over() else {}
         write_json(temporary / "done.json", {**done, **stopped})
 
 

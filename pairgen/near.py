@@ -6,6 +6,7 @@ Thousands of unmatched photos of one town would make millions of pairs of compon
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy.spatial import cKDTree
 from hashpipe.pairgen.candidates import EARTH_METRES, positions
 from hashpipe.pairgen.photos import Photo
 
+_KEPT = 50_000  # answers and search trees, so that no list of all pairs of components grows
 _BESIDE = np.array(list(product((-1, 0, 1), repeat=3)))
 
 
@@ -38,12 +40,17 @@ def near_components(
 def nearness(photos: Sequence[Photo], labels: np.ndarray, metres: float) -> Callable[[int, int], bool]:
     """A function of two components: do they have positions within `metres`? False where one has none."""
     points = _by_component(photos, labels)
-    nothing = np.zeros((0, 3))
 
+    @lru_cache(_KEPT)
+    def tree(label: int) -> cKDTree:
+        return cKDTree(points[label])
+
+    @lru_cache(_KEPT)  # two large places are asked for once for each of their photos
     def near(a: int, b: int) -> bool:
-        few, many = sorted((points.get(a, nothing), points.get(b, nothing)), key=len)
-        reach = (metres / EARTH_METRES) ** 2
-        return any(bool((((many - point) ** 2).sum(axis=1) <= reach).any()) for point in few)
+        if a not in points or b not in points:
+            return False
+        few, many = sorted((a, b), key=lambda label: len(points[label]))
+        return bool(tree(many).query(points[few])[0].min() * EARTH_METRES <= metres)
 
     return near
 

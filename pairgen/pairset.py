@@ -19,6 +19,7 @@ SPLITS = ("train", "val", "test")
 MINED_KINDS = ("covisible", "visible_surface", "hard_negative", "negative")
 KINDS = (*MINED_KINDS, "imported")  # imported: someone else says so
 STATUS = ("ok", "unreadable", "duplicate", "absent")  # absent: imported by name, not on disk
+MAY_BE_NULL = frozenset({"taken_at", "lat", "lon"})
 RELATIONS = ("may_be_same", "look_alike")
 
 PHOTOS_SCHEMA = pa.schema(
@@ -163,6 +164,9 @@ def load_pairset(folder: Path) -> PairSet:
             ) from None
         if not tables[name].schema.equals(schema):
             raise UserError(f"{path} lacks the columns of format {FORMAT_VERSION}; run `hashpipe pairs build` again.")
+        for column in schema.names:
+            if tables[name][column].null_count and column not in MAY_BE_NULL:
+                raise UserError(f"{path} has empty values in column {column}; run `hashpipe pairs build` again.")
     return PairSet(folder, meta, tables["photos"], tables["pairs"], tables["place_relations"])
 
 

@@ -22,6 +22,8 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".bmp"
 NEEDS_HEIF = "HEIC and AVIF need an extra: pip install 'hashpipe[heif]'"
 MIN_SIDE = 16  # pixels; below it there is nothing to find features on
 MAX_PIXELS = 500_000_000  # beyond it a file is more likely an attack than a photo
+# the only parsers that see a file, whatever its name is: Pillow knows forty more
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM", "AVIF")
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -174,13 +176,13 @@ def load_upright(path: Path | BinaryIO, max_side: int | None = None) -> Image.Im
 
 def _identify(path: Path | BinaryIO) -> Image.Image:
     try:
-        return Image.open(path)
+        return Image.open(path, formats=_FORMATS)
     except Image.UnidentifiedImageError:
         if not _is_heif(path):
             raise
     if not _add_heif_decoder():
         raise UnreadablePhoto(NEEDS_HEIF)
-    return Image.open(path)
+    return Image.open(path, formats=("HEIF",))
 
 
 def _is_heif(path: Path | BinaryIO) -> bool:

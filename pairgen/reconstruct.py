@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.pairgen import colmap
+from hashpipe.pairgen.candidates import component_labels
 from hashpipe.pairgen.communities import communities
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import DISK_FULL, fingerprint, read_json
@@ -57,12 +58,8 @@ def connected(
 
     a, b, inliers: int (m,). Returns a label per photo, int32 (count,), and the components by their first photo.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     good = inliers >= min_inliers
-    graph = coo_matrix((np.ones(good.sum()), (a[good], b[good])), shape=(count, count))
-    labels = connected_components(graph, directed=False)[1].astype(np.int32) if count else np.zeros(0, np.int32)
+    labels = component_labels(count, np.stack([a[good], b[good]], axis=1))
     edges: list[list[tuple[int, int, int]]] = [[] for _ in range(int(labels.max(initial=-1)) + 1)]
     for first, second, strength in zip(a[good].tolist(), b[good].tolist(), inliers[good].tolist(), strict=True):
         edges[labels[first]].append((first, second, strength))

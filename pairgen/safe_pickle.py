@@ -8,6 +8,7 @@ that a small pickle cannot unfold into a huge nest.
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import pickletools
 import re
@@ -24,34 +25,69 @@ MOST_OPCODES = 10_000_000
 MOST_ITEMS = 20_000_000  # numbers and texts, those that stand in several places counted each time
 MOST_NESTED = 32
 
-_new_array: Any = np.zeros(1).__reduce__()[0]
 _PLAIN_DTYPE = re.compile(r"[<>=|]?[?biufcSUO]\d{0,4}")
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, bytearray, np.generic)
 
 
-class _Array:
+class _ArrayName:
     """Stands for numpy.ndarray, which as a callable would reserve any memory."""
+
+
+class _Type:
+    """Stands for numpy.dtype. Of its state only the byte order is taken: the rest could pass bytes off as pointers."""
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype
+
+    def __setstate__(self, state: Any) -> None:
+        order, *parts = state[1:5]  # then subarray, names, fields
+        if order not in ("<", ">", "|", "=") or any(part is not None for part in parts):
+            raise pickle.UnpicklingError("it asks for a compound type of numbers")
+        if order in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array(np.ndarray):
+    """An array that is filled only where type, shape and data fit together: NumPy itself trusts what it is told."""
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, fortran, data = state
+        content = data.encode("latin1") if isinstance(data, str) else data  # bytes of Python 2
+        if not isinstance(kind, _Type) or not all(type(side) is int and side >= 0 for side in shape):
+            raise pickle.UnpicklingError("it asks for an array that NumPy would not write")
+        count = math.prod(shape)
+        whole = (
+            type(content) is list and len(content) == count
+            if kind.dtype.hasobject
+            else isinstance(content, bytes) and len(content) == count * kind.dtype.itemsize
+        )
+        if not whole:
+            raise pickle.UnpicklingError("the data of an array do not fill it")
+        checked: Any = (1, tuple(shape), kind.dtype, bool(fortran), content)
+        super().__setstate__(checked)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return np.asarray(self).__reduce_ex__(protocol)  # on the way to another process it is any array
 
 
 def _reconstruct(kind: Any, shape: Any, typecode: Any) -> np.ndarray:
     """NumPy always begins with an empty array, and fills it from the data of the pickle."""
-    if kind is not _Array or tuple(shape) != (0,):
+    if kind is not _ArrayName or tuple(shape) != (0,):
         raise pickle.UnpicklingError("it asks for an array that NumPy would not write")
-    empty: np.ndarray = _new_array(np.ndarray, (0,), b"b")
-    return empty
+    return _Array((0,), np.int8)
 
 
-def _dtype(name: Any, *_: Any) -> np.dtype:
+def _dtype(name: Any, *_: Any) -> _Type:
     if not isinstance(name, str) or not _PLAIN_DTYPE.fullmatch(name):
         raise pickle.UnpicklingError(f"it asks for numbers of type {str(name)[:40]!r}")
-    return np.dtype(name)
+    return _Type(np.dtype(name))
 
 
-def _scalar(dtype: Any, data: Any) -> Any:
+def _scalar(kind: Any, data: Any) -> Any:
     content = data.encode("latin1") if isinstance(data, str) else data
-    if not isinstance(dtype, np.dtype) or dtype.hasobject or not isinstance(content, bytes):
+    if not isinstance(kind, _Type) or kind.dtype.hasobject or not isinstance(content, bytes):
         raise pickle.UnpicklingError("it asks for a number that NumPy would not write")
-    return np.frombuffer(content, dtype)[0]
+    return np.frombuffer(content, kind.dtype)[0]
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -67,7 +103,7 @@ def _no_bytes() -> bytes:
 
 
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): _Array,
+    ("numpy", "ndarray"): _ArrayName,
     ("numpy", "dtype"): _dtype,
     ("_codecs", "encode"): _latin1,
     ("__builtin__", "bytes"): _no_bytes,

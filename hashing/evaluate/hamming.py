@@ -7,7 +7,6 @@ Counting, not XOR, is the cost: where the table is small enough, two distances a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import torch
 
 from hashpipe.hashing.evaluate.relevance import ClassLabels, Relevance, SharedLabels
 from hashpipe.hashing.evaluate.ties import Groups, groups_from_histograms
+from hashpipe.hashing.preprocess import cores
 from hashpipe.hashing.threads import one_torch_thread
 
 _ROWS, _COLUMNS = 8, 1 << 16  # one block of distances: 2 MB, of more rows where the database is short
@@ -216,7 +216,7 @@ def _parts(first_query: int, last_query: int, first: int, last: int) -> list[_Pa
 
 def _in_threads(work: Callable[[_Part, _Scratch], None], parts: list[_Part], threads: int | None) -> None:
     """Do all parts; FAISS and torch release the interpreter's lock. Parts of the same queries stay in one thread."""
-    threads = _cores() if threads is None else threads
+    threads = cores() if threads is None else threads
     rows = sorted({part[0].start for part in parts})
     threads = max(1, min(threads, len(rows)))
     turn = {start: i % threads for i, start in enumerate(rows)}
@@ -233,7 +233,3 @@ def _run(work: Callable[[_Part, _Scratch], None], parts: list[_Part]) -> None:
     scratch = _Scratch()
     for part in parts:
         work(part, scratch)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -20,6 +20,7 @@ from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.scoring import Coded, runnable_metrics, score
 from hashpipe.hashing.images import ImageList
+from hashpipe.hashing.preprocess import cores
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import atomic_folder, open_workspace, write_json, write_text
 from hashpipe.pairgen.progress import stage
@@ -131,15 +132,9 @@ def environment() -> dict[str, Any]:
         "faiss": faiss.__version__,
         "system": platform.platform(),
         "processor": platform.processor() or platform.machine(),
-        "cores": len(_cores()),
+        "cores": cores(),
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
     }
-
-
-def _cores() -> range | set[int]:
-    import os
-
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
 
 
 def _plain_options(options: EvalOptions) -> dict[str, Any]:

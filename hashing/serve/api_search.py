@@ -51,7 +51,7 @@ def routes(state: State) -> APIRouter:
     async def search_by_upload(
         request: Request, offset: Offset = 0, limit: Limit = 24, radius: Radius = None, counts: Counts = False
     ) -> SearchAnswer:
-        """The photo is encoded in memory and not kept. Of a moving picture the first frame counts."""
+        """The photo is encoded and not kept. Of a moving picture the first frame counts."""
         async with request.form(max_files=1, max_fields=4, max_part_size=1 << 16) as form:
             photo = form.get("photo")
             if not isinstance(photo, UploadFile):

@@ -86,12 +86,20 @@ def refusal(method: str, headers: Headers, policy: Policy) -> tuple[int, str] | 
     if site not in ("same-origin", "none") and not navigates:
         return 403, "Only this server's own page may ask; open it and search there."
     origin = headers.get("origin")
-    if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
+    if method not in ("GET", "HEAD") and origin is not None and _netloc(origin) != host:
         return 403, f"A page of {origin[:100]} may not send photos here; open this server's own page."
     length = headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > policy.body:
         return 413, f"The upload is larger than {policy.body / 1e6:.0f} MB; send a smaller photo."
     return None
+
+
+def _netloc(origin: str) -> str:
+    """Host and port of an Origin header, "" where it has none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def guard(app: App, policy: Policy) -> App:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -135,6 +136,7 @@ def _shrink(folder: Path, target: int) -> int:
     for _, size, path in files:
         if left <= target:
             break
-        path.unlink(missing_ok=True)
-        left -= size
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+            left -= size
     return left

@@ -15,7 +15,7 @@ from hashpipe.hashing.encoding import Encoder
 from hashpipe.hashing.images import ImageList
 from hashpipe.pairgen.photos import UnreadablePhoto, load_upright, open_photo
 
-# Pillow knows many more; each is code that a stranger's file would reach.
+# Pillow knows many more, and looks at their headers too; nothing but these is decoded.
 FORMATS = frozenset({"JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF"})
 NAMES = "JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC"
 

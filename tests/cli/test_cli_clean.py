@@ -58,3 +58,14 @@ def test_a_folder_that_is_no_workspace_is_refused(refused, tmp_path):
     (tmp_path / "descriptors").mkdir()
     assert "is not a hashpipe workspace" in refused("clean", "--yes", "-w", tmp_path)
     assert (tmp_path / "descriptors").exists()
+
+
+def test_what_a_killed_command_moved_aside_is_kept_where_it_is_the_only_copy(workspace, hashpipe):
+    only, replaced = workspace / ".adapted-abcd1234.old", workspace / ".eval-abcd1234.old"
+    for folder in (only, replaced, workspace / "eval"):
+        folder.mkdir(exist_ok=True)
+        (folder / "file").write_text("content")
+    done = hashpipe("clean", "-w", workspace, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert (only / "file").exists()
+    assert not replaced.exists()

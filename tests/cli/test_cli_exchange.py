@@ -36,6 +36,9 @@ def test_import_show_check_and_export(hashpipe, listed, tmp_path):
     done = hashpipe("pairs", "export", "out", "--to", "hloc", "-w", tmp_path / "ws")
     assert "blanks in their names written as %20" in done.stdout
     assert (tmp_path / "out" / "pairs.txt").read_text().split()[:2] == ["photo%200.png", "photo%201.png"]
+    done = hashpipe("pairs", "build", listed.parent, "-w", tmp_path / "ws")
+    assert done.returncode == 2
+    assert "holds pairs imported from" in done.stderr
 
 
 @pytest.mark.parametrize(

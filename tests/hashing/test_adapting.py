@@ -63,14 +63,14 @@ def test_a_model_of_its_own(workspace, photos):
 
 def test_without_steps_the_codes_are_the_models_up_to_their_centres(workspace, photos, tmp_path):
     """Projected into the space of the new photos and back, a head says the same of these photos."""
-    result = adapt(photos, workspace, AdaptOptions(out=tmp_path / "out", steps=0, start="model"))
+    result = adapt(photos, workspace, AdaptOptions(output=tmp_path / "out", steps=0, start="model"))
     origin, adapted = load_model(workspace / "model"), load_model(result.folder)
     from hashpipe.hashing.images import from_folder_or_list
 
     x = origin.describer.describe(from_folder_or_list(photos)).values
     before, after = (model.codes_input(x, 12) for model in (origin, adapted))
     np.testing.assert_allclose(after - np.median(after, axis=0), before - np.median(before, axis=0), atol=1e-4)
-    itq = adapt(photos, workspace, AdaptOptions(out=tmp_path / "itq", steps=0))
+    itq = adapt(photos, workspace, AdaptOptions(output=tmp_path / "itq", steps=0))
     assert itq.fingerprint != result.fingerprint
 
 
@@ -82,9 +82,9 @@ def test_another_model_and_a_new_workspace(workspace, photos, tmp_path):
 
 def test_what_cannot_be(workspace, photos, tmp_path):
     with pytest.raises(UserError, match="it would be lost"):
-        adapt(photos, workspace, AdaptOptions(out=workspace / "model"))
+        adapt(photos, workspace, AdaptOptions(output=workspace / "model"))
     with pytest.raises(UserError, match="holds other files"):
-        adapt(photos, workspace, AdaptOptions(out=photos))
+        adapt(photos, workspace, AdaptOptions(output=photos))
     with pytest.raises(UserError, match="not a hashpipe workspace"):
         adapt(photos, tmp_path / "none")
     with pytest.raises(UserError, match="holds no model"):
@@ -93,5 +93,5 @@ def test_what_cannot_be(workspace, photos, tmp_path):
     lost.mkdir()
     (lost / "a.jpg").write_bytes(b"")
     with pytest.raises(UserError, match="can be read"):
-        adapt(lost, workspace, AdaptOptions(out=tmp_path / "nothing"))
+        adapt(lost, workspace, AdaptOptions(output=tmp_path / "nothing"))
     assert not (tmp_path / "nothing").exists()

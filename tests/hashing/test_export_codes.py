@@ -31,7 +31,7 @@ def make(count: int, bits: int = 20, seed: int = 0) -> CodeSet:
 def export(tmp_path):
     def run(codeset: CodeSet, kind: str, **more):
         write_codes(tmp_path / "codes.parquet", codeset)
-        options = ExportOptions(to=kind, codes=tmp_path / "codes.parquet", out=tmp_path / "out", **more)
+        options = ExportOptions(to=kind, codes=tmp_path / "codes.parquet", output=tmp_path / "out", **more)
         return export_codes(tmp_path / "workspace", options), tmp_path / "out"
 
     return run

@@ -487,11 +487,11 @@ def test_a_folder_of_somebody_elses_is_left_alone(tmp_path, folder):
     workspace = workspace_of(tmp_path, encoded(folder))
     before = {path.name for path in folder.iterdir()}
     with pytest.raises(UserError, match="holds other files"):
-        groups(workspace, GroupsOptions(radius=3, out=folder))
+        groups(workspace, GroupsOptions(radius=3, output=folder))
     assert {path.name for path in folder.iterdir()} == before
-    mine = groups(workspace, GroupsOptions(radius=3, out=tmp_path / "out")).folder / "pictures" / "holiday.jpg"
+    mine = groups(workspace, GroupsOptions(radius=3, output=tmp_path / "out")).folder / "pictures" / "holiday.jpg"
     mine.write_bytes(b"mine")
-    groups(workspace, GroupsOptions(radius=3, shown=0, out=tmp_path / "out"))
+    groups(workspace, GroupsOptions(radius=3, shown=0, output=tmp_path / "out"))
     assert [path.name for path in mine.parent.iterdir()] == ["holiday.jpg"]
 
 

@@ -307,3 +307,37 @@ def test_cut_binary_files_are_named(tmp_path: Path, name: str) -> None:
         assert check_lengths(tmp_path / "0") == name
     with pytest.raises(UserError, match="is cut or damaged"):
         import_pairs(tmp_path / "0", tmp_path / "ws", ImportOptions(photos=tmp_path / "images"))
+
+
+def table(folder: Path, *rows: str, columns: str = "path_a,path_b,label,split_a,split_b") -> Path:
+    for seed, name in enumerate("abcdef"):
+        photo(folder / f"{name}.png", seed)
+    path = folder / "pairs.csv"
+    path.write_text("\n".join([columns, *rows]) + "\n")
+    return path
+
+
+def test_a_pair_of_a_copy_is_turned_with_it(tmp_path: Path) -> None:
+    photo(tmp_path / "z.png", 0)  # the same as a.png
+    columns = "path_a,path_b,label,overlap_ab,overlap_ba"
+    source = table(tmp_path, "c.png,z.png,1,0.75,0.25", "a.png,z.png,1,,", columns=columns)
+    pairset, _ = bring(source, tmp_path / "ws")
+    (row,) = pairset.pairs.to_pylist()
+    assert (row["a"], row["b"], row["overlap_ab"], row["overlap_ba"]) == (0, 1, 0.25, 0.75)
+
+
+def test_splits_of_a_table_hold_also_without_places(tmp_path: Path) -> None:
+    rows = ("a.png,b.png,1,train,train", "c.png,d.png,1,test,test", "e.png,f.png,1,val,val")
+    pairset, _ = bring(table(tmp_path, *rows), tmp_path / "ws")
+    assert pairset.photos["split"].to_pylist() == ["train"] * 2 + ["test"] * 2 + ["val"] * 2
+    with pytest.raises(UserError, match="one place"):
+        import_pairs(table(tmp_path, "a.png,b.png,1,train,test"), tmp_path / "other", ImportOptions())
+    _, summary = bring(table(tmp_path, "a.png,b.png,1,train,"), tmp_path / "other")
+    assert any("drawn anew" in note for note in summary.notes)
+
+
+def test_an_empty_folder_is_no_place_for_a_table(tmp_path: Path) -> None:
+    pairset, _ = bring(table(tmp_path, "a.png,b.png,1,,"), tmp_path / "ws")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match="name a new file"):
+        export_pairs(pairset, tmp_path / "out", ExportOptions(to="csv"))

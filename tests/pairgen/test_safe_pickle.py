@@ -104,3 +104,36 @@ def test_limits_of_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         load_file(tmp_path / "large.pkl")
     with pytest.raises(UserError, match="cannot be read"):
         load_file(tmp_path / "none.pkl")
+
+
+def named(module: bytes, name: bytes, *texts: bytes) -> bytes:
+    """Opcodes that call a global with texts."""
+    arguments = b"".join(b"X" + len(text).to_bytes(4, "little") + text for text in texts)
+    return b"c" + module + b"\n" + name + b"\n(" + arguments + b"tR"
+
+
+def test_bytes_cannot_pass_for_pointers() -> None:
+    objects = named(b"numpy", b"dtype", b"O")
+    state = b"(K\x03X\x01\x00\x00\x00|(" + objects + b"K\x01\x85tNNK\x08K\x01K\x00t"  # a subarray of objects, no flags
+    disguised = named(b"numpy", b"dtype", b"S8") + state + b"b"
+    address = named(b"_codecs", b"encode", b"A" * 8, b"latin1")
+    with pytest.raises(UserError, match="compound"):
+        load(b"\x80\x02cnumpy._core.multiarray\nscalar\n(" + disguised + address + b"tR.", "x")
+
+
+@pytest.mark.parametrize(("kind", "data"), [("O", b"]"), ("S8", b"C\x04abcd")])
+def test_arrays_must_be_filled(kind: str, data: bytes) -> None:
+    empty = b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01btR"
+    state = b"(K\x01(K\x09t" + named(b"numpy", b"dtype", kind.encode()) + b"I00\n" + data + b"t"
+    with pytest.raises(UserError, match="do not fill"):
+        load(b"\x80\x03" + empty + state + b"b.", "x")
+
+
+@pytest.mark.parametrize("kind", [">i4", "<u2", ">f8", "S3", ">U2", "?"])
+def test_byte_orders_and_a_second_journey(kind: str) -> None:
+    wanted = np.array([[1, 0, 1], [0, 1, 1]]).astype(kind)
+    found = load(pickle.dumps(wanted, protocol=2), "x")
+    assert found.tolist() == wanted.tolist()
+    again = pickle.loads(pickle.dumps(found))
+    assert type(again) is np.ndarray
+    assert again.tolist() == wanted.tolist()

@@ -104,6 +104,23 @@ def test_a_weak_bridge_takes_a_place_apart_and_a_confirmed_one_does_not() -> Non
     assert none == []
 
 
+def test_a_part_between_two_weak_bridges_is_taken_from_both() -> None:
+    edges = [*clique(range(5)), *clique(range(5, 9)), *clique(range(9, 15))]
+    edges += [(0, 5, 16), (0, 6, 16), (7, 9, 16), (8, 9, 16)]  # each bridge hangs on one photo of one end only
+    fresh, related = take_apart(files(15), np.zeros(15, np.int32), matched(edges, 15), [], 15)
+    first, middle, last = (set(fresh[part].tolist()) for part in (range(5), range(5, 9), range(9, 15)))
+    assert len(first) == len(middle) == len(last) == 1
+    assert len(first | middle | last) == 3
+    tied = {tuple(sorted((*middle, *end))) for end in (first, last)}
+    assert {(one.a, one.b) for one in related} == tied
+
+
+def test_where_no_model_holds_the_rest_its_part_keeps_the_place() -> None:
+    fresh = np.array([0, 0, 0, 1, 1, 1], np.int32)
+    place = part_places(np.zeros(6, np.int32), np.array([-1, -1, -1, 0, 0, 0]), np.zeros(6, np.int32), fresh)
+    assert place.tolist() == [-1, -1, -1, 0, 0, 0]
+
+
 def test_parts_of_models_become_places_and_their_pairs_unknown() -> None:
     model = (np.arange(6), Parts(np.array([0, 0, 0, 1, 1, 1], np.int32), ("look_alike",), ("twins",)))
     fresh, related = take_apart(files(7), np.zeros(7, np.int32), matched(clique(range(7)), 7), [model], 15)

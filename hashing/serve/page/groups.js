@@ -8,14 +8,17 @@ import { view } from "./viewer.js";
 const NAMES = { exact: "Exact duplicates", near: "Near-duplicates", burst: "Bursts", place: "Same place" };
 let kind = null;
 let next = null;
+let asking = 0; // of several requests under way only the last one is shown
 
 export async function listGroups(offset = 0) {
   const list = $("groups-list");
   if (!offset) list.replaceChildren();
   $("groups-state").hidden = true;
   $("groups-more").hidden = true;
+  const mine = ++asking;
   try {
     const answer = await get("/api/groups", { kind, offset, limit: 10 });
+    if (mine !== asking) return;
     kind = answer.kind;
     next = answer.next;
     tabs(answer.kinds);
@@ -27,6 +30,7 @@ export async function listGroups(offset = 0) {
     if (offset) nodes[0]?.querySelector(".shot")?.focus();
     else announce(`${NAMES[kind]}: ${plural(answer.total, "group")}`);
   } catch (problem) {
+    if (mine !== asking) return;
     const none = problem.status === 404;
     showState($("groups-state"), problem.message, { bad: !none, action: none ? null : { text: "Try again", run: () => listGroups(offset) } });
   }

@@ -10,13 +10,16 @@ arrowKeys($("places-grid"));
 arrowKeys($("place-grid"));
 let places = [];
 let nextPlaces = null;
+let asking = 0; // of several requests for the list only the last one is shown
 let place = null; // {number, photos, next}
 
 export async function listPlaces(offset = 0) {
   if (!offset) { ghosts($("places-grid"), 6); places = []; }
   $("places-state").hidden = true;
+  const mine = ++asking;
   try {
     const answer = await get("/api/places", { offset, limit: 24 });
+    if (mine !== asking) return;
     places = [...places, ...answer.places];
     nextPlaces = answer.next;
     $("places-lead").textContent = answer.total ? `${plural(answer.total, "place")} that 3D reconstruction told apart, those with most photos first.` : "";
@@ -24,7 +27,7 @@ export async function listPlaces(offset = 0) {
     $("places-more").hidden = nextPlaces === null;
     if (!answer.total) showState($("places-state"), "No places are known. Run hashpipe pairs build on the photos to find them.");
     if (offset) $("places-grid").querySelectorAll(".mosaic")[offset]?.focus();
-  } catch (problem) { broken("places", problem, () => listPlaces(offset)); }
+  } catch (problem) { if (mine === asking) broken("places", problem, () => listPlaces(offset)); }
 }
 
 function tile(one) {
@@ -50,6 +53,7 @@ export async function showPlace(id) {
 
 async function photosFrom(offset) {
   const mine = place;
+  $("place-more").hidden = true;
   try {
     const answer = await get(`/api/places/${mine.id}`, { offset, limit: 60 });
     if (mine !== place) return;

@@ -52,7 +52,7 @@ export async function start() {
     if (asked) return;
     const unique = [...new Map(photos.map((one) => [one.photo, one])).values()].slice(0, 12);
     fill(grid, unique, (photo) => { location.hash = `#/similar/${photo}`; });
-  } catch (problem) { failed(problem, start); }
+  } catch (problem) { if (!asked) failed(problem, start); }
 }
 
 export function searchFile(file, keep = null) {
@@ -149,13 +149,16 @@ function widen(value) {
 
 async function more() {
   $("more").disabled = true;
+  const mine = asked;
   try {
     const first = hits.length;
-    const source = asked.photo === undefined ? "/api/search" : `/api/photos/${asked.photo}/similar`;
-    const key = asked.photo === undefined ? { code: asked.code, space: asked.space } : {};
-    take(await get(source, { ...key, offset: next, limit: 48 }), true);
+    const source = mine.photo === undefined ? "/api/search" : `/api/photos/${mine.photo}/similar`;
+    const key = mine.photo === undefined ? { code: mine.code, space: mine.space } : {};
+    const answer = await get(source, { ...key, offset: next, limit: 48 });
+    if (mine !== asked) return; // something else has been searched for meanwhile
+    take(answer, true);
     grid.querySelectorAll(".shot")[first]?.focus();
-  } catch (problem) { failed(problem, again); } finally { $("more").disabled = false; }
+  } catch (problem) { if (mine === asked) failed(problem, again); } finally { $("more").disabled = false; }
 }
 
 function failed(problem, retry) {
