@@ -99,6 +99,12 @@ class SearchOptions(IndexFolder):
         metadata={"help": "search a PostgreSQL table of `hashpipe export codes` instead", "metavar": "DSN"},
     )
     table: str = field(default="hashpipe_codes", metadata={"help": "table for --postgres", "metavar": "NAME"})
+    hnsw: bool = field(
+        default=False,
+        metadata={
+            "help": "ask the table's HNSW index (pgvector) for the -k nearest: quick on millions of rows, may miss some"
+        },
+    )
     runtime: str = field(
         default="auto",
         metadata={
@@ -110,6 +116,8 @@ class SearchOptions(IndexFolder):
     def __post_init__(self) -> None:
         if self.rerank and self.postgres:
             raise UserError("--rerank needs the codes of a local index; leave away --rerank or --postgres.")
+        if self.hnsw and not self.postgres:
+            raise UserError("--hnsw is for --postgres; a local index has its kind from `hashpipe index build --kind`.")
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> Se
     if options.postgres is None:
         source = IndexSource(open_index(index_folder(workspace, options.index)))
     else:
-        source = TableSource(options.postgres, options.table)
+        source = TableSource(options.postgres, options.table, options.hnsw)
     with contextlib.closing(source):
         clock.lap("index")
         encoder = _encoder(source, workspace, model, options)

