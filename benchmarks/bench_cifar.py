@@ -18,16 +18,16 @@ import numpy as np
 from bench_learner import changed
 
 from hashpipe.hashing.codes import thresholds
-from hashpipe.hashing.descriptors import make_describer
+from hashpipe.hashing.describing.descriptors import make_describer
 from hashpipe.hashing.evaluate.benchmarks import load_benchmark
 from hashpipe.hashing.evaluate.floats import float_groups
 from hashpipe.hashing.evaluate.hamming import histograms
 from hashpipe.hashing.evaluate.methods import baseline_codes, coded
 from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.scoring import Coded, measure
-from hashpipe.hashing.fitting import fit_heads
+from hashpipe.hashing.learning.fitting import fit_heads
+from hashpipe.hashing.learning.targets import no_targets
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
-from hashpipe.hashing.targets import no_targets
 
 METRICS = ("map", "map@1000")
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -23,15 +23,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hashpipe.hashing import codes, engines, images, preprocess, runtimes
-from hashpipe.hashing.descriptors import make_describer
-from hashpipe.hashing.encoder import one_thread_each
-from hashpipe.hashing.encoding import EncodeOptions, encode, open_encoder
+from hashpipe.hashing import codes, images
+from hashpipe.hashing.describing import preprocess
+from hashpipe.hashing.describing.descriptors import make_describer
+from hashpipe.hashing.encoding import engines, runtimes
+from hashpipe.hashing.encoding.encode import EncodeOptions, encode, open_encoder
+from hashpipe.hashing.encoding.encoder import one_thread_each
+from hashpipe.hashing.learning.space import fit_space, itq
 from hashpipe.hashing.listing import Listing, list_photos
 from hashpipe.hashing.modelfile import read_model
 from hashpipe.hashing.network import make_model, save_model
 from hashpipe.hashing.options import BackboneOptions
-from hashpipe.hashing.space import fit_space, itq
 from hashpipe.pairgen.demo_photos import write_demo_photos
 from hashpipe.pairgen.files import atomic_folder, open_workspace
 from hashpipe.pairgen.photos import load_upright
@@ -149,7 +151,7 @@ def memory(folder: Path, workspace: Path, photos: Path, given: argparse.Namespac
 # one encoding in a process of its own, which loads nothing that encoding does not
 ONE_RUN = """
 import json, pathlib, sys
-from hashpipe.hashing.encoding import EncodeOptions, encode
+from hashpipe.hashing.encoding.encode import EncodeOptions, encode
 listed, workspace, runtime, threads = sys.argv[1:]
 output = pathlib.Path(workspace) / "codes.parquet"
 output.unlink(missing_ok=True)  # codes in it would be taken over

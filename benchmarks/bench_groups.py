@@ -26,14 +26,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from hashpipe.hashing import groups_kinds, phash
-from hashpipe.hashing.calibration import read_calibration
+from hashpipe.hashing.calibrating.calibration import read_calibration
 from hashpipe.hashing.codes import pack
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, write_codes
-from hashpipe.hashing.encoding import open_encoder
+from hashpipe.hashing.describing import phash
+from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.evaluate.copies import CHANGES
-from hashpipe.hashing.groups import Grouping, find_groups
-from hashpipe.hashing.groups_options import GroupsOptions
+from hashpipe.hashing.grouping import kinds as groups_kinds
+from hashpipe.hashing.grouping.groups import Grouping, find_groups
+from hashpipe.hashing.grouping.options import GroupsOptions
 from hashpipe.hashing.images import from_paths
 from hashpipe.pairgen.files import open_workspace
 from hashpipe.pairgen.photos import load_upright

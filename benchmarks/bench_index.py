@@ -22,11 +22,12 @@ import faiss
 import numpy as np
 import pyarrow as pa
 
-from hashpipe.hashing import index_files, index_kinds
 from hashpipe.hashing.codes import unpack
 from hashpipe.hashing.codeset import CodeSpace, read_codes
-from hashpipe.hashing.index import Index, open_index
-from hashpipe.hashing.index_options import IndexOptions
+from hashpipe.hashing.indexing import files as index_files
+from hashpipe.hashing.indexing import kinds as index_kinds
+from hashpipe.hashing.indexing.index import Index, open_index
+from hashpipe.hashing.indexing.options import IndexOptions
 
 _BLOCK = 200_000
 

@@ -33,7 +33,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from hashpipe.hashing import images as image_lists
-from hashpipe.hashing.descriptors import make_describer
+from hashpipe.hashing.describing.descriptors import make_describer
 from hashpipe.hashing.evaluate.benchmarks import load_benchmark
 from hashpipe.hashing.evaluate.floats import float_groups
 from hashpipe.hashing.evaluate.hamming import histograms
@@ -41,10 +41,10 @@ from hashpipe.hashing.evaluate.methods import baseline_codes, coded, recentred
 from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol, read_relevance
 from hashpipe.hashing.evaluate.relevance import lists
 from hashpipe.hashing.evaluate.scoring import Coded, measure
-from hashpipe.hashing.fitting import fit_heads
+from hashpipe.hashing.learning.fitting import fit_heads
+from hashpipe.hashing.learning.targets import Targets, targets_from_pairset
+from hashpipe.hashing.learning.training import centre
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
-from hashpipe.hashing.targets import Targets, targets_from_pairset
-from hashpipe.hashing.training import centre
 from hashpipe.pairgen.pairset import PairSet, read_pairset
 
 FOLDS, TURNS = 3, 5

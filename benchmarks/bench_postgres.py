@@ -21,8 +21,8 @@ import faiss
 import numpy as np
 
 from hashpipe.hashing.codeset import CodeSet, CodeSpace
+from hashpipe.hashing.exporting.table import export_to_postgres
 from hashpipe.hashing.postgres import open_postgres
-from hashpipe.hashing.postgres_export import export_to_postgres
 
 _SERVER = Path(__file__).resolve().parents[1] / "tests" / "postgres_server.py"
 

@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from hashpipe.hashing import index_files, index_kinds
-from hashpipe.hashing.encoder import open_encoder
-from hashpipe.hashing.index_options import IndexOptions
+from hashpipe.hashing.encoding.encoder import open_encoder
+from hashpipe.hashing.indexing import files as index_files
+from hashpipe.hashing.indexing import kinds as index_kinds
+from hashpipe.hashing.indexing.options import IndexOptions
 from hashpipe.pairgen.photos import load_upright
 
 SCRIPT = Path(sys.executable).with_name("hashpipe")

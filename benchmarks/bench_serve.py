@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, write_codes
-from hashpipe.hashing.encoding import open_encoder
-from hashpipe.hashing.index_build import build_index
-from hashpipe.hashing.index_options import IndexOptions
+from hashpipe.hashing.encoding.encode import open_encoder
+from hashpipe.hashing.indexing.build import build_index
+from hashpipe.hashing.indexing.options import IndexOptions
 from hashpipe.pairgen.files import open_workspace
 
 CLUSTER, FLIP = 20, 0.1
@@ -55,7 +55,7 @@ def clustered(count: int, space: CodeSpace, seed: int = 0) -> CodeSet:
 def small_model(folder: Path) -> Path:
     """A VLAD model of 64 bits with random heads, for machines without a trained one: as slow as a real one."""
     from hashpipe.hashing import images
-    from hashpipe.hashing.descriptors import make_describer
+    from hashpipe.hashing.describing.descriptors import make_describer
     from hashpipe.hashing.network import Head, make_model, save_model
     from hashpipe.hashing.options import BackboneOptions
 

@@ -25,14 +25,14 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from hashpipe.hashing import images
-from hashpipe.hashing.course import Course
-from hashpipe.hashing.descriptors import make_describer, normalised
-from hashpipe.hashing.finetune import Tuned
-from hashpipe.hashing.fitting import fit_layer
+from hashpipe.hashing.describing.descriptors import make_describer, normalised
+from hashpipe.hashing.learning.course import Course
+from hashpipe.hashing.learning.finetune import Tuned
+from hashpipe.hashing.learning.fitting import fit_layer
+from hashpipe.hashing.learning.space import fit_space
+from hashpipe.hashing.learning.targets import no_targets
+from hashpipe.hashing.learning.training import train
 from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, TrainOptions
-from hashpipe.hashing.space import fit_space
-from hashpipe.hashing.targets import no_targets
-from hashpipe.hashing.training import train
 
 
 class Rounds(Course):

@@ -10,7 +10,7 @@ import click
 
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import show
-from hashpipe.hashing.encode_options import EncodeOptions
+from hashpipe.hashing.encoding.options import EncodeOptions
 
 
 @click.command("encode")
@@ -29,7 +29,7 @@ def encode_command(photos: Path, workspace: Path, config: Path | None, as_json: 
     listed beside the codes.
     """
     options = build(EncodeOptions, given, config, "encode")
-    from hashpipe.hashing.encoding import encode
+    from hashpipe.hashing.encoding.encode import encode
     from hashpipe.hashing.listing import split_list
 
     source = split_list(sys.stdin.buffer.read()) if str(photos) == "-" else photos

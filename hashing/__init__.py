@@ -11,24 +11,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hashpipe.hashing.adapting import adapt
-    from hashpipe.hashing.encode_options import EncodeOptions
-    from hashpipe.hashing.encoding import encode
+    from hashpipe.hashing.encoding.encode import encode
+    from hashpipe.hashing.encoding.options import EncodeOptions
+    from hashpipe.hashing.learning.adapting import adapt
+    from hashpipe.hashing.learning.training import resume, train
     from hashpipe.hashing.network import load_model
     from hashpipe.hashing.options import AdaptOptions, BackboneOptions, FinetuneOptions, TrainOptions
-    from hashpipe.hashing.training import resume, train
 
 _WHERE = {
-    "train": "training",
-    "resume": "training",
-    "adapt": "adapting",
-    "encode": "encoding",
+    "train": "learning.training",
+    "resume": "learning.training",
+    "adapt": "learning.adapting",
+    "encode": "encoding.encode",
     "load_model": "network",
     "TrainOptions": "options",
     "BackboneOptions": "options",
     "FinetuneOptions": "options",
     "AdaptOptions": "options",
-    "EncodeOptions": "encode_options",
+    "EncodeOptions": "encoding.options",
 }
 
 __all__ = [

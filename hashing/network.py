@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from hashpipe.hashing.descriptors import Describer, restore_describer
+from hashpipe.hashing.describing.descriptors import Describer, restore_describer
 from hashpipe.hashing.modelfile import HEAD_ARRAYS, MODEL_VERSION, model_fingerprint, outputs, read_model
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import write_json

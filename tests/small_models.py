@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from hashpipe.hashing import images
-from hashpipe.hashing.descriptors import make_describer
+from hashpipe.hashing.describing.descriptors import make_describer
 from hashpipe.hashing.network import Head, make_model, save_model
 from hashpipe.hashing.options import BackboneOptions
 from hashpipe.pairgen.files import atomic_folder, open_workspace

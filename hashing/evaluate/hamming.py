@@ -15,9 +15,9 @@ import faiss
 import numpy as np
 import torch
 
+from hashpipe.hashing.describing.preprocess import cores
 from hashpipe.hashing.evaluate.relevance import ClassLabels, Relevance, SharedLabels
 from hashpipe.hashing.evaluate.ties import Groups, groups_from_histograms
-from hashpipe.hashing.preprocess import cores
 from hashpipe.hashing.threads import one_torch_thread
 
 _ROWS, _COLUMNS = 8, 1 << 16  # one block of distances: 2 MB, of more rows where the database is short

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from hashpipe.hashing import baselines
 from hashpipe.hashing.codes import ENOUGH_TO_CENTRE, pack, thresholds
+from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.scoring import Coded
 
@@ -57,7 +57,7 @@ def baseline_codes(
             if name in projections:
                 u = baselines.fit(name, training, length, seed, basis)(descriptors)
             elif name == "phash" and hash_of is not None:
-                from hashpipe.hashing.phash import BITS_MAX
+                from hashpipe.hashing.describing.phash import BITS_MAX
 
                 if length > BITS_MAX:
                     say_note(f"phash has at most {BITS_MAX} bits and is left out at {length}")

@@ -14,13 +14,13 @@ import faiss
 import numpy as np
 import torch
 
-from hashpipe.hashing.card import add_scores
+from hashpipe.hashing.describing.preprocess import cores
 from hashpipe.hashing.evaluate.options import EvalOptions
 from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.scoring import Coded, runnable_metrics, score
 from hashpipe.hashing.images import ImageList
-from hashpipe.hashing.preprocess import cores
+from hashpipe.hashing.learning.card import add_scores
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import atomic_folder, open_workspace, write_json, write_text
 from hashpipe.pairgen.progress import stage

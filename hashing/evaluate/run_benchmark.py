@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.hashing import images as image_lists
-from hashpipe.hashing.descriptors import Descriptors
+from hashpipe.hashing.describing.descriptors import Descriptors
 from hashpipe.hashing.evaluate.benchmarks import Benchmark, load_benchmark
 from hashpipe.hashing.evaluate.copies import copies
 from hashpipe.hashing.evaluate.methods import coded, recentred
@@ -18,8 +18,8 @@ from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluate.run_local import all_methods, check_described, hashes_of
 from hashpipe.hashing.evaluate.scoring import Coded
+from hashpipe.hashing.learning.targets import learnable
 from hashpipe.hashing.network import HashModel, load_model
-from hashpipe.hashing.targets import learnable
 from hashpipe.pairgen.files import write_json
 from hashpipe.pairgen.pairset import read_pairset
 

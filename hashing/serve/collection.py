@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hashpipe.hashing.index import Index, current_revision, open_index
+from hashpipe.hashing.indexing.index import Index, current_revision, open_index
 from hashpipe.hashing.serve.places import Places, no_places, read_places
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.progress import say
@@ -132,7 +132,7 @@ def _roots(index: Index) -> list[str]:
 
 
 def _calibrated(workspace: Path, index: Index) -> tuple[int | None, float | None]:
-    from hashpipe.hashing.calibration import read_calibration
+    from hashpipe.hashing.calibrating.calibration import read_calibration
 
     try:
         found = read_calibration(workspace, index.space)

@@ -114,7 +114,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str]:
     """The application, and what it serves first: photos, bits, revision."""
-    from hashpipe.hashing.preprocess import cores
+    from hashpipe.hashing.describing.preprocess import cores
     from hashpipe.hashing.serve.app import application
     from hashpipe.hashing.serve.collection import follow
     from hashpipe.hashing.serve.pictures import pictures

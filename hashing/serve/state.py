@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hashpipe.hashing.codeset import CodeSpace, check_same_space
-from hashpipe.hashing.encoding import Encoder, open_encoder
+from hashpipe.hashing.encoding.encode import Encoder, open_encoder
 from hashpipe.hashing.serve.collection import Collection
 from hashpipe.hashing.serve.options import ServeOptions
 from hashpipe.hashing.serve.pictures import Pictures

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from starlette.exceptions import HTTPException
 
-from hashpipe.hashing.encoding import Encoder
+from hashpipe.hashing.encoding.encode import Encoder
 from hashpipe.hashing.images import ImageList
 from hashpipe.pairgen.photos import UnreadablePhoto, load_upright, open_photo
 

@@ -15,10 +15,10 @@ from console import SCRIPT, default_signals, environment
 from small_models import vlad_model, workspace_with, write_pictures
 
 from hashpipe.hashing.codeset import CodeSet, write_codes
-from hashpipe.hashing.encoding import open_encoder
+from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.images import from_folder_or_list
-from hashpipe.hashing.index_build import build_index
-from hashpipe.hashing.index_options import IndexOptions
+from hashpipe.hashing.indexing.build import build_index
+from hashpipe.hashing.indexing.options import IndexOptions
 
 pytest.importorskip("fastapi", reason="the page needs fastapi: pip install 'hashpipe[serve]'")
 httpx = pytest.importorskip("httpx", reason="the page is asked with httpx: pip install httpx")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from hashpipe.hashing import baselines
+from hashpipe.hashing.describing.phash import frequencies, phash
+from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.images import ImageList
-from hashpipe.hashing.phash import frequencies, phash
 from hashpipe.pairgen.errors import UserError
 
 

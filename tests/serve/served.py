@@ -14,10 +14,10 @@ from PIL import Image
 from small_models import workspace_with, write_pictures
 
 from hashpipe.hashing.codeset import CodeSet, write_codes
-from hashpipe.hashing.encoding import open_encoder
+from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.images import from_paths
-from hashpipe.hashing.index_build import build_index
-from hashpipe.hashing.index_options import IndexOptions
+from hashpipe.hashing.indexing.build import build_index
+from hashpipe.hashing.indexing.options import IndexOptions
 from hashpipe.hashing.serve.run import Serving
 from hashpipe.pairgen.files import sha256_file
 from hashpipe.pairgen.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset

@@ -13,8 +13,8 @@ from served import encoded, jpeg
 from test_serve_refusals import bomb
 
 from hashpipe.hashing.codeset import write_codes
-from hashpipe.hashing.index_build import build_index
-from hashpipe.hashing.index_options import IndexOptions
+from hashpipe.hashing.indexing.build import build_index
+from hashpipe.hashing.indexing.options import IndexOptions
 
 pytest.importorskip("playwright", reason="the page is tested with playwright: pip install playwright")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="the page is tested with chromium: apt-get install chromium")

@@ -13,8 +13,8 @@ from served import jpeg
 from starlette.exceptions import HTTPException
 
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, write_codes
-from hashpipe.hashing.index_build import build_index
-from hashpipe.hashing.index_options import IndexOptions
+from hashpipe.hashing.indexing.build import build_index
+from hashpipe.hashing.indexing.options import IndexOptions
 from hashpipe.hashing.serve import searching
 from hashpipe.hashing.serve.collection import load
 from hashpipe.hashing.serve.guard import Policy, guard, is_loopback

@@ -1,0 +1,1 @@
+"""What each radius costs on a collection, measured on its own pairs."""

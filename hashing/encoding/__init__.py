@@ -1,0 +1,1 @@
+"""Photos and a model to codes: runtimes, shards, restarts."""

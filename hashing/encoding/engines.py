@@ -1,0 +1,175 @@
+"""What computes real outputs from pixels: the network under torch, ONNX Runtime or OpenVINO, or VLAD of SIFT.
+
+Every engine gives a photo the same outputs whatever else is encoded beside it: one photo per call on a processor, one
+thread each, several calls side by side. Only a GPU takes photos in batches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from hashpipe.hashing.describing import preprocess
+from hashpipe.hashing.describing.preprocess import Open
+from hashpipe.hashing.modelfile import StoredModel
+from hashpipe.pairgen.errors import UserError
+
+RUNTIMES = ("onnx", "openvino", "torch")
+PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "torch"}
+_GPU_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One way to compute outputs.
+
+    picture  opens a photo as this engine wants it
+    run      uint8 (B,H,W,3) -> u float32 (B,k), rows of nan where a photo has nothing to describe
+    batch    photos per call, 1 where calls may come from several threads at once
+    about    runtime and version, for the codes file
+    """
+
+    name: str
+    picture: Callable[[Open], Image.Image]
+    run: Callable[[np.ndarray], np.ndarray]
+    batch: int
+    about: dict[str, Any]
+
+
+def vlad_engine(model: StoredModel, bits: int) -> Engine:
+    """VLAD of SIFT with the model's codebook and head; needs no network runtime."""
+    from hashpipe.pairgen import vlad
+
+    config, codebook = model.describer, model.arrays["describer.codebook"]
+    side, most = int(config["image_size"]), int(config["max_features"])
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        rows = []
+        for picture in pixels:
+            value = vlad.encode(vlad.sift(Image.fromarray(picture), most), codebook)
+            rows.append(model.head(bits, value[None])[0] if value.any() else np.full(bits, np.nan, np.float32))
+        return np.array(rows, np.float32).reshape(len(pixels), bits)
+
+    return Engine("vlad", lambda load: load(side), run, 1, {"runtime": "vlad"})
+
+
+def torch_engine(model: StoredModel, bits: int, device: str = "auto") -> Engine:
+    """The network under torch. A trunk keeps its feature map while it runs: each call has one, all share weights."""
+    import torch
+
+    from hashpipe.hashing.describing import backbones, descriptors
+
+    config, place = model.describer, backbones.pick_device(device)
+    start = len("describer.")
+    weights = {
+        key[start:]: torch.from_numpy(value) for key, value in model.arrays.items() if key.startswith("describer.")
+    }
+    first = backbones.Trunk(config["backbone"], config["pooling"])
+    backbones.fill(first, weights, "the model")
+    first.to(place)
+    shared = first.net.state_dict()
+
+    def twin() -> backbones.Trunk:
+        made = backbones.Trunk(config["backbone"], config["pooling"])
+        made.net.load_state_dict(shared, strict=False, assign=True)
+        return made.requires_grad_(False).eval()
+
+    spare = _Spare([first], twin)
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        with spare.one() as trunk:
+            return model.head(bits, descriptors.look(trunk, pixels, config.get("scales", [1.0]), place))
+
+    about = {"runtime": "torch", "version": torch.__version__, "device": place.type}
+    return Engine("torch", network_picture(model), run, 1 if place.type == "cpu" else _GPU_BATCH, about)
+
+
+def onnx_engine(model: StoredModel, graph: Path) -> Engine:
+    """An exported graph under ONNX Runtime, without torch."""
+    run = onnx_run(graph)
+    return Engine("onnx", network_picture(model), run, 1, {"runtime": "onnx", "version": version("onnxruntime")})
+
+
+def onnx_run(graph: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """uint8 (B,H,W,3) -> u float32 (B,k) by ONNX Runtime, one thread for each caller."""
+    onnxruntime = _extra("onnx")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    return lambda pixels: session.run(["u"], {"image": pixels})[0]
+
+
+def openvino_engine(model: StoredModel, graph: Path, threads: int) -> Engine:
+    """An exported graph under OpenVINO, without torch."""
+    run = openvino_run(graph, threads)
+    about = {"runtime": "openvino", "version": version("openvino")}
+    return Engine("openvino", network_picture(model), run, 1, about)
+
+
+def openvino_run(graph: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+    """uint8 (B,H,W,3) -> u float32 (B,k) by OpenVINO, `threads` callers side by side on one thread each.
+
+    In float32: left alone, OpenVINO computes in bfloat16 where the processor has it, and bits flip. A shape of picture
+    that it has not seen yet costs it about as much again as the picture itself; ONNX Runtime takes all shapes alike.
+    """
+    openvino = _extra("openvino")
+    core = openvino.Core()
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": threads}
+    compiled = core.compile_model(core.read_model(str(graph)), "CPU", settings)
+    requests = _Spare([], compiled.create_infer_request)
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        with requests.one() as request:
+            return request.infer({"image": pixels}, share_inputs=True)["u"].copy()
+
+    return run
+
+
+def installed(runtime: str) -> bool:
+    """Whether a runtime's package is there; nothing is imported."""
+    return importlib.util.find_spec(PACKAGES[runtime]) is not None
+
+
+def network_picture(model: StoredModel) -> Callable[[Open], Image.Image]:
+    """How this model's network wants its photos."""
+    config = model.describer
+    square = config["backbone"].startswith(("vit_", "maxvit"))
+    return lambda load: preprocess.fit(load, int(config["image_size"]), square)
+
+
+class _Spare:
+    """Things that serve one caller at a time; made when all are in use, and kept."""
+
+    def __init__(self, there: list[Any], make: Callable[[], Any]) -> None:
+        self._there, self._make = there, make
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[Any]:
+        try:
+            mine = self._there.pop()
+        except IndexError:
+            mine = self._make()
+        try:
+            yield mine
+        finally:
+            self._there.append(mine)
+
+
+def _extra(runtime: str) -> Any:
+    try:
+        return importlib.import_module(PACKAGES[runtime])
+    except ImportError as error:
+        raise UserError(
+            f"--runtime {runtime} needs {PACKAGES[runtime]} ({error}); "
+            "pip install 'hashpipe[onnx]', or use --runtime torch."
+        ) from None

@@ -1,0 +1,165 @@
+"""The whole hash network as one ONNX file: pixels in, real outputs out, all that a user must know in its metadata."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hashpipe.hashing.describing import backbones, descriptors, preprocess
+from hashpipe.hashing.encoding.engines import torch_engine
+from hashpipe.hashing.modelfile import HEAD_ARRAYS, StoredModel
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.files import atomic_path
+
+OPSET = 17
+CLOSE = 1e-2  # of the outputs' spread: far above rounding, far below what a wrong graph gives
+_SHAPES = ((96, 128), (128, 96), (64, 64), (160, 96))  # pixels, where a network takes any
+
+
+class HashNetwork(nn.Module):
+    """image uint8 (B,H,W,3), RGB -> u float32 (B,k): scaling, network, pooling and hash layer."""
+
+    mean: Tensor
+    weight: Tensor
+    bias: Tensor
+    hidden: Tensor | None
+    hidden_bias: Tensor
+    outer: Tensor
+
+    def __init__(self, model: StoredModel, bits: int) -> None:
+        super().__init__()
+        config, start = model.describer, "describer."
+        self.trunk = backbones.Trunk(config["backbone"], config["pooling"])
+        weights = {k[len(start) :]: torch.from_numpy(v) for k, v in model.arrays.items() if k.startswith(start)}
+        backbones.fill(self.trunk, weights, "the model")
+        for name in HEAD_ARRAYS:
+            value = model.arrays.get(f"head{bits}.{name}")
+            self.register_buffer(name, None if value is None else torch.from_numpy(value))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.trunk(descriptors.normalised(image)) - self.mean
+        u = x @ self.weight + self.bias
+        return u if self.hidden is None else u + torch.relu(x @ self.hidden + self.hidden_bias) @ self.outer
+
+
+def write_graph(model: StoredModel, bits: int, path: Path) -> None:
+    """Write the network as ONNX, whole or not at all, checked against torch on pictures of several shapes.
+
+    Raises UserError for a network that cannot be exported and without the extra onnx.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise UserError("Export to ONNX needs the package onnx; pip install 'hashpipe[onnx]'.") from None
+    network = HashNetwork(model, bits).eval().requires_grad_(False)
+    side = network.trunk.size
+    pictures = [_noise(shape) for shape in ([(side, side)] if side else _SHAPES)]
+    wanted = torch_engine(model, bits, "cpu").run
+    problem = ""
+    with atomic_path(path) as temporary:
+        for dynamo in (False, True):  # tracing takes a second and nearly every network; torch means to drop it one day
+            try:
+                _export(network, pictures[0], side is None, dynamo, temporary)
+            except Exception as error:  # whatever the two exporters raise, the other one is tried
+                problem = (str(error).splitlines() or [type(error).__name__])[0]
+                continue
+            graph = onnx.load(str(temporary))
+            onnx.helper.set_model_props(graph, {key: _text(value) for key, value in metadata(model, bits).items()})
+            graph.doc_string = "Binary codes of photos: bit i is 1 where u[i] >= thresholds[i]; see the metadata."
+            onnx.save(graph, str(temporary))
+            problem = _difference(_reference(temporary), wanted, pictures)
+            if not problem:
+                return
+        raise UserError(
+            f"{model.describer['backbone']} cannot be exported to ONNX ({problem[:150]}); use --runtime torch."
+        )
+
+
+def metadata(model: StoredModel, bits: int) -> dict[str, Any]:
+    """What travels in the file: who made it, how to prepare photos, how outputs become codes."""
+    side, square = int(model.describer["image_size"]), backbones.Trunk(model.describer["backbone"], "spoc").size
+    size = (
+        f"resize to {square} x {square}"
+        if square
+        else (
+            f"resize in proportion so that the longest side is {side} (sides rounded, at least {preprocess.LEAST_SIDE}"
+            f", enlarged at most {preprocess.MOST_ENLARGED:g} times)"
+        )
+    )
+    return {
+        "hashpipe": version("hashpipe"),
+        "model": model.fingerprint,
+        "bits": bits,
+        "thresholds": [float(value) for value in model.thresholds(bits)],
+        "input": "image: uint8 (batch, height, width, 3), RGB, 0..255; scaling to network units is part of the graph",
+        "preprocessing": f"decode, turn upright by EXIF, convert to 8-bit RGB, {size}; Lanczos to shrink, bicubic to "
+        "enlarge",
+        "image_size": side,
+        "output": f"u: float32 (batch, {bits})",
+        "code": "bit i = u[i] >= thresholds[i]; packed least significant bit first: numpy.packbits(bitorder='little')",
+    }
+
+
+def _export(network: nn.Module, picture: np.ndarray, any_size: bool, dynamo: bool, path: Path) -> None:
+    axes: dict[int, str] = {0: "batch", **({1: "height", 2: "width"} if any_size else {})}
+    image = torch.from_numpy(np.repeat(picture, 2, axis=0))
+    keywords: dict[str, Any] = {"input_names": ["image"], "output_names": ["u"], "dynamo": dynamo}
+    if dynamo:
+        keywords |= {"dynamic_shapes": {"image": {axis: torch.export.Dim(name) for axis, name in axes.items()}}}
+        keywords |= {"external_data": False, "verbose": False}
+    else:
+        keywords |= {"dynamic_axes": {"image": axes, "u": {0: "batch"}}, "opset_version": OPSET}
+    fused = torch.backends.mha.get_fastpath_enabled()  # transformers' fused attention has no ONNX form
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(network, (image,), str(path), **keywords)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+
+def _reference(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The graph under ONNX Runtime, else under OpenVINO, else under onnx's own slow evaluator."""
+    from hashpipe.hashing.encoding import engines
+
+    if engines.installed("onnx"):
+        return engines.onnx_run(path)
+    if engines.installed("openvino"):
+        return engines.openvino_run(path, 1)
+    from onnx.reference import ReferenceEvaluator
+
+    evaluator: Any = ReferenceEvaluator(str(path))
+    return lambda pixels: evaluator.run(["u"], {"image": pixels})[0]
+
+
+def _difference(
+    run: Callable[[np.ndarray], np.ndarray], wanted: Callable[[np.ndarray], np.ndarray], pictures: Sequence[np.ndarray]
+) -> str:
+    """What is wrong with a graph, "" where it gives what torch gives."""
+    for picture in pictures:
+        try:
+            found = run(picture)
+        except Exception as error:
+            return f"a picture of {picture.shape[2]} x {picture.shape[1]}: {str(error).splitlines()[0]}"
+        right = wanted(picture)
+        far = float(np.abs(found - right).max()) / max(float(right.std()), 1e-6)
+        if not far <= CLOSE:
+            return f"outputs are off by {far:.2g} of their spread for {picture.shape[2]} x {picture.shape[1]} pixels"
+    return ""
+
+
+def _noise(shape: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(shape[0]).integers(0, 256, (1, *shape, 3), dtype=np.uint8)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

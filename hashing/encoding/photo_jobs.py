@@ -1,0 +1,149 @@
+"""Files to codes, part by part: each file is read once, hashed, decoded and encoded; finished parts are not redone."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from hashpipe.hashing import codes as packing
+from hashpipe.hashing.codeset import CodeSet
+from hashpipe.hashing.describing.preprocess import Open
+from hashpipe.hashing.encoding import parts as encode_parts
+from hashpipe.hashing.encoding.encoder import Encoded, Encoder
+from hashpipe.hashing.encoding.parts import PART, Part
+from hashpipe.hashing.listing import Listing
+from hashpipe.pairgen import photos
+from hashpipe.pairgen.photos import UnreadablePhoto
+from hashpipe.pairgen.progress import stage
+
+_LONGEST_REASON = 120  # characters
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run works with. By SHA-256 of the photo: `cached` float descriptors (D,), `earlier` rows of `codes`.
+
+    `folder` holds the parts, `codes` is what an earlier run wrote in the same space in the same way.
+    """
+
+    listing: Listing
+    encoder: Encoder
+    folder: Path
+    cached: Mapping[str, np.ndarray]
+    codes: CodeSet | None = None
+    earlier: Mapping[str, int] = field(default_factory=dict)
+
+    def with_earlier(self, codes: CodeSet | None) -> Work:
+        """The same work, which takes codes of photos with known content from an earlier file."""
+        rows = {} if codes is None else {sha: row for row, sha in enumerate(codes.sha256)}
+        return replace(self, codes=codes, earlier=rows)
+
+
+def encode_all(work: Work, ids: np.ndarray, name: str, outputs: bool) -> None:
+    """Encode the photos `ids`, int32 (n,), in parts called `name`-<number>.
+
+    `outputs` keeps real outputs u instead of codes. Parts that are there already are kept.
+    """
+    spans = {f"{name}-{number:06d}": ids[number * PART :][:PART] for number in range(-(-len(ids) // PART))}
+    left = {
+        part: span
+        for part, span in spans.items()
+        if encode_parts.read_part(work.folder, part, span, _paths(work, span)) is None
+    }
+    done = len(ids) - sum(map(len, left.values()))
+    with stage("encode" if name == "part" else "outputs for thresholds", len(ids), "photos") as advance:
+        advance(done)
+        todo = np.concatenate([np.zeros(0, np.int32), *left.values()]).astype(np.int32)
+        files: dict[int, _File] = {}  # those on their way
+
+        def opener(index: int) -> Open | tuple[Open, np.ndarray] | Encoded:
+            files[index] = _File(work, int(todo[index]))
+            return files[index].open()
+
+        found = enumerate(work.encoder.stream(len(todo), opener))
+        for part, span in left.items():
+            rows = []
+            for index, one in itertools.islice(found, len(span)):
+                rows.append(files.pop(index).row(one))
+                advance(1)
+            encode_parts.write_part(work.folder, part, _part(span, rows, work.encoder, outputs))
+
+
+class _File:
+    """One photo on its way: opened in a thread, its hash and stamp kept until its row is written."""
+
+    __slots__ = ("_hash", "_stamp", "_work", "photo")
+
+    def __init__(self, work: Work, photo: int) -> None:
+        self._work, self.photo = work, photo
+        self._hash, self._stamp = "", (-1, -1)
+
+    def open(self) -> Open | tuple[Open, np.ndarray] | Encoded:
+        """What opens the picture; with it the outputs, where the descriptor is cached; or what an earlier run found."""
+        path = self._work.listing.path(self.photo)
+        self._stamp = encode_parts.stamp(path)
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise UnreadablePhoto("file name is not valid UTF-8") from None
+        content = path.read_bytes()
+        if not content:
+            raise UnreadablePhoto("empty file")
+        self._hash = hashlib.sha256(content).hexdigest()
+        row = self._work.earlier.get(self._hash)
+        if row is not None and self._work.codes is not None:
+            return _as_before(self._work.codes, row)
+        known = self._work.cached.get(self._hash)
+        load = _opener(content)
+        if known is None:
+            return load
+        encoder = self._work.encoder
+        return load, encoder.model.head(encoder.space.bits, known[None])[0]
+
+    def row(self, one: Encoded) -> tuple[Encoded, str, tuple[int, int]]:
+        return one, self._hash, self._stamp
+
+
+def _as_before(codes: CodeSet, row: int) -> Encoded:
+    """Outputs that give the code of a row at any threshold, and its quality."""
+    bits = packing.unpack(codes.codes[row : row + 1], codes.space.bits)[0]
+    return Encoded(np.where(bits, np.inf, -np.inf).astype(np.float32), float(codes.quality[row]))
+
+
+def _opener(content: bytes) -> Open:
+    return lambda side: photos.load_upright(io.BytesIO(content), side)
+
+
+def _part(ids: np.ndarray, rows: list[tuple[Encoded, str, tuple[int, int]]], encoder: Encoder, outputs: bool) -> Part:
+    u = np.zeros((len(rows), encoder.space.bits), np.float32)
+    for at, (one, _, _) in enumerate(rows):
+        if one.u is not None:
+            u[at] = one.u
+    return Part(
+        ids.astype(np.int32),
+        np.array([sha for _, sha, _ in rows], "S64"),
+        u if outputs else encoder.codes(u),
+        np.array([one.quality for one, _, _ in rows], np.float32),
+        np.array([one.reason[:_LONGEST_REASON] for one, _, _ in rows], str),
+        np.array([stamp for _, _, stamp in rows], np.int64).reshape(-1, 2),
+    )
+
+
+def finished(work: Work, ids: np.ndarray, name: str, unchanged: bool = False) -> list[Part]:
+    """The parts called `name` of the photos `ids` that are there; `unchanged`: those whose files are as they were."""
+    spans = [ids[start : start + PART] for start in range(0, len(ids), PART)]
+    found = (
+        encode_parts.read_part(work.folder, f"{name}-{number:06d}", span, _paths(work, span) if unchanged else None)
+        for number, span in enumerate(spans)
+    )
+    return [part for part in found if part is not None]
+
+
+def _paths(work: Work, ids: np.ndarray) -> list[Path]:
+    return [work.listing.path(int(photo)) for photo in ids]

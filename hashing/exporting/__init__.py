@@ -1,0 +1,1 @@
+"""Codes and networks for other programs."""

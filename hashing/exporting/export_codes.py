@@ -1,0 +1,220 @@
+"""Codes for other programs: a FAISS index, a CSV file, NumPy arrays or a PostgreSQL table, each with ids and proof.
+
+An export to files is a folder: the codes in their format, `photos.csv` with the row, id, path and content of every
+photo, and `export.json`, which says what the codes are and holds three probes: codes with their distance to the first
+photo, which no other order of bits gives. What was written is read back and compared before the folder appears.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashpipe.hashing.codeset import CodeSet, hamming, probes, read_codes
+from hashpipe.hashing.exporting.options import ExportOptions
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.files import atomic_folder, open_workspace, read_json, write_json
+from hashpipe.pairgen.progress import say
+
+EXPORT_VERSION = 1
+BIT_ORDER = "bit i of a code is bit i % 8, least significant first, of byte i // 8; 1 where the output is >= threshold"
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written: `to` and where, how many photos, whose codes, and facts that only this kind has."""
+
+    to: str
+    where: str
+    photos: int
+    bits: int
+    space: str
+    probes: list[dict[str, Any]]
+    facts: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "to": self.to,
+            "where": self.where,
+            "photos": self.photos,
+            "bits": self.bits,
+            "space": self.space,
+            "probes": self.probes,
+            **self.facts,
+        }
+
+    def as_text(self) -> str:
+        lines = [f"{self.photos} codes of {self.bits} bits, space {self.space}, in {self.where}"]
+        if self.probes:
+            distances = ", ".join(str(probe["distance"]) for probe in self.probes)
+            lines.append(f"read back: {len(self.probes)} probes at distances {distances} as expected")
+        if self.facts.get("resumed_at"):
+            lines.append(f"{self.facts['resumed_at']} of them were there before")
+        if self.facts.get("removed"):
+            lines.append(f"{self.facts['removed']} photos that are no longer in the codes were taken out")
+        if self.facts.get("hnsw"):
+            lines.append("indexed by pgvector: ORDER BY code <~> '...' uses it")
+        return "\n".join(lines)
+
+
+def export_codes(workspace: Path, options: ExportOptions) -> ExportResult:
+    """Write the codes file (`options.codes`, else the workspace's codes.parquet) as `options.to`.
+
+    Raises UserError for missing codes, a target that is not an export, and all that a database can refuse.
+    """
+    source = options.codes or open_workspace(workspace, create=False) / "codes.parquet"
+    codeset = read_codes(source)
+    if len(np.unique(codeset.photos)) != len(codeset):
+        raise UserError(f"{source} gives one id to several photos; encode the photos again.")
+    proof = probes(codeset) if len(codeset) else []
+    if options.to == "postgres":
+        if options.dsn is None:
+            raise UserError("--to postgres needs --dsn, for example --dsn 'host=localhost dbname=photos'.")
+        from hashpipe.hashing.exporting.table import export_to_postgres
+
+        facts = export_to_postgres(codeset, options.dsn, options.table, options.hnsw, options.batch)
+        where = f"table {options.table!r} of {facts['database'][:1].lower()}{facts['database'][1:]}"
+    else:
+        target = options.output or open_workspace(workspace, create=True) / "export" / options.to
+        facts, where = {"files": _export_files(codeset, target, options.to, proof)}, str(target)
+    return ExportResult(options.to, where, len(codeset), codeset.space.bits, codeset.space.fingerprint, proof, facts)
+
+
+def _export_files(codeset: CodeSet, target: Path, kind: str, proof: list[dict[str, Any]]) -> list[str]:
+    _check_target(target)
+    write, read = _FORMATS[kind]
+    with atomic_folder(target) as folder:
+        write(folder, codeset)
+        with (folder / "photos.csv").open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(("row", "photo", "path", "sha256", "quality"))
+            rows = zip(codeset.photos.tolist(), codeset.paths, codeset.sha256, codeset.quality.tolist(), strict=True)
+            table.writerows((row, *values) for row, values in enumerate(rows))
+        write_json(folder / "export.json", _meta(codeset, kind, proof))
+        _prove(codeset, read(folder, codeset), proof, target)
+        return sorted(path.name for path in folder.iterdir())
+
+
+def _check_target(target: Path) -> None:
+    """An export replaces its folder as a whole, so it must be missing, empty, or an older export."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise UserError(f"{target} is a file; an export is a folder, name one with -o.")
+    if any(target.iterdir()):
+        ours = target / "export.json"
+        meta = read_json(ours) if ours.is_file() else None
+        if not isinstance(meta, dict) or "export_version" not in meta:
+            raise UserError(f"{target} holds other files, and an export replaces its folder; name a new one with -o.")
+        say(f"replacing the export in {target}")
+
+
+def _meta(codeset: CodeSet, kind: str, proof: list[dict[str, Any]]) -> dict[str, Any]:
+    space = codeset.space
+    return {
+        "export_version": EXPORT_VERSION,
+        "kind": kind,
+        "photos": len(codeset),
+        "root": codeset.root,
+        "bits": space.bits,
+        "bytes": space.width,
+        "bit_order": BIT_ORDER,
+        "model": space.model,
+        "space": space.fingerprint,
+        "thresholds": [float(value) for value in space.thresholds],
+        "made_by": codeset.made_by or {},
+        "probe_photo": int(codeset.photos[0]) if len(codeset) else None,
+        "probes": proof,
+    }
+
+
+def _prove(codeset: CodeSet, found: tuple[np.ndarray, np.ndarray], proof: list[dict[str, Any]], target: Path) -> None:
+    """Compare ids and codes that were read back with what was to be written, and ask the probes."""
+    photos, codes = found
+    distances = [int(hamming(np.frombuffer(bytes.fromhex(one["code"]), np.uint8), codes[:1])[0]) for one in proof]
+    whole = np.array_equal(photos, codeset.photos) and np.array_equal(codes, codeset.codes)
+    if not whole or distances != [one["distance"] for one in proof]:
+        raise UserError(f"What was written for {target} reads back differently; check the disk and export again.")
+
+
+def _write_csv(folder: Path, codeset: CodeSet) -> None:
+    """photo; code as hexadecimal bytes; bits as text, bit 0 first (the literal of PostgreSQL's bit type)."""
+    from hashpipe.hashing.postgres import bit_texts
+
+    with (folder / "codes.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("photo", "code", "bits"))
+        for first in range(0, len(codeset), 65_536):
+            part = slice(first, first + 65_536)
+            texts = bit_texts(codeset.codes[part], codeset.space.bits)
+            rows = zip(codeset.photos[part].tolist(), codeset.codes[part], texts, strict=True)
+            table.writerows((photo, code.tobytes().hex(), text) for photo, code, text in rows)
+
+
+def _read_csv(folder: Path, codeset: CodeSet) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and codes; the codes are made from the column `bits`, and the column `code` must say the same."""
+    photos: list[int] = []
+    codes = np.zeros((len(codeset), codeset.space.width), np.uint8)
+    with (folder / "codes.csv").open(newline="", encoding="utf-8") as file:
+        for row, (photo, code, bits) in enumerate(_rows_of(file)):
+            codes[row] = np.packbits(np.frombuffer(bits.encode(), np.uint8) - ord("0"), bitorder="little")
+            if codes[row].tobytes().hex() != code:
+                break
+            photos.append(int(photo))
+    return np.array(photos, np.int32), codes
+
+
+def _rows_of(file: Any) -> Iterator[list[str]]:
+    rows = csv.reader(file)
+    next(rows)
+    return rows
+
+
+def _write_npy(folder: Path, codeset: CodeSet) -> None:
+    """codes.npy uint8 (N, ceil(bits/8)), photos.npy int32 (N,)."""
+    np.save(folder / "codes.npy", np.ascontiguousarray(codeset.codes, np.uint8), allow_pickle=False)
+    np.save(folder / "photos.npy", np.ascontiguousarray(codeset.photos, np.int32), allow_pickle=False)
+
+
+def _read_npy(folder: Path, codeset: CodeSet) -> tuple[np.ndarray, np.ndarray]:
+    return np.load(folder / "photos.npy", allow_pickle=False), np.load(folder / "codes.npy", allow_pickle=False)
+
+
+def _write_faiss(folder: Path, codeset: CodeSet) -> None:
+    """codes.faiss: a flat binary index that answers with photo ids (IndexBinaryIDMap2)."""
+    import faiss
+
+    index = faiss.IndexBinaryIDMap2(faiss.IndexBinaryFlat(8 * codeset.space.width))
+    index.add_with_ids(np.ascontiguousarray(codeset.codes, np.uint8), codeset.photos.astype(np.int64))
+    faiss.write_index_binary(index, str(folder / "codes.faiss"))
+
+
+def _read_faiss(folder: Path, codeset: CodeSet) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and codes as the index holds them; its own search must find the first photo where the probes say."""
+    import faiss
+
+    index: Any = faiss.read_index_binary(str(folder / "codes.faiss"))
+    photos = faiss.vector_to_array(index.id_map).astype(np.int32)
+    flat: Any = faiss.downcast_IndexBinary(index.index)
+    codes = faiss.vector_to_array(flat.xb).reshape(-1, codeset.space.width)
+    for probe in probes(codeset) if len(codeset) else []:
+        query = np.frombuffer(bytes.fromhex(probe["code"]), np.uint8)[None]
+        # FAISS reports what lies strictly below the radius
+        _, distances, found = index.range_search(query, probe["distance"] + 1)
+        if probe["distance"] not in distances[found == codeset.photos[0]]:
+            photos = photos[:0]
+    return photos, codes
+
+
+_Write = Callable[[Path, CodeSet], None]
+_Read = Callable[[Path, CodeSet], tuple[np.ndarray, np.ndarray]]
+_FORMATS: dict[str, tuple[_Write, _Read]] = {
+    "csv": (_write_csv, _read_csv),
+    "faiss": (_write_faiss, _read_faiss),
+    "npy": (_write_npy, _read_npy),
+}

@@ -1,0 +1,1 @@
+"""Photos sorted: duplicates, bursts, places."""

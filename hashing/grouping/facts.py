@@ -1,0 +1,131 @@
+"""What is known of photos without looking at them: headers of the files, and what a PairSet knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import ExifTags
+
+from hashpipe.hashing.codeset import CodeSet
+from hashpipe.hashing.describing.preprocess import cores, in_threads
+from hashpipe.pairgen.pairset import PairSet
+from hashpipe.pairgen.photos import open_photo
+from hashpipe.pairgen.progress import stage
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of N photos, row by row.
+
+    taken   float64 (N,) seconds since 1970 by the camera's clock, nan unknown; `exact` bool (N,): with parts of seconds
+    camera  int32 (N,), equal for photos of one make and model
+    pixels  int64 (N,), 0 where the file cannot be read; `size` int32 (N,2) upright width and height
+    bytes   int64 (N,) of the file
+    place   int32 (N,) by 3D, -1 unknown
+    similar, dissimilar   int64 (P,2) pairs of rows that 3D says are similar, are dissimilar; a < b
+    related int64 (R,2) pairs of places that may be the same; a < b
+    """
+
+    taken: np.ndarray
+    exact: np.ndarray
+    camera: np.ndarray
+    pixels: np.ndarray
+    size: np.ndarray
+    bytes: np.ndarray
+    place: np.ndarray
+    similar: np.ndarray
+    dissimilar: np.ndarray
+    related: np.ndarray
+
+
+@dataclass(frozen=True)
+class Header:
+    taken: float = float("nan")
+    exact: bool = False
+    camera: str = ""
+    size: tuple[int, int] = (0, 0)
+    bytes: int = 0
+
+
+def gather(codeset: CodeSet, pairset: PairSet | None, workers: int) -> Facts:
+    """Read the headers of all photos, and what a PairSet knows of them; files that are gone keep their row."""
+    paths = [codeset.path(row) for row in range(len(codeset))]
+    headers = list(each(read_header, paths, workers, "headers"))
+    cameras = {name: number for number, name in enumerate(sorted({one.camera for one in headers}))}
+    size = np.array([one.size for one in headers], np.int32).reshape(-1, 2)
+    place, similar, dissimilar, related = _geometry(codeset, pairset)
+    return Facts(
+        np.array([one.taken for one in headers], np.float64),
+        np.array([one.exact for one in headers], bool),
+        np.array([cameras[one.camera] for one in headers], np.int32),
+        size.astype(np.int64).prod(axis=1),
+        size,
+        np.array([one.bytes for one in headers], np.int64),
+        place,
+        similar,
+        dissimilar,
+        related,
+    )
+
+
+def read_header(path: Path) -> Header:
+    """Time, camera and size of a photo file; what cannot be read is unknown."""
+    try:
+        with open_photo(path) as image:
+            exif = image.getexif()
+            details = exif.get_ifd(ExifTags.IFD.Exif)
+            turned = exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8) and image.format != "TIFF"
+            size = image.size[::-1] if turned else image.size
+            taken, exact = _time(details)
+            camera = f"{exif.get(ExifTags.Base.Make, '')} {exif.get(ExifTags.Base.Model, '')}".strip("\0 ")
+        return Header(taken, exact, camera, size, path.stat().st_size)
+    except Exception:  # damaged metadata raises nearly anything, and a photo without facts still has its code
+        return Header()
+
+
+def _time(details: dict[int, object]) -> tuple[float, bool]:
+    try:
+        text = str(details.get(ExifTags.Base.DateTimeOriginal)).strip("\0 ")
+        moment = (datetime.strptime(text, "%Y:%m:%d %H:%M:%S") - datetime(1970, 1, 1)).total_seconds()
+    except ValueError:
+        return float("nan"), False
+    part = str(details.get(ExifTags.Base.SubsecTimeOriginal, "")).strip("\0 ")
+    return (moment + float(f"0.{part}"), True) if part.isascii() and part.isdigit() else (moment, False)
+
+
+def _geometry(codeset: CodeSet, pairset: PairSet | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Place of each row, rows of similar and of dissimilar pairs, related places; photos are known by their content."""
+    place = np.full(len(codeset), -1, np.int32)
+    none = np.zeros((0, 2), np.int64)
+    if pairset is None:
+        return place, none, none, none
+    row_of: dict[str, int] = {}
+    for row, sha in enumerate(codeset.sha256):
+        row_of.setdefault(sha, row)
+    contents = [sha or "" for sha in pairset.photos["sha256"].to_pylist()]
+    known = np.array([row_of.get(sha, -1) for sha in contents], np.int64)
+    places = zip(contents, pairset.photo_column("place").tolist(), strict=True)
+    of_content = {sha: number for sha, number in places if number >= 0}  # an exact copy has no place of its own
+    place[:] = [of_content.get(sha, -1) for sha in codeset.sha256]
+    ends = np.stack([known[pairset.pair_column("a")], known[pairset.pair_column("b")]], axis=1)
+    label, both = pairset.pair_column("label"), (ends >= 0).all(axis=1)
+    ends.sort(axis=1)
+    relations = pairset.relations.to_pylist()
+    maybe = [sorted((one["place_a"], one["place_b"])) for one in relations if one["relation"] == "may_be_same"]
+    related = np.array(maybe, np.int64).reshape(-1, 2)
+    return place, ends[both & (label == 1)], ends[both & (label == -1)], related
+
+
+def each(work: Callable[[Path], T], paths: Sequence[Path], workers: int, name: str) -> Iterator[T]:
+    """work(path) of all paths in order, by threads; Pillow lets go of Python while it decodes."""
+    with stage(name, len(paths), "photos") as advance:
+        for result in in_threads(lambda at: work(paths[at]), len(paths), workers or cores()):
+            advance(1)
+            yield result

@@ -1,0 +1,163 @@
+"""Groups of photos: exact duplicates, near-duplicates, bursts, places. Nothing is ever deleted.
+
+Codes, capture times and, where pairs were built, 3D geometry decide (`groups_kinds`); every group holds together around
+one photo (`groups_cluster`). Written are groups.csv, groups.json and groups.html with its folder of small pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashpipe.hashing.calibrating.calibration import Calibration, read_calibration
+from hashpipe.hashing.codeset import CodeSet, read_codes
+from hashpipe.hashing.grouping import facts as groups_facts
+from hashpipe.hashing.grouping import look as groups_look
+from hashpipe.hashing.grouping.facts import Facts
+from hashpipe.hashing.grouping.kinds import KINDS, Group, Looks, Rules, Same, all_groups
+from hashpipe.hashing.grouping.options import GroupsOptions
+from hashpipe.hashing.quality import LOW
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.files import locked, make_folder, open_workspace
+from hashpipe.pairgen.pairset import PairSet, read_pairset
+from hashpipe.pairgen.progress import say
+
+NAMES = {"exact": "exact duplicates", "near": "near-duplicates", "burst": "bursts", "place": "same place"}
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """What was found, and by which rules; `notes` are sentences about what a reader should know."""
+
+    codeset: CodeSet
+    facts: Facts
+    groups: list[Group]
+    sharpness: np.ndarray  # float32 (N,), nan where a photo was not looked at
+    rules: dict[str, Any]
+    notes: list[str]
+
+    def of(self, kind: str) -> list[Group]:
+        return [group for group in self.groups if group.kind == kind]
+
+
+@dataclass(frozen=True)
+class GroupsResult:
+    """Counts for people and the folder that holds the rest."""
+
+    folder: Path
+    photos: int
+    counts: dict[str, tuple[int, int]]  # kind -> groups, photos in them
+    rules: dict[str, Any]
+    notes: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        counts = {kind: {"groups": groups, "photos": photos} for kind, (groups, photos) in self.counts.items()}
+        return {
+            "folder": self.folder,
+            "photos": self.photos,
+            "groups": counts,
+            "rules": self.rules,
+            "notes": self.notes,
+            "files": ["groups.csv", "groups.json", "groups.html"],
+        }
+
+    def as_text(self) -> str:
+        lines = [f"{self.photos} photos, groups within {self.rules['radius']} of {self.rules['bits']} bits:"]
+        lines += [
+            f"  {NAMES[kind]:<18}{count:>7} groups of {inside} photos" for kind, (count, inside) in self.counts.items()
+        ]
+        return "\n".join([*lines, *self.notes, f"{self.folder / 'groups.html'} shows them; nothing was deleted"])
+
+
+def groups(workspace: Path, options: GroupsOptions) -> GroupsResult:
+    """Group the photos of a codes file and write CSV, JSON and a page. Raises UserError where there are no codes."""
+    from hashpipe.hashing.grouping.report import write_reports
+
+    workspace = open_workspace(workspace, create=False)
+    codeset = read_codes(options.codes or workspace / "codes.parquet")
+    folder = _own_folder(options.output or workspace / "groups")
+    with locked(folder):
+        pairs = workspace / "pairs"
+        pairset = read_pairset(pairs) if (pairs / "meta.json").exists() else None
+        calibration = read_calibration(workspace, codeset.space)
+        found = find_groups(codeset, options, pairset, calibration, folder / "looks")
+        write_reports(folder, found, options)
+    counts = {kind: (len(found.of(kind)), sum(len(one.rows) for one in found.of(kind))) for kind in KINDS}
+    return GroupsResult(folder, len(codeset), counts, found.rules, found.notes)
+
+
+def _own_folder(folder: Path) -> Path:
+    """Make the folder, or check that it is one of ours: old pictures are removed from it."""
+    make_folder(folder)
+    if any(folder.iterdir()) and not any((folder / name).exists() for name in (".lock", "groups.json")):
+        raise UserError(f"{folder} holds other files; name a new or empty folder with -o.")
+    return folder
+
+
+def find_groups(
+    codeset: CodeSet,
+    options: GroupsOptions,
+    pairset: PairSet | None = None,
+    calibration: Calibration | None = None,
+    cache: Path | None = None,
+) -> Grouping:
+    """The groups of a code set; a PairSet adds geometry, a calibration the radius, `cache` keeps what was seen."""
+    radius, source = _radius(codeset, options, calibration)
+    facts = groups_facts.gather(codeset, pairset, options.workers)
+    notes = []
+    if gone := int((facts.pixels == 0).sum()):
+        notes.append(f"{gone} photos cannot be read where the codes say they are; only their codes speak for them.")
+    sharpness = np.full(len(codeset), np.nan, np.float32)
+    looks: Looks | None = None
+    same: Same | None = None
+    hashes: np.ndarray | None = None
+    if options.look != "off" and gone < len(codeset):
+        seen = groups_look.looks(codeset, np.arange(len(codeset)), cache, options.workers)
+        looks, sharpness = seen.__getitem__, seen[:, 0]
+        hashes = groups_look.perceptual_hashes(np.nan_to_num(seen[:, 1:]))
+        same = groups_look.correlated(looks, hashes, options.alike)
+        if options.look == "match":
+            from hashpipe.hashing.grouping.match import or_matched
+
+            same = or_matched(same, codeset, radius, cache / "matched" if cache else None)
+    elif options.near_radius is None:
+        notes.append(
+            "Photos were not looked at: near-duplicates are among the places, because codes alone do not tell them "
+            "from other photos of a place."
+        )
+    usable = codeset.quality >= LOW
+    if not usable.all():
+        notes.append(f"{int((~usable).sum())} flat or tiny photos are left out of the places: their codes say little.")
+    near_radius = radius if same else options.near_radius
+    rules = Rules(radius, near_radius, options.burst_seconds, usable, hashes, ~np.isnan(sharpness))
+    found = all_groups(codeset, facts, rules, looks, same)
+    facts_known = {
+        "bits": codeset.space.bits,
+        "radius": radius,
+        "radius_from": source,
+        "near_radius": near_radius,
+        "look": options.look if same else "off",
+        "alike": options.alike if same else None,
+        "burst_seconds": options.burst_seconds,
+        "false_match_rate": calibration.false_match_rate(radius) if calibration else None,
+        "pairs": pairset.fingerprint if pairset else None,
+        "with_time": int(np.isfinite(facts.taken).sum()),
+        "with_place": int((facts.place >= 0).sum()),
+        "space": codeset.space.fingerprint,
+    }
+    return Grouping(codeset, facts, found, sharpness, facts_known, notes)
+
+
+def _radius(codeset: CodeSet, options: GroupsOptions, calibration: Calibration | None) -> tuple[int, str]:
+    bits = codeset.space.bits
+    if options.radius is not None:
+        if options.radius > bits:
+            raise UserError(f"--radius is {options.radius}, but codes have {bits} bits; give at most {bits}.")
+        return options.radius, "given"
+    if calibration is not None:
+        return int(calibration.radius), "calibrated"
+    say(f"no calibration: the radius is an eighth of the bits, {bits // 8}; `hashpipe calibrate` finds a better one")
+    return bits // 8, "an eighth of the bits, not calibrated"

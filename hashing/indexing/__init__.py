@@ -1,0 +1,1 @@
+"""The index of a collection's codes: built, kept, looked into."""

@@ -1,0 +1,107 @@
+"""The index of a collection's codes: built from codes files, added to, removed from, searched.
+
+Photos are known by their path. A path that comes again replaces what was there, so the same photo is never twice in an
+index; its id stays. Ids are those of the codes file where they are free, and are never given twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashpipe.hashing.codeset import CodeSpace
+from hashpipe.hashing.indexing import files as index_files
+from hashpipe.hashing.indexing import kinds as index_kinds
+
+
+@dataclass(frozen=True)
+class Index:
+    """An opened index of N codes; nothing but index.json is read before it is needed.
+
+    Rows are positions 0..N-1 of this revision; ids stay with their photo over adding and removing.
+    """
+
+    stored: index_files.Stored
+
+    def __len__(self) -> int:
+        return len(self.stored.codes)
+
+    @property
+    def space(self) -> CodeSpace:
+        return self.stored.space
+
+    @property
+    def codes(self) -> np.ndarray:
+        """uint8 (N,W), memory-mapped."""
+        return self.stored.codes
+
+    @property
+    def kind(self) -> str:
+        return str(self.stored.meta["kind"])
+
+    @property
+    def revision(self) -> str:
+        """A text that changes whenever the index on disk changes."""
+        return str(self.stored.meta["revision"])
+
+    @cached_property
+    def _approximate(self) -> Any:
+        return index_kinds.load(self.stored.file("faiss"))
+
+    def search(self, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k nearest of each query, codes uint8 (Q,W): distances int32 (Q,k), rows int64 (Q,k).
+
+        Nearest first, ties by row; -1 past the end and where an approximate index found no more.
+        """
+        if self.kind == "flat":
+            return index_kinds.nearest(self.codes, codes, k)
+        return index_kinds.padded(self._approximate.search, len(self), codes, k)
+
+    def within(self, code: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
+        """All photos at distance <= radius of code uint8 (W,): distances int32 (n,), rows int64 (n,), nearest first.
+
+        Exact in every kind; ties by row.
+        """
+        return index_kinds.within(self.codes, code, radius)
+
+    def path(self, row: int) -> Path:
+        """The photo file of a row."""
+        return Path(self.stored.photos["path"][int(row)].as_py())
+
+    def photo(self, row: int) -> int:
+        """The id of a row's photo."""
+        return int(self.stored.photos["id"][int(row)].as_py())
+
+    def sha256(self, row: int) -> str:
+        """SHA-256 of the photo file of a row, as it was when it was encoded."""
+        return str(self.stored.photos["sha256"][int(row)].as_py())
+
+
+def open_index(folder: Path) -> Index:
+    """Open an index folder. Raises UserError where it is missing, cut off or of another version."""
+    return Index(index_files.read(folder))
+
+
+def index_folder(workspace: Path, chosen: Path | None) -> Path:
+    """The folder that --index names, else the workspace's own."""
+    return Path(chosen) if chosen is not None else Path(workspace) / "index"
+
+
+def current_revision(folder: Path) -> str:
+    """The revision that is on disk now, without opening the index."""
+    return str(index_files.read_meta(Path(folder))["revision"])
+
+
+def rows_of(index: Index, ids: Sequence[int]) -> np.ndarray:
+    """Rows of photo ids, int64, in the order of `ids`; -1 for an id that is not there."""
+    known = index.stored.photos["id"].to_numpy()
+    order = np.argsort(known, kind="stable")
+    wanted = np.asarray(ids, np.int64)
+    at = np.searchsorted(known, wanted, sorter=order)
+    rows = order[np.minimum(at, max(len(order) - 1, 0))] if len(order) else np.zeros(len(wanted), np.int64)
+    return np.where((at < len(order)) & (known[rows] == wanted), rows, -1) if len(order) else rows - 1

@@ -1,0 +1,1 @@
+"""Descriptors and pairs to a model: neighbours, batches, objectives, heads, fine-tuning, the course of a run."""

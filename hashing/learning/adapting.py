@@ -1,0 +1,132 @@
+"""Take a trained model to another collection, without labels or 3D: find neighbours in it, re-centre the bits."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hashpipe.hashing import images as image_lists
+from hashpipe.hashing.codes import ENOUGH_TO_CENTRE
+from hashpipe.hashing.learning import runs
+from hashpipe.hashing.learning.course import Course
+from hashpipe.hashing.learning.fitting import fit_heads
+from hashpipe.hashing.learning.targets import no_targets
+from hashpipe.hashing.learning.training import TrainResult, centre, final_losses, write_model
+from hashpipe.hashing.network import load_model, make_model
+from hashpipe.hashing.options import AdaptOptions
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.files import fingerprint, locked, open_workspace
+from hashpipe.pairgen.progress import say
+
+MODEL = "adapted"  # the folder's name in a workspace
+
+
+@dataclass(frozen=True)
+class AdaptResult:
+    """What `adapt` did."""
+
+    folder: Path
+    fingerprint: str
+    adapted_from: str
+    bits: tuple[int, ...]
+    photos: int
+    unreadable: int
+    centred: bool
+    seconds: float
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"model": str(self.folder), **{k: v for k, v in asdict(self).items() if k != "folder"}}
+
+    def as_text(self) -> str:
+        unread = f", {self.unreadable} unreadable" if self.unreadable else ""
+        return "\n".join(
+            [
+                f"Adapted codes of {', '.join(map(str, self.bits))} bits in {self.seconds:.1f} s.",
+                f"  photos     {self.photos} learnt from, without labels{unread}",
+                f"  from       {self.adapted_from}",
+                f"  model      {self.folder} ({self.fingerprint})",
+                *(f"  note       {note}" for note in self.notes),
+            ]
+        )
+
+
+def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) -> AdaptResult:
+    """Learn anew what a model's heads say, on the photos of a folder or list alone, and write a model of its own.
+
+    The model's network stays as it is. Heads start from ITQ on the new photos (or from the model's own: bits that were
+    pushed to tell its places apart serve others worse), learn by neighbour discovery with the objective and options of
+    the model, and are centred on the new photos. Descriptors are kept in the workspace's cache. Raises UserError for
+    what the user can mend.
+    """
+    started = time.monotonic()
+    options = options or AdaptOptions()
+    workspace = open_workspace(workspace, create=options.model is not None)
+    origin = options.model or workspace / "model"
+    out = Path(options.output or workspace / MODEL).expanduser().absolute()
+    model = load_model(origin, options.device)
+    if out.exists() and out.resolve() == Path(origin).resolve():
+        raise UserError(f"--output {out} is the model to start from; name another folder, it would be lost.")
+    if out.exists() and any(out.iterdir()) and not (out / "model.safetensors").exists():
+        raise UserError(f"--output {out} holds other files and no model; name an empty or new folder.")
+    stored = runs.stored_options(model.config)
+    objective = stored.objective if stored.objective != "bcdh" else "joint"  # bcdh learns from pairs alone
+    fit = replace(stored, objective=objective, pairs=False, seed=options.seed, photos=None, benchmark=None, root=None)
+    if options.steps is not None:
+        fit = replace(fit, steps=options.steps)
+    with locked(workspace):
+        listed = image_lists.from_folder_or_list(photos, workspace)
+        say(f"adapting {model.fingerprint} to {len(listed)} photos with {model.describer.name}, without labels")
+        described = model.describer.describe(listed, workspace / "descriptors")
+        values = described.values[described.ok]
+        if not len(values):
+            raise UserError(f"No photo of {photos} can be read; check that they are where they were.")
+        targets, course = no_targets(len(values)), Course()
+        heads = fit_heads(values, targets, fit, course=course, start=model.heads if options.start == "model" else None)
+        thresholds, centred = centre(heads, values)
+        notes = []
+        if not centred:
+            notes.append(f"{len(values)} photos are too few to centre bits on (at least {ENOUGH_TO_CENTRE})")
+        config = {
+            **{key: value for key, value in model.config.items() if key not in ("fingerprint", "pairset", "source")},
+            "options": runs.plain(asdict(replace(fit, photos=Path(photos)))),
+            "seed": options.seed,
+            "objective": objective,
+            "source": {"photos": str(photos), "fingerprint": fingerprint(sorted(listed.keys))},
+            "pairset": None,
+            "photos": len(values),
+            "pairs": {},
+            "centred": centred,
+            "notes": notes,
+            "adapted_from": model.fingerprint,
+        }
+        adapted = make_model(model.describer, heads, thresholds, config)
+        lost, name = int((~described.ok).sum()), model.describer.name
+        record = TrainResult(
+            out,
+            adapted.fingerprint,
+            adapted.bits,
+            objective,
+            name,
+            len(values),
+            lost,
+            {},
+            final_losses(course.lines),
+            centred,
+            time.monotonic() - started,
+            tuple(notes),
+        )
+        write_model(record, adapted, course.lines, values, targets)
+    return AdaptResult(
+        out,
+        adapted.fingerprint,
+        model.fingerprint,
+        adapted.bits,
+        len(values),
+        lost,
+        centred,
+        round(time.monotonic() - started, 2),
+        tuple(notes),
+    )

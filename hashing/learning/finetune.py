@@ -1,0 +1,165 @@
+"""Fine-tuning: the last layers of a network, or all, learn together with the longest code; heads are fitted afterwards.
+
+Batch norm keeps its statistics. A batch can be computed in parts: codes of all parts first, then the loss of the whole
+batch, then each part's gradient, so that the parts change memory and time and not what is learnt (Gao et al., RepL4NLP
+2021, call it gradient cache).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hashpipe.hashing.describing import backbones, memory
+from hashpipe.hashing.describing.descriptors import Describer, normalised, restore_describer
+from hashpipe.hashing.images import ImageList
+from hashpipe.hashing.learning import distributed
+from hashpipe.hashing.learning.augment import Pieces
+from hashpipe.hashing.learning.course import Course
+from hashpipe.hashing.learning.fitting import fit_heads, fit_layer
+from hashpipe.hashing.learning.space import Space, fit_space
+from hashpipe.hashing.learning.targets import Targets
+from hashpipe.hashing.options import TrainOptions
+from hashpipe.pairgen.errors import UserError
+
+LAST = 0.25  # share of the network's weight tensors, from its end, that --finetune last lets learn
+
+
+def finetune(
+    describer: Describer,
+    images: ImageList,
+    descriptors: np.ndarray,
+    targets: Targets,
+    options: TrainOptions,
+    course: Course,
+) -> Describer:
+    """The describer with a network fine-tuned on N images, whose present descriptors float32 (N,D) are given.
+
+    Raises UserError for vlad, which has no layers, and where not even one photo fits into memory.
+    """
+    tune, key = options.tune, "network"
+    if describer.name == "vlad":
+        raise UserError(f"--finetune {tune.finetune} needs a network and vlad has no layers; give --backbone NAME.")
+    space = fit_space(descriptors, options.pca, options.seed)
+    network = Tuned(describer, images, space, options)
+    found = course.finished(key)
+    if found is None:
+        longest = replace(options, bits=options.bits[-1:], nested=False)
+        first = fit_heads(descriptors, targets, longest)[options.bits[-1]]
+        tuned = replace(longest, steps=tune.finetune_steps, noise=0.0)
+        x = space(descriptors)
+        fit_layer(x, targets, tuned, options.bits[-1], course, space.weight(first), network)
+        found = tuple(one.detach().cpu().numpy() for one in network.parameters)
+        course.finish(key, found)
+    with torch.no_grad():
+        for one, value in zip(network.parameters, found, strict=True):
+            one.copy_(torch.from_numpy(value))
+    return network.describer()
+
+
+class Tuned:
+    """A network that learns (batch_losses.Network): `look` gives what codes are made of, `finish_backward` learns."""
+
+    def __init__(self, describer: Describer, images: ImageList, space: Space, options: TrainOptions) -> None:
+        tune = self.tune = options.tune
+        self.config, self.images, self.step = describer.config, images, 0
+        self.device = backbones.pick_device(options.describe.device)
+        self.trunk = backbones.Trunk(describer.config["backbone"], describer.config["pooling"])
+        backbones.fill(self.trunk, describer.tensors, "the model")
+        self.trunk = self.trunk.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.parameters = learning(self.trunk, tune.finetune)
+        self.mean, self.axes = torch.from_numpy(space.mean), torch.from_numpy(space.axes)
+        self.pieces = Pieces(images, self.trunk.size or tune.finetune_size, tune.augment, options.seed)
+        self.parts = tune.accumulate
+        self._rows = torch.empty(0, dtype=torch.int64)
+        self._pixels, self._x = torch.empty(0), torch.empty(0)
+        self._graph: Tensor | None = None
+
+    def look(self, rows: Tensor, part: slice) -> Tensor:
+        """x float32 (P,d) of the photos rows[part] of a batch, a leaf that collects the gradient of the loss."""
+        if self._x.numel() and torch.equal(rows, self._rows):
+            return self._x  # nested codes ask once for each length
+        self._rows = rows
+        self._pixels = torch.from_numpy(self.pieces.batch(rows.tolist(), self.step, part))
+        self._graph = None
+        while True:
+            try:
+                if self.parts == 1:
+                    self._graph = self.forward(self._pixels)
+                    self._x = self._graph.detach().requires_grad_()
+                else:
+                    with torch.no_grad():
+                        found = [self.forward(part) for part in self._split(self._pixels)]
+                    self._x = torch.cat(found).requires_grad_()
+                return self._x
+            except Exception as error:
+                self._smaller(error)
+
+    def finish_backward(self) -> None:
+        """Bring the gradient that x has collected to the network's parameters."""
+        while self._x.grad is not None:
+            try:
+                if self._graph is not None:
+                    self._graph.backward(self._x.grad)
+                else:
+                    for part, grad in zip(self._split(self._pixels), self._split(self._x.grad), strict=True):
+                        self.forward(part).backward(grad)
+                break
+            except Exception as error:
+                self._smaller(error)
+                for one in self.parameters:  # what the failed attempt has added
+                    one.grad = None
+        self._x, self._graph = torch.empty(0), None
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """uint8 (B,S,S,3) -> x float32 (B,d)."""
+        seen = normalised(pixels.to(self.device)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.tune.precision == "bf16"):
+            out = self.trunk(seen)
+        return (out.float().cpu() - self.mean) @ self.axes
+
+    def describe_all(self) -> Tensor:
+        """x float32 (N,d) of all photos as the network sees them now, without gradient; processes share the work."""
+
+        def some(part: slice) -> Tensor:
+            rows = np.arange(part.start, part.stop)
+            values = self.describer().describe(self.images.subset(rows)).values
+            return (torch.from_numpy(values) - self.mean) @ self.axes
+
+        return distributed.gathered(some, len(self.images))
+
+    def describer(self) -> Describer:
+        tensors = {key: value.detach().cpu().clone() for key, value in self.trunk.net.state_dict().items()}
+        return restore_describer(self.config, tensors, self.device.type)
+
+    def rate(self, step: int) -> float:
+        """Factor of the step size: from 0 up in the warm-up, then along half a cosine or constant."""
+        steps, warm = self.tune.finetune_steps, min(self.tune.warm_up, self.tune.finetune_steps)
+        if step < warm:
+            return (step + 1) / warm
+        if self.tune.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(steps - warm, 1)))
+
+    def _split(self, whole: Tensor) -> tuple[Tensor, ...]:
+        return whole.split(max(1, -(-len(self._pixels) // self.parts)))
+
+    def _smaller(self, error: Exception) -> None:
+        """Compute batches in twice as many parts from now on, where memory ran out; other errors go on."""
+        if not memory.ran_out(error):
+            raise error
+        memory.halved(-(-len(self._pixels) // self.parts))
+        self.parts, self._graph = 2 * self.parts, None
+
+
+def learning(trunk: backbones.Trunk, which: str) -> list[Tensor]:
+    """The parameters that learn, set to want a gradient: all, or the last quarter of the weight tensors."""
+    every = [one for one in trunk.net.parameters() if one.is_floating_point()]
+    chosen = every if which == "all" else every[int(len(every) * (1 - LAST)) :]
+    for one in chosen:
+        one.requires_grad_()
+    return list(chosen)

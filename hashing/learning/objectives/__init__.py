@@ -1,0 +1,1 @@
+"""What is learnt: the losses of joint, DSAH and BCDH on one batch."""

@@ -1,0 +1,98 @@
+"""The folder of a run that is not finished: its options and its last checkpoint, enough to go on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashpipe.hashing.learning.course import STATE
+from hashpipe.hashing.learning.targets import Targets
+from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, JointWeights, TrainOptions
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.files import fingerprint, read_json, write_json
+
+RUN = "run"  # the folder's name in a workspace
+_ELSEWHERE = ("photos", "benchmark", "root", "describe", "tensorboard")  # known by content, or of no consequence
+
+
+def identity(
+    options: TrainOptions, describer: str, values: np.ndarray, targets: tuple[Targets, ...], processes: int
+) -> str:
+    """What a checkpoint belongs to: options, descriptors float32 (N,D), what is known of them, processes."""
+    chosen = {key: value for key, value in plain(asdict(options)).items() if key not in _ELSEWHERE}
+    digest = hashlib.sha256(np.ascontiguousarray(values).tobytes())
+    for one in targets:
+        for array in (one.a, one.b, one.label, one.weight, one.group):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return fingerprint(chosen, describer, list(values.shape), digest.hexdigest(), processes)
+
+
+def write_run(folder: Path, options: TrainOptions) -> None:
+    """Write the options of a run that begins; a checkpoint of an earlier one in the folder goes on being there."""
+    write_json(folder / "config.json", {"options": plain(asdict(absolute(options)))})
+
+
+def read_run(folder: Path) -> tuple[TrainOptions, Path]:
+    """Options and workspace of the unfinished run in `folder`. Raises UserError where there is nothing to go on."""
+    folder = Path(folder).expanduser().absolute()
+    if (folder / RUN / STATE).exists():
+        folder = folder / RUN
+    if not (folder / STATE).exists() or not (folder / "config.json").exists():
+        if (folder / "model.safetensors").exists():
+            raise UserError(f"--resume {folder} is a finished model, nothing is left to learn; train anew without it.")
+        raise UserError(
+            f"--resume {folder} holds no checkpoint of an unfinished run; name the folder {RUN} of a workspace."
+        )
+    return stored_options(read_json(folder / "config.json")), folder.parent
+
+
+def stored_options(config: Mapping[str, Any]) -> TrainOptions:
+    """The options that a config.json holds, to fit another model in the same way.
+
+    Raises UserError where they are of another hashpipe.
+    """
+    try:
+        kept = dict(config["options"])
+        kept["bits"] = tuple(kept["bits"])
+        describe = dict(kept["describe"])
+        if "scales" in describe:
+            describe["scales"] = tuple(describe["scales"])
+        kept["describe"] = BackboneOptions(**describe)
+        kept["joint"] = JointWeights(**kept["joint"])
+        kept["tune"] = FinetuneOptions(**kept.get("tune", {}))
+        kept |= {name: Path(kept[name]) for name in ("photos", "root") if kept[name] is not None}
+        return TrainOptions(**kept)
+    except (KeyError, TypeError):
+        raise UserError(
+            "The model was trained with options that this hashpipe does not know; train it again."
+        ) from None
+
+
+def absolute(options: TrainOptions) -> TrainOptions:
+    """The options with paths that mean the same from any folder."""
+    weights = options.describe.weights
+    if weights is not None and Path(weights).expanduser().is_file():
+        options = replace(options, describe=replace(options.describe, weights=str(_full(Path(weights)))))
+    return replace(
+        options,
+        photos=None if options.photos is None else _full(options.photos),
+        root=None if options.root is None else _full(options.root),
+    )
+
+
+def plain(value: Any) -> Any:
+    """Options as JSON: paths become text, tuples lists."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _full(path: Path) -> Path:
+    return Path(path).expanduser().absolute()

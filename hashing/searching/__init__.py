@@ -1,0 +1,1 @@
+"""Photos in, the nearest photos of an index or a table out."""

@@ -1,0 +1,75 @@
+"""The gallery of a search: one page that opens offline, with its thumbnails inside."""
+
+from __future__ import annotations
+
+import base64
+import io
+import webbrowser
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+
+from hashpipe.hashing.searching.geometric import MIN_INLIERS
+from hashpipe.hashing.searching.results import Hit, SearchResult
+from hashpipe.pairgen.files import write_text
+from hashpipe.pairgen.photos import UnreadablePhoto, load_upright
+from hashpipe.pairgen.progress import say, stage
+
+_SIDE = 256  # pixels, longest side of a thumbnail
+_MOST_HITS = 200  # of one query; more make a page slow and are said to be left out
+
+
+def write_and_open(result: SearchResult, path: Path) -> Path:
+    """Write the page and show it in the browser; where none opens, it says where the page is. Returns the path."""
+    write_text(path, render(result))
+    if not webbrowser.open(path.absolute().as_uri()):
+        say(f"no browser could be opened; the page is {path}")
+    return path
+
+
+def render(result: SearchResult) -> str:
+    """The page as text."""
+    template = resources.files("hashpipe.hashing.searching").joinpath("search.html").read_text(encoding="utf-8")
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
+    count = sum(min(len(hits), _MOST_HITS) for hits in result.hits)
+    with stage("Thumbnails", count, "photos") as advance:
+        queries = []
+        for query, hits in zip(result.queries, result.hits, strict=True):
+            shown = []
+            for hit in hits[:_MOST_HITS]:
+                shown.append(_shown(hit))
+                advance(1)
+            queries.append({"query": query, "thumbnail": thumbnail(Path(query).expanduser()), "hits": shown})
+    return page.render(rule=_in_words(result), queries=queries, skipped=result.skipped)
+
+
+def thumbnail(path: Path, side: int = _SIDE) -> str:
+    """A photo as a data: address of a small JPEG; an empty text where it cannot be read."""
+    try:
+        picture = load_upright(path, side)
+    except (UnreadablePhoto, OSError):
+        return ""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _shown(hit: Hit) -> dict[str, Any]:
+    return {
+        "path": hit.path,
+        "distance": hit.distance,
+        "asymmetric": hit.asymmetric,
+        "inliers": hit.inliers,
+        "verified": hit.inliers is not None and hit.inliers >= MIN_INLIERS,
+        "thumbnail": thumbnail(Path(hit.path)),
+    }
+
+
+def _in_words(result: SearchResult) -> str:
+    k, radius = result.rule["k"], result.rule["radius"]
+    found = f"The {k} nearest photos" if radius is None else f"Photos within Hamming distance {radius}"
+    found += " (calibrated radius)" if result.rule["source"] == "calibration" else ""
+    most = max(map(len, result.hits), default=0)
+    return found + (f"; the first {_MOST_HITS} of up to {most} are shown" if most > _MOST_HITS else "")

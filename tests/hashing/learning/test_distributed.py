@@ -1,0 +1,132 @@
+"""Two real processes with batch B learn what one process with batch 2B learns."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
+
+from hashpipe.hashing.describing.descriptors import make_describer
+from hashpipe.hashing.images import from_folder_or_list
+from hashpipe.hashing.learning import distributed
+from hashpipe.hashing.learning.course import Course
+from hashpipe.hashing.learning.finetune import Tuned
+from hashpipe.hashing.learning.fitting import fit_heads, fit_layer
+from hashpipe.hashing.learning.space import fit_space
+from hashpipe.hashing.learning.targets import Targets, no_targets
+from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, TrainOptions
+
+PROGRAM = """
+import sys
+from pathlib import Path
+import numpy as np
+from hashpipe.hashing.learning import distributed
+from test_distributed import gradient, learn
+with distributed.joined():
+    assert distributed.count() == 2
+    found = learn(8) | gradient(Path(sys.argv[2]), 3)
+    if distributed.rank() == 0:
+        np.savez(sys.argv[1], **found)
+"""
+
+
+def learn(batch: int) -> dict[str, np.ndarray]:
+    """Heads of every objective and of nested codes, by name."""
+    generator = np.random.default_rng(0)
+    place = np.repeat(np.arange(5), 6)
+    x = generator.normal(size=(5, 16))[place] + 0.8 * generator.normal(size=(30, 16))
+    a, b = np.triu_indices(30, 1)
+    label = np.where(place[a] == place[b], 1, -1).astype(np.int8)
+    targets = Targets(a, b, label, np.ones(len(a), np.float32), np.where(place < 3, place, -1))
+    unit = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    found = {}
+    for name, changes in {
+        "joint": {},
+        "bcdh": {"objective": "bcdh"},
+        "dsah": {"objective": "dsah"},
+        "nested": {"nested": True},
+    }.items():
+        options = TrainOptions((8, 12), steps=10, batch_pairs=batch, batch_others=2 * batch, **changes)
+        heads = fit_heads(unit, targets, options)
+        found |= {f"{name}{bits}": np.vstack([head.weight, head.bias]) for bits, head in heads.items()}
+    return found
+
+
+def gradient(folder: Path, batch: int) -> dict[str, np.ndarray]:
+    """Gradient of a network's last layers after one step of fine-tuning on random pieces of the folder's pictures."""
+    describe = BackboneOptions("squeezenet1_1", str(folder / "weights.safetensors"), image_size=48, device="cpu")
+    tune = FinetuneOptions("last", finetune_size=40)
+    options = TrainOptions(
+        (8,), describe=describe, batch_pairs=batch, batch_others=batch, steps=1, noise=0.0, tune=tune
+    )
+    listed = from_folder_or_list(folder)
+    describer = make_describer(describe, listed)
+    values = describer.describe(listed).values
+    space = fit_space(values, options.pca, 0)
+    network = Tuned(describer, listed, space, options)
+    fit_layer(space(values), no_targets(len(values)), options, 8, Course(), None, network)
+    return {"gradient": torch.cat([one.grad.flatten() for one in network.parameters]).numpy()}
+
+
+def write_pictures(folder: Path) -> None:
+    torch.manual_seed(0)
+    save_file(torchvision.models.squeezenet1_1(weights=None).state_dict(), folder / "weights.safetensors")
+    generator = np.random.default_rng(0)
+    for number in range(10):
+        pixels = generator.integers(0, 255, (9, 12, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((64, 48), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+
+
+def test_two_processes_with_half_the_batch_learn_the_same(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    common["PYTHONPATH"] = str(Path(__file__).parent)
+    write_pictures(tmp_path)
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "two.npz"), str(tmp_path)]
+    both = [
+        subprocess.Popen(command, env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    alone = learn(16)
+    for process in both:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors.decode()
+    with np.load(tmp_path / "two.npz") as two:
+        expected = gradient(tmp_path, 6)["gradient"]
+        assert np.abs(expected).max() > 0
+        np.testing.assert_allclose(two["gradient"], expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+        for name, value in alone.items():
+            np.testing.assert_allclose(two[name], value, atol=2e-5, err_msg=name)
+
+
+def test_alone_everything_is_one_share():
+    assert (distributed.rank(), distributed.count()) == (0, 1)
+    seen = []
+
+    def compute(part: slice) -> torch.Tensor:
+        seen.append(part)
+        return torch.ones(5, 2)
+
+    assert distributed.gathered(compute, 5).shape == (5, 2)
+    assert seen == [slice(0, 5)]
+    weight = torch.ones(2, requires_grad=True)
+    distributed.sum_gradients([weight])
+    assert weight.grad is None
+    with distributed.joined():
+        assert distributed.count() == 1
+
+
+def test_shares_cover_all_rows_once(monkeypatch):
+    monkeypatch.setattr(distributed, "count", lambda: 3)
+    rows = [row for rank in range(3) for row in range(10)[distributed.share(10, rank)]]
+    assert rows == list(range(10))

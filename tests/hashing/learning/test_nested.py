@@ -1,0 +1,51 @@
+"""Nested codes: one head whose first bits are the shorter codes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hashpipe.hashing.learning import nested
+from hashpipe.hashing.learning.fitting import fit_heads
+from hashpipe.hashing.learning.targets import no_targets
+from hashpipe.hashing.options import TrainOptions
+
+
+def photos(n: int = 60, d: int = 20) -> np.ndarray:
+    x = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32) * np.linspace(3, 0.3, d, dtype=np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("objective", ["joint", "bcdh", "dsah"])
+def test_short_codes_are_the_first_bits_of_long_ones(objective):
+    x = photos()
+    options = TrainOptions((6, 10, 16), objective, steps=12, batch_pairs=8, batch_others=16, nested=True)
+    heads = fit_heads(x, no_targets(len(x)), options)
+    assert sorted(heads) == [6, 10, 16]
+    for short in (6, 10):
+        np.testing.assert_array_equal(heads[short](x), heads[16](x)[:, :short])
+
+
+def test_start_gives_every_length_the_itq_of_what_is_left():
+    x = photos() - photos().mean(axis=0)
+    weight = nested.start(x, (4, 8, 40), 0)
+    assert weight.shape == (20, 40)
+    assert np.isfinite(weight).all()
+    np.testing.assert_allclose(weight[:, :4], nested.start(x, (4,), 0), atol=1e-6)
+    code = np.where(x @ weight >= 0, 1.0, -1.0)
+    gaps = [np.square(x - code[:, :k] @ np.linalg.lstsq(code[:, :k], x, rcond=None)[0]).mean() for k in (4, 8, 40)]
+    assert gaps[0] > gaps[1] > gaps[2]  # every block says something new
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_start_from_few_photos(n):
+    assert np.isfinite(nested.start(np.zeros((n, 3), np.float32), (4, 8), 0)).all()
+
+
+def test_parts_are_means_over_lengths():
+    found = nested.parts(
+        lambda k: {"a": torch.tensor(float(k))} | ({"b": torch.tensor(6.0)} if k == 4 else {}), (4, 8, 12)
+    )
+    assert float(found["a"]) == pytest.approx(8.0)
+    assert float(found["b"]) == pytest.approx(2.0)

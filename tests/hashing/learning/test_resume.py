@@ -1,0 +1,247 @@
+"""Runs that are stopped, by a signal or a kill, and go on to the very same weights."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hashpipe.hashing.learning import course as courses
+from hashpipe.hashing.learning import fitting
+from hashpipe.hashing.learning.course import STATE, Course
+from hashpipe.hashing.learning.fitting import fit_heads
+from hashpipe.hashing.learning.interruption import held_signals
+from hashpipe.hashing.learning.runs import read_run
+from hashpipe.hashing.learning.targets import Targets
+from hashpipe.hashing.learning.training import resume, train
+from hashpipe.hashing.options import BackboneOptions, TrainOptions
+from hashpipe.pairgen.errors import UserError
+
+QUICK = {"steps": 24, "batch_pairs": 8, "batch_others": 16}
+CASES = {
+    "joint": {},
+    "bcdh": {"objective": "bcdh"},
+    "dsah": {"objective": "dsah"},
+    "faithful": {"objective": "dsah", "faithful": True},
+    "nested": {"nested": True},
+    "patience": {"patience": 30},
+    "hidden": {"hidden": 5},
+}
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard():
+    """Also where whoever started the tests ignores it, as nohup does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def places(count: int = 5, views: int = 6, d: int = 16):
+    generator = np.random.default_rng(0)
+    place = np.repeat(np.arange(count), views)
+    x = generator.normal(size=(count, d))[place] + 0.8 * generator.normal(size=(len(place), d))
+    a, b = np.triu_indices(len(place), 1)
+    label = np.where(place[a] == place[b], 1, -1).astype(np.int8)
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32), Targets(
+        a, b, label, np.ones(len(a), np.float32), place
+    )
+
+
+def course(path: Path | None, options: TrainOptions, stop_at: tuple[int, int] | None = None) -> Course:
+    """A course that saves after every step and, where asked, breaks off at (bits, step)."""
+    made = Course(path, "one", watch=lambda h: float(np.abs(h).mean()) if options.patience else None)
+    if not options.patience:
+        made.watch = None
+    made.patience = options.patience
+    after = made.after
+
+    def watched(step, steps, bits, parts, moving):
+        stop = after(step, steps, bits, parts, moving)
+        if (bits, step) == stop_at:
+            raise Stopped
+        return stop
+
+    made.after = watched  # type: ignore[method-assign]
+    return made
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_fit_goes_on_to_the_same_weights(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(courses, "SAVE_EVERY", 0.0)
+    if case == "hidden":
+        monkeypatch.setattr(fitting, "HIDDEN_FROM", 10)
+    options = TrainOptions((8, 12), **QUICK, **CASES[case])
+    x, targets = places()
+    whole = course(None, options)
+    expected = fit_heads(x, targets, options, course=whole)
+    path = tmp_path / STATE
+    for stop_at in [(8, 5), (12, 13)]:  # killed twice; a nested run has only the longest
+        broken = course(path, options, stop_at)
+        broken.resume()
+        if options.nested and stop_at[0] == 8:
+            continue
+        with pytest.raises(Stopped):
+            fit_heads(x, targets, options, course=broken)
+    last = course(path, options)
+    assert last.resume()
+    heads = fit_heads(x, targets, options, course=last)
+    for bits in options.bits:
+        np.testing.assert_array_equal(heads[bits].weight, expected[bits].weight)
+        np.testing.assert_array_equal(heads[bits].bias, expected[bits].bias)
+        np.testing.assert_array_equal(heads[bits](x), expected[bits](x))
+    assert last.lines == whole.lines
+
+
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(courses, "SAVE_EVERY", 0.0)
+    options, (x, targets) = TrainOptions((8,), **QUICK), places()
+    path = tmp_path / STATE
+    with pytest.raises(Stopped):
+        fit_heads(x, targets, options, course=course(path, options, (8, 3)))
+    with pytest.raises(UserError, match="other options or other photos"):
+        Course(path, "another").resume()
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match="cannot be read"):
+        Course(path, "one").resume()
+    assert not Course(tmp_path / "none", "one").resume()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end_of_the_step(number, tmp_path):
+    def raises(arrived, frame):
+        raise Stopped(arrived)
+
+    def ask(delivered: bool) -> None:
+        with held_signals() as held:
+            os.kill(os.getpid(), number)
+            assert held.asked
+            if delivered:
+                held.deliver()
+                pytest.fail("deliver must not return")
+
+    before = signal.signal(number, raises)
+    try:
+        for delivered in (True, False):  # what nobody delivers acts at the end of the block
+            with pytest.raises(Stopped):
+                ask(delivered)
+            assert signal.getsignal(number) is raises
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    from PIL import Image
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(12):
+        pixels = generator.integers(0, 255, (40, 48, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((96, 80)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def options(photos) -> TrainOptions:
+    return TrainOptions((8, 12), describe=BackboneOptions("vlad", words=4, image_size=96), photos=photos, **QUICK)
+
+
+def test_ctrl_c_saves_and_the_run_goes_on(options, tmp_path, monkeypatch):
+    expected = train(options, tmp_path / "whole").fingerprint
+    after = Course.after
+
+    def interrupted(self, step, steps, bits, parts, moving):
+        if (bits, step) == (12, 7):
+            os.kill(os.getpid(), signal.SIGINT)
+        return after(self, step, steps, bits, parts, moving)
+
+    workspace = tmp_path / "ws"
+    with monkeypatch.context() as patched:
+        patched.setattr(Course, "after", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(options, workspace)
+    assert not (workspace / "model").exists()
+    assert read_run(workspace)[0] == options
+    copies = [tmp_path / name for name in ("resumed", "again", "other")]
+    for copy in copies:
+        shutil.copytree(workspace, copy)
+    steps: list[tuple[int, int]] = []
+
+    def counted(self, step, steps_, bits, parts, moving):
+        steps.append((bits, step))
+        return after(self, step, steps_, bits, parts, moving)
+
+    monkeypatch.setattr(Course, "after", counted)
+    assert resume(copies[0] / "run").fingerprint == expected
+    assert steps[0] == (12, 8)
+    assert not (copies[0] / "run").exists()
+    assert train(options, copies[1]).fingerprint == expected  # the same command goes on as well
+    assert steps.count((12, 8)) == 2
+    assert steps.count((8, 0)) == 0
+    train(replace(options, seed=3), copies[2])  # other options begin anew
+    assert (8, 0) in steps
+
+
+def test_killed_at_once_loses_only_what_is_not_saved(options, tmp_path):
+    expected = train(options, tmp_path / "whole").fingerprint
+    script = f"""
+        import os, signal
+        from pathlib import Path
+        from hashpipe.hashing.learning import course
+        from hashpipe.hashing.options import BackboneOptions, TrainOptions
+        from hashpipe.hashing.learning.training import train
+        course.SAVE_EVERY = 0.0
+        after = course.Course.after
+        def killed(self, step, steps, bits, parts, moving):
+            if (bits, step) == (12, 7):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return after(self, step, steps, bits, parts, moving)
+        course.Course.after = killed
+        describe = BackboneOptions("vlad", words=4, image_size=96)
+        photos, workspace = Path({str(options.photos)!r}), Path({str(tmp_path / "ws")!r})
+        train(TrainOptions((8, 12), describe=describe, photos=photos, **{QUICK!r}), workspace)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert (tmp_path / "ws/run" / STATE).exists()
+    assert resume(tmp_path / "ws/run").fingerprint == expected
+
+
+def test_resume_of_what_is_none(options, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="holds no checkpoint"):
+        resume(tmp_path)
+    train(options, tmp_path / "ws")
+    with pytest.raises(UserError, match="finished model"):
+        resume(tmp_path / "ws/model")
+
+
+def test_resume_with_other_photos_is_refused_and_keeps_the_checkpoint(options, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(courses, "SAVE_EVERY", 0.0)
+    after = Course.after
+
+    def stopped(self, step, steps, bits, parts, moving):
+        after(self, step, steps, bits, parts, moving)
+        raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Course, "after", stopped)
+        with pytest.raises(Stopped):
+            train(options, tmp_path / "ws")
+    (photos / "3.png").unlink()
+    with pytest.raises(UserError, match="other options or other photos"):
+        resume(tmp_path / "ws")
+    assert (tmp_path / "ws/run" / STATE).exists()

@@ -1,0 +1,79 @@
+"""Early stopping: the score on validation places against a slow version, the best weights, never a test place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hashpipe.hashing.learning import course as courses
+from hashpipe.hashing.learning.course import Course
+from hashpipe.hashing.learning.fitting import fit_heads
+from hashpipe.hashing.learning.targets import Targets, no_targets
+from hashpipe.hashing.learning.validation import watcher
+from hashpipe.hashing.options import TrainOptions
+
+
+def known(n: int = 20) -> Targets:
+    """Places of rows 0-3 and 4-6; of the first, (0,1), (0,2) and (1,2) are similar."""
+    pairs = np.array([[0, 1], [0, 2], [1, 2], [4, 5]])
+    group = np.full(n, -1)
+    group[:4], group[4:7] = 0, 1
+    return Targets(pairs[:, 0], pairs[:, 1], np.ones(4, np.int8), np.ones(4, np.float32), group)
+
+
+def slow(h: np.ndarray, targets: Targets) -> float:
+    bits = h >= np.median(h, axis=0)
+    of_place: dict[int, list[float]] = {}
+    for query in np.unique(targets.similar):
+        wanted = {int(b if a == query else a) for a, b in targets.similar if query in (a, b)}
+        same = {int(row) for row in np.flatnonzero(targets.group == targets.group[query])}
+        database = [row for row in range(len(h)) if row != query and (row in wanted or row not in same)]
+        values = []
+        for shuffle in range(400):  # the mean over random orders of what lies at one distance
+            order = np.random.default_rng(shuffle).permutation(database)
+            ranked = sorted(order, key=lambda row: int((bits[row] != bits[query]).sum()))
+            hits = [place for place, row in enumerate(ranked) if row in wanted]
+            values.append(np.mean([(number + 1) / (place + 1) for number, place in enumerate(hits)]))
+        of_place.setdefault(int(targets.group[query]), []).append(float(np.mean(values)))
+    return float(np.mean([np.mean(found) for found in of_place.values()]))
+
+
+def test_score_against_random_orders():
+    h = np.random.default_rng(0).normal(size=(20, 5))
+    score = watcher(known())
+    assert score is not None
+    assert score(h) == pytest.approx(slow(h, known()), abs=0.02)
+    perfect = np.sign(np.random.default_rng(1).normal(size=(20, 64)))
+    perfect[[1, 2]], perfect[5] = perfect[0], perfect[4]
+    assert score(perfect) == pytest.approx(1.0)
+
+
+def test_nothing_to_validate_on():
+    assert watcher(no_targets(5)) is None
+
+
+class Scores:
+    """Validation scores that rise, fall, and would rise again too late."""
+
+    def __init__(self) -> None:
+        self.seen: list[np.ndarray] = []
+
+    def __call__(self, h: np.ndarray) -> float:
+        self.seen.append(h.copy())
+        return [0.1, 0.5, 0.9, 0.3, 0.2, 0.1, 2.0][min(len(self.seen) - 1, 6)]
+
+
+def test_stops_and_keeps_the_best():
+    x = np.random.default_rng(0).normal(size=(30, 12)).astype(np.float32)
+    options = TrainOptions((8,), steps=32, batch_pairs=4, batch_others=8, recentre=False, patience=3)
+    scores, course = Scores(), Course(patience=3)
+    course.watch = scores
+    head = fit_heads(x, no_targets(30), options, course=course)[8]
+    checks = [line for line in course.lines if "validation" in line]
+    every = options.steps // courses.CHECKS
+    assert [line["step"] for line in checks] == [every * (n + 1) - 1 for n in range(6)]
+    np.testing.assert_allclose(np.tanh(head(x)), scores.seen[2], atol=1e-5)
+    whole = fit_heads(x, no_targets(30), replace(options, patience=0))[8]
+    assert not np.allclose(whole.weight, head.weight)
