@@ -9,7 +9,7 @@ import click
 
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import show
-from hashpipe.hashing.indexing.options import CalibrateOptions
+from hashpipe.hashing.calibrating.options import CalibrateOptions
 
 
 @click.command("calibrate")

@@ -11,7 +11,7 @@ import click
 from hashpipe.cli.index import listed
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import print_json, stdout_to_stderr
-from hashpipe.hashing.indexing.options import SearchOptions
+from hashpipe.hashing.searching.options import SearchOptions
 
 
 @click.command("search")

@@ -27,6 +27,21 @@ FORBIDDEN = {
     "cli": {"torch", "torchvision", "pycolmap", "open3d", "faiss", "sklearn", "scipy"},
 }
 
+# room of hashing -> the other rooms that it may borrow from; "" is the hall, modules that all of them share
+BORROWS = {
+    "": {"describing"},
+    "describing": set(),
+    "encoding": {"describing"},
+    "learning": {"describing", "evaluate"},
+    "evaluate": {"describing", "learning"},
+    "indexing": set(),
+    "calibrating": set(),
+    "searching": {"calibrating", "encoding", "indexing"},
+    "exporting": {"describing", "encoding"},
+    "grouping": {"calibrating", "describing"},
+    "serve": {"calibrating", "describing", "encoding", "grouping", "indexing", "searching"},
+}
+
 
 def imported(path: Path) -> Iterator[tuple[str, int]]:
     """Every module that a file imports at any depth, as dotted names down to the imported name."""
@@ -62,6 +77,20 @@ def test_rooms_know_only_what_they_may(path):
             parts = name.split(".")
             assert len(parts) > 2, where
             assert parts[2] in DOORS, where
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if relative(path).startswith("hashing/")], ids=relative)
+def test_rooms_of_hashing_borrow_only_where_they_may(path):
+    _, *inside = relative(path).split("/")
+    own = inside[0] if len(inside) > 1 else ""
+    if inside == ["__init__.py"]:  # the public names, of any room
+        return
+    assert own in BORROWS, f"{own} is a new room: say what it borrows from"
+    for name, line in imported(path):
+        if under(name, "hashpipe.hashing"):
+            room = name.split(".")[2]
+            room = room if (REPOSITORY / "hashing" / room).is_dir() else ""
+            assert room in ("", own) or room in BORROWS[own], f"{relative(path)}:{line} imports {name}"
 
 
 def test_zlib_comes_before_pycolmap():

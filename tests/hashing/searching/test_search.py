@@ -18,9 +18,10 @@ from hashpipe.hashing.encoding.options import EncodeOptions
 from hashpipe.hashing.images import from_paths
 from hashpipe.hashing.indexing.build import build_index, remove_from_index
 from hashpipe.hashing.indexing.index import open_index
-from hashpipe.hashing.indexing.options import IndexOptions, RemoveOptions, SearchOptions
+from hashpipe.hashing.indexing.options import IndexOptions, RemoveOptions
 from hashpipe.hashing.searching import search as searching
 from hashpipe.hashing.searching.geometric import verified_first
+from hashpipe.hashing.searching.options import SearchOptions
 from hashpipe.hashing.searching.search import asymmetric, search
 from hashpipe.pairgen.errors import UserError
 

@@ -16,7 +16,8 @@ from hashpipe.hashing.exporting.export_codes import export_codes
 from hashpipe.hashing.exporting.options import ExportOptions
 from hashpipe.hashing.images import from_paths
 from hashpipe.hashing.indexing.build import build_index
-from hashpipe.hashing.indexing.options import IndexOptions, SearchOptions
+from hashpipe.hashing.indexing.options import IndexOptions
+from hashpipe.hashing.searching.options import SearchOptions
 from hashpipe.hashing.searching.search import search
 from hashpipe.pairgen.errors import UserError
 

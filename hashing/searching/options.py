@@ -1,0 +1,71 @@
+"""What a user may choose when photos are searched. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hashpipe.hashing.indexing.options import IndexFolder
+from hashpipe.pairgen.errors import UserError
+
+DEFAULT_K = 10
+
+
+@dataclass(frozen=True)
+class SearchOptions(IndexFolder):
+    """What is looked for, and what is done with the hits."""
+
+    k: int | None = field(
+        default=None,
+        metadata={
+            "short": "k",
+            "flag": "--nearest",
+            "help": f"the K nearest photos; without -k and --radius all within the calibrated radius "
+            f"(`hashpipe calibrate`), or the {DEFAULT_K} nearest where there is none",
+            "min": 1,
+            "metavar": "K",
+        },
+    )
+    radius: int | None = field(
+        default=None,
+        metadata={"help": "all photos within this Hamming distance, with -k at most K of them", "min": 0},
+    )
+    verify: bool = field(
+        default=False,
+        metadata={"help": "match the first hits with the query by COLMAP; photos that verify come first"},
+    )
+    verify_top: int = field(default=20, metadata={"help": "hits that --verify looks at", "min": 1})
+    rerank: bool = field(
+        default=False,
+        metadata={"help": "order hits by asymmetric distance: the query's float output against binary codes"},
+    )
+    open: bool = field(
+        default=False, metadata={"help": "write a page with thumbnails, WORKSPACE/search.html, and open it"}
+    )
+    model: Path | None = field(
+        default=None, metadata={"help": "folder of the model, else WORKSPACE/model", "metavar": "DIR"}
+    )
+    postgres: str | None = field(
+        default=None,
+        metadata={"help": "search a PostgreSQL table of `hashpipe export codes` instead", "metavar": "DSN"},
+    )
+    table: str = field(default="hashpipe_codes", metadata={"help": "table for --postgres", "metavar": "NAME"})
+    hnsw: bool = field(
+        default=False,
+        metadata={
+            "help": "ask the table's HNSW index (pgvector) for the -k nearest: quick on millions of rows, may miss some"
+        },
+    )
+    runtime: str = field(
+        default="auto",
+        metadata={
+            "help": "what computes the query's code; auto takes the fastest installed",
+            "choices": ("auto", "torch", "onnx", "openvino"),
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if self.rerank and self.postgres:
+            raise UserError("--rerank needs the codes of a local index; leave away --rerank or --postgres.")
+        if self.hnsw and not self.postgres:
+            raise UserError("--hnsw is for --postgres; a local index has its kind from `hashpipe index build --kind`.")
