@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from hashpipe.pairgen.files import write_text
+from hashpipe.pairgen.jpegs import data_uri
 from hashpipe.pairgen.pairset import PairSet, read_pairset
 from hashpipe.pairgen.preview import preview
-from hashpipe.pairgen.thumbnails import Thumbnail, data_uri, surface_pair, thumbnailer
+from hashpipe.pairgen.thumbnails import Thumbnail, surface_pair, thumbnailer
 
 MODELS_SHOWN, FAILURES_SHOWN, RELATIONS_SHOWN = 40, 200, 100
 OVERLAP_EDGES = np.linspace(0, 1, 6)  # the similar pairs shown are spread over these bins

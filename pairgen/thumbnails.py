@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
-from PIL import Image
-
+from hashpipe.pairgen.jpegs import as_uri, small
 from hashpipe.pairgen.pairset import PairSet
-from hashpipe.pairgen.photos import UnreadablePhoto, load_upright
 from hashpipe.pairgen.sidebyside import dotted, shared_points
 
 SIDE = 240  # longest side, pixels
@@ -25,7 +20,7 @@ def thumbnailer(pairset: PairSet) -> Thumbnail:
 
     @cache
     def thumbnail(photo: int) -> str:
-        picture = _read(paths[photo])
+        picture = small(paths[photo], SIDE)
         return as_uri(picture) if picture is not None else ""
 
     return thumbnail
@@ -34,7 +29,7 @@ def thumbnailer(pairset: PairSet) -> Thumbnail:
 def surface_pair(pairset: PairSet, a: int, b: int) -> tuple[str, str] | None:
     """Both photos (ids) as data URIs, dots of one colour where they show the same point; None where none is known."""
     paths = pairset.photo_paths()
-    first, second = _read(paths[a]), _read(paths[b])
+    first, second = small(paths[a], SIDE), small(paths[b], SIDE)
     if first is None or second is None:
         return None
     shared = shared_points(pairset, a, b)
@@ -42,20 +37,3 @@ def surface_pair(pairset: PairSet, a: int, b: int) -> tuple[str, str] | None:
         return None
     left, right = dotted(first, second, shared, most=60)
     return as_uri(left), as_uri(right)
-
-
-def _read(path: Path) -> Image.Image | None:
-    try:
-        return load_upright(path, SIDE)
-    except (UnreadablePhoto, OSError):
-        return None
-
-
-def as_uri(picture: Image.Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=78, optimize=True)
-    return data_uri(buffer.getvalue(), "jpeg")
-
-
-def data_uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

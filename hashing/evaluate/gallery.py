@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from hashpipe.hashing.evaluate.hamming import distances_to
 from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.scoring import Coded
 from hashpipe.hashing.images import ImageList
+from hashpipe.pairgen.jpegs import as_uri
 from hashpipe.pairgen.photos import UnreadablePhoto
 
 THUMBNAIL = 120  # pixels, longest side
@@ -81,6 +80,4 @@ def thumbnail(images: ImageList, row: int, side: int = THUMBNAIL) -> str:
         picture = picture.resize(
             (round(picture.width * scale), round(picture.height * scale)), Image.Resampling.NEAREST
         )
-    buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "JPEG", quality=72)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return as_uri(picture)

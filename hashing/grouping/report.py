@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from datetime import datetime, timedelta
@@ -17,7 +16,7 @@ from hashpipe.hashing.grouping.groups import NAMES, Grouping
 from hashpipe.hashing.grouping.kinds import HASH_RADIUS, KINDS, Group
 from hashpipe.hashing.grouping.options import GroupsOptions
 from hashpipe.pairgen.files import atomic_path, write_json, write_text
-from hashpipe.pairgen.photos import UnreadablePhoto, load_upright
+from hashpipe.pairgen.jpegs import as_jpeg, small
 from hashpipe.pairgen.progress import stage
 
 PICTURE_SIDE = 240  # pixels of the longest side
@@ -214,13 +213,8 @@ def _pictures(folder: Path, wanted: dict[str, Path], workers: int) -> set[str]:
 
 
 def _picture(path: Path) -> bytes:
-    try:
-        picture = load_upright(path, PICTURE_SIDE)
-    except UnreadablePhoto:
-        return b""
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=72)
-    return buffer.getvalue()
+    picture = small(path, PICTURE_SIDE)
+    return b"" if picture is None else as_jpeg(picture)
 
 
 def _name(sha256: str) -> str:

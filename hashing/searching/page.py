@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import webbrowser
 from importlib import resources
 from pathlib import Path
@@ -14,7 +12,7 @@ from jinja2 import Environment
 from hashpipe.hashing.searching.geometric import MIN_INLIERS
 from hashpipe.hashing.searching.results import Hit, SearchResult
 from hashpipe.pairgen.files import write_text
-from hashpipe.pairgen.photos import UnreadablePhoto, load_upright
+from hashpipe.pairgen.jpegs import as_uri, small
 from hashpipe.pairgen.progress import say, stage
 
 _SIDE = 256  # pixels, longest side of a thumbnail
@@ -41,19 +39,14 @@ def render(result: SearchResult) -> str:
             for hit in hits[:_MOST_HITS]:
                 shown.append(_shown(hit))
                 advance(1)
-            queries.append({"query": query, "thumbnail": thumbnail(Path(query).expanduser()), "hits": shown})
+            queries.append({"query": query, "thumbnail": _thumbnail(Path(query).expanduser()), "hits": shown})
     return page.render(rule=_in_words(result), queries=queries, skipped=result.skipped)
 
 
-def thumbnail(path: Path, side: int = _SIDE) -> str:
+def _thumbnail(path: Path) -> str:
     """A photo as a data: address of a small JPEG; an empty text where it cannot be read."""
-    try:
-        picture = load_upright(path, side)
-    except (UnreadablePhoto, OSError):
-        return ""
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    picture = small(path, _SIDE)
+    return "" if picture is None else as_uri(picture)
 
 
 def _shown(hit: Hit) -> dict[str, Any]:
@@ -63,7 +56,7 @@ def _shown(hit: Hit) -> dict[str, Any]:
         "asymmetric": hit.asymmetric,
         "inliers": hit.inliers,
         "verified": hit.inliers is not None and hit.inliers >= MIN_INLIERS,
-        "thumbnail": thumbnail(Path(hit.path)),
+        "thumbnail": _thumbnail(Path(hit.path)),
     }
 
 
