@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from hashpipe.hashing.listing import list_photos, shown
 from hashpipe.pairgen import photos
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import sha256_file
 from hashpipe.pairgen.pairset import PairSet
 
@@ -58,7 +58,7 @@ def from_paths(paths: Iterable[Path]) -> ImageList:
     return ImageList(
         tuple(_content_key(path) for path in listed),
         lambda index, max_side: photos.load_upright(listed[index], max_side),
-        tuple(map(str, listed)),
+        tuple(shown(str(path)) for path in listed),
     )
 
 
@@ -90,26 +90,13 @@ def from_zip(path: Path, members: Sequence[str]) -> ImageList:
 
 
 def from_folder_or_list(path: Path, exclude: Path | None = None) -> ImageList:
-    """Photos below a folder, or named line by line in a text file (relative to that file).
+    """Photos below a folder, or those of a list file or one photo (`listing.list_photos` says how lists are read).
 
     `exclude`: a folder below it to leave out, the workspace, which holds small copies of photos.
     """
-    path = Path(path)
-    if path.is_dir():
-        found = [path / name for name in photos.find_photos(path, exclude)]
-    elif path.is_file():
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError:
-            raise UserError(
-                f"{path} is neither a folder nor a text file with one photo per line; correct it."
-            ) from None
-        found = [path.parent / line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    else:
-        raise UserError(f"{path} does not exist; name a folder of photos or a text file that lists them.")
-    if not found:
-        raise UserError(f"{path} holds no photos; name a folder with jpg, png, tif, bmp or webp files.")
-    return from_paths(found)
+    listed = list_photos(path, exclude)
+    base = Path(path) if Path(path).is_dir() else Path(path).parent  # names as they were given, not absolute
+    return from_paths(base / name for name in listed.paths)
 
 
 def _content_key(path: Path) -> str:

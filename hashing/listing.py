@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hashpipe.pairgen import photos
 from hashpipe.pairgen.errors import UserError
+
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,11 @@ def list_photos(source: Path | Sequence[Path], exclude: Path | None = None) -> L
 
 
 def split_list(content: bytes) -> list[Path]:
-    """Paths of a list: NUL-separated where a NUL is in it (`find -print0`), else lines; # begins a comment line."""
+    """Paths of a list: NUL-separated where a NUL is in it (`find -print0`), else lines; # begins a comment line.
+
+    A name that is no UTF-8 keeps its bytes (os.fsdecode), so that its file is found and its row is not lost.
+    """
+    content = content.removeprefix(codecs.BOM_UTF8)
     if b"\0" in content:
         lines = content.split(b"\0")
     else:
@@ -69,19 +77,33 @@ def split_list(content: bytes) -> list[Path]:
     return [Path(os.fsdecode(line)) for line in lines if line.strip()]
 
 
+def shown(path: str) -> str:
+    """A path that can be written as UTF-8, whatever bytes its name holds."""
+    return path.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def _read(path: Path) -> bytes:
     """A list file's bytes, refused where they are plainly no list of paths."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({(error.strerror or str(error)).lower()}); check it.") from None
+    if _is_no_text(content):
+        raise UserError(
+            f"{path} is neither a folder, nor a photo, nor a text file (UTF-8) with one photo per line; correct it."
+        )
+    return content
+
+
+def _is_no_text(content: bytes) -> bool:
+    """Whether bytes are no list: UTF-16, or neither UTF-8 nor free of control characters, as pictures and archives."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return True
     try:
         content.decode()
     except UnicodeDecodeError:
-        raise UserError(
-            f"{path} is neither a folder, nor a photo, nor a text file with one photo per line; correct it."
-        ) from None
-    return content
+        return bool(_CONTROL.search(content))
+    return False
 
 
 def _posix(paths: Sequence[Path]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from hashpipe.hashing.encoding.options import EncodeOptions
 from hashpipe.hashing.encoding.parts import Part
 from hashpipe.hashing.encoding.photo_jobs import Work
 from hashpipe.hashing.encoding.result import EncodeResult, failures_file
-from hashpipe.hashing.listing import Listing, list_photos
+from hashpipe.hashing.listing import Listing, list_photos, shown
 from hashpipe.hashing.modelfile import StoredModel, descriptors_fingerprint, read_model
 from hashpipe.hashing.quality import LOW
 from hashpipe.pairgen.errors import UserError
@@ -231,8 +231,3 @@ def _write(output: Path, work: Work, parts: Sequence[Part], thresholds: str, mad
     ]
     kept = sum(sha in work.earlier for sha in codeset.sha256)
     return EncodeResult(output, len(codeset), kept, failures, low, space, thresholds, made_by, 0.0)
-
-
-def shown(path: str) -> str:
-    """A path that can be written as UTF-8, whatever bytes its name holds."""
-    return path.encode(errors="surrogateescape").decode(errors="replace")

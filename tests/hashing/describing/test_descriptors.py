@@ -316,10 +316,12 @@ def test_photos_from_a_folder_or_a_list(folder, tmp_path):
     assert [Path(name).name for name in images.from_folder_or_list(text).names] == ["0.png", "3.png"]
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "picture"])
-def test_wrong_places_for_photos(kind, folder, tmp_path):
+@pytest.mark.parametrize("kind", ["missing", "empty", "archive"])
+def test_wrong_places_for_photos(kind, tmp_path):
     (tmp_path / "empty").mkdir()
-    path = {"missing": tmp_path / "gone", "empty": tmp_path / "empty", "picture": folder / "0.png"}[kind]
+    path = {"missing": tmp_path / "gone", "empty": tmp_path / "empty", "archive": tmp_path / "a.zip"}[kind]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("0.png", b"\xff")
     with pytest.raises(UserError):
         images.from_folder_or_list(path)
 

@@ -331,10 +331,12 @@ def test_lists(pictures, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.txt").write_text("\n# nothing\n")
     (tmp_path / "binary.bin").write_bytes(bytes(range(256)))
+    (tmp_path / "utf16.txt").write_text("a.png", encoding="utf-16")
     for source, says in (
         (tmp_path / "empty", "holds no photos"),
         (tmp_path / "empty.txt", "lists no photos"),
         (tmp_path / "binary.bin", "neither a folder, nor a photo, nor a text file"),
+        (tmp_path / "utf16.txt", "nor a text file"),
         (tmp_path / "none", "does not exist"),
         ([], "No photo was named"),
     ):
@@ -381,6 +383,15 @@ def test_names_that_are_no_text_are_listed_as_failures(workspace, pictures, tmp_
     assert (result.photos, len(result.failures)) == (2, 1)
     assert result.failures[0]["reason"] == "file name is not valid UTF-8"
     assert json.dumps(result.as_json()).encode()
+    rows = [os.fsencode(folder / "000.png"), odd, os.fsencode(folder / "001.png")]
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(rows))
+    listed = encode(tmp_path / "list.txt", workspace, TORCH)
+    assert [row["photo"] for row in listed.failures] == [1]
+    assert read_codes(listed.codes).photos.tolist() == [0, 2]
+    seen = images.from_folder_or_list(tmp_path / "list.txt")  # learning does not write the name down
+    assert seen.keys[1] == seen.keys[0]
+    assert seen.open(1, None).size == seen.open(0, None).size
+    assert "caf\N{REPLACEMENT CHARACTER}.png" in seen.names[1]
 
 
 def test_the_workspace_is_not_encoded_with_the_photos(pictures, tmp_path, model):
