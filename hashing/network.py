@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,12 @@ class Head:
     hidden: np.ndarray | None = None
     hidden_bias: np.ndarray | None = None
     outer: np.ndarray | None = None
+
+    def first(self, bits: int) -> Head:
+        """The layer of the first `bits` outputs alone, with the same weights."""
+        outer = None if self.outer is None else np.ascontiguousarray(self.outer[:, :bits])
+        weight = np.ascontiguousarray(self.weight[:, :bits])
+        return replace(self, weight=weight, bias=self.bias[:bits], outer=outer)
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:

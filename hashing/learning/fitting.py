@@ -65,9 +65,9 @@ def fit_heads(
                 first, deep = (None, None) if before is None else (space.weight(before), space.hidden(before))
                 found = fit_layer(x, targets, options, bits, course, first, deep=deep)
                 course.finish(str(bits), found)
+            whole = space.head(*found)
             for length in options.bits if options.nested else (bits,):
-                cut = (*found[2:4], found[4][:, :length]) if len(found) > 2 else ()
-                heads[length] = space.head(found[0][:, :length], found[1][:length], *cut)
+                heads[length] = whole.first(length)
     return heads
 
 
