@@ -17,6 +17,7 @@ from hashpipe.pairgen.files import fingerprint, read_json
 
 MODEL_VERSION = 1
 LONGEST_DEFAULT = 64  # bits
+DESCRIBER = "describer."  # begins the name of every weight of the describer
 HEAD_ARRAYS = ("mean", "weight", "bias", "hidden", "hidden_bias", "outer")  # the last three where there is such a layer
 
 
@@ -54,6 +55,12 @@ class StoredModel:
     def describer(self) -> dict[str, Any]:
         """How photos become descriptors: backbone, image size, pooling."""
         return dict(self.config["describer"])
+
+    @property
+    def describer_arrays(self) -> dict[str, np.ndarray]:
+        """The describer's own weights, by the names that it gives them."""
+        start = len(DESCRIBER)
+        return {key[start:]: value for key, value in self.arrays.items() if key.startswith(DESCRIBER)}
 
     def thresholds(self, bits: int) -> np.ndarray:
         """float32 (bits,)"""
@@ -110,9 +117,7 @@ def model_fingerprint(arrays: Mapping[str, np.ndarray], describer: Mapping[str, 
 
 def descriptors_fingerprint(model: StoredModel) -> str:
     """The fingerprint under which a workspace caches float descriptors of this model's describer."""
-    prefix = "describer."
     digest = hashlib.sha256()
-    for key in sorted(model.arrays):
-        if key.startswith(prefix):
-            digest.update(key[len(prefix) :].encode() + model.arrays[key].tobytes())
+    for key, value in sorted(model.describer_arrays.items()):
+        digest.update(key.encode() + value.tobytes())
     return fingerprint(model.describer, digest.hexdigest())

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from hashpipe.hashing.describing.descriptors import Describer, restore_describer
-from hashpipe.hashing.modelfile import HEAD_ARRAYS, MODEL_VERSION, model_fingerprint, outputs, read_model
+from hashpipe.hashing.modelfile import DESCRIBER, HEAD_ARRAYS, MODEL_VERSION, model_fingerprint, outputs, read_model
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import write_json
 
@@ -109,8 +109,8 @@ def load_model(folder: Path, device: str = "auto") -> HashModel:
     """Read a model folder. Raises UserError where it is missing, damaged, of another version or mixed from two."""
     stored = read_model(folder)
     config, arrays = stored.config, stored.arrays
-    weights = {key: torch.from_numpy(value) for key, value in arrays.items()}
-    describer = restore_describer(config["describer"], _part(weights, "describer."), device)
+    weights = {key: torch.from_numpy(value) for key, value in stored.describer_arrays.items()}
+    describer = restore_describer(config["describer"], weights, device)
     heads = {bits: _head(arrays, bits) for bits in stored.bits}
     thresholds = {bits: stored.thresholds(bits) for bits in stored.bits}
     return HashModel(stored.bits, describer, heads, thresholds, config, stored.fingerprint)
@@ -124,14 +124,10 @@ def _head(arrays: Mapping[str, np.ndarray], bits: int) -> Head:
 def _tensors(
     describer: Describer, heads: Mapping[int, Head], thresholds: Mapping[int, np.ndarray]
 ) -> dict[str, Tensor]:
-    tensors = {f"describer.{key}": value.detach().cpu().contiguous() for key, value in describer.tensors.items()}
+    tensors = {f"{DESCRIBER}{key}": value.detach().cpu().contiguous() for key, value in describer.tensors.items()}
     for bits, head in heads.items():
         parts = {**head.arrays, "thresholds": thresholds[bits]}
         tensors |= {
             f"head{bits}.{name}": torch.from_numpy(np.array(value, np.float32)) for name, value in parts.items()
         }
     return tensors
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}

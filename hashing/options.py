@@ -9,6 +9,7 @@ from typing import Literal
 from hashpipe.pairgen.errors import UserError
 
 BITS_MIN, BITS_MAX = 4, 4096
+DEFAULT_TABLE = "hashpipe_codes"  # of PostgreSQL, where codes are exported to and searched
 
 
 @dataclass(frozen=True)

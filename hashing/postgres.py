@@ -19,7 +19,6 @@ from hashpipe.pairgen.errors import UserError
 if TYPE_CHECKING:
     import psycopg
 
-DEFAULT_TABLE = "hashpipe_codes"
 OLDEST_SERVER = 140000  # bit_count came with PostgreSQL 14
 _LONGEST_NAME = 63 - len("_space")  # bytes; PostgreSQL cuts longer names off, and two tables would become one
 
@@ -119,7 +118,7 @@ class Searcher:
             raise UserError(f"{where(self._connection)} did not answer ({first_line(error)}); try again.") from None
 
 
-def open_postgres(dsn: str, table: str = DEFAULT_TABLE) -> Searcher:
+def open_postgres(dsn: str, table: str) -> Searcher:
     """Open a table of codes for search.
 
     Raises UserError where the database or the table is not there, or the table's first export has not ended.

@@ -49,7 +49,7 @@ def vlad_engine(model: StoredModel, bits: int) -> Engine:
     """VLAD of SIFT with the model's codebook and head; needs no network runtime."""
     from hashpipe.pairgen import vlad
 
-    config, codebook = model.describer, model.arrays["describer.codebook"]
+    config, codebook = model.describer, model.describer_arrays["codebook"]
     side, most = int(config["image_size"]), int(config["max_features"])
 
     def run(pixels: np.ndarray) -> np.ndarray:
@@ -69,10 +69,7 @@ def torch_engine(model: StoredModel, bits: int, device: str = "auto") -> Engine:
     from hashpipe.hashing.describing import backbones, descriptors
 
     config, place = model.describer, backbones.pick_device(device)
-    start = len("describer.")
-    weights = {
-        key[start:]: torch.from_numpy(value) for key, value in model.arrays.items() if key.startswith("describer.")
-    }
+    weights = {key: torch.from_numpy(value) for key, value in model.describer_arrays.items()}
     first = backbones.Trunk(config["backbone"], config["pooling"])
     backbones.fill(first, weights, "the model")
     first.to(place)

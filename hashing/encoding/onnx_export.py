@@ -36,9 +36,9 @@ class HashNetwork(nn.Module):
 
     def __init__(self, model: StoredModel, bits: int) -> None:
         super().__init__()
-        config, start = model.describer, "describer."
+        config = model.describer
         self.trunk = backbones.Trunk(config["backbone"], config["pooling"])
-        weights = {k[len(start) :]: torch.from_numpy(v) for k, v in model.arrays.items() if k.startswith(start)}
+        weights = {key: torch.from_numpy(value) for key, value in model.describer_arrays.items()}
         backbones.fill(self.trunk, weights, "the model")
         for name in HEAD_ARRAYS:
             value = model.arrays.get(f"head{bits}.{name}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-KINDS = ("faiss", "postgres", "csv", "npy")
+from hashpipe.hashing.options import DEFAULT_TABLE
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ExportOptions:
         },
     )
     table: str = field(
-        default="hashpipe_codes",
+        default=DEFAULT_TABLE,
         metadata={"help": "PostgreSQL table; a second one, <table>_space, says what the codes are", "metavar": "NAME"},
     )
     hnsw: Literal["auto", "on", "off"] = field(

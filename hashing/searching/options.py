@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hashpipe.hashing.indexing.options import IndexFolder
+from hashpipe.hashing.options import DEFAULT_TABLE
 from hashpipe.pairgen.errors import UserError
 
 DEFAULT_K = 10
@@ -49,7 +50,7 @@ class SearchOptions(IndexFolder):
         default=None,
         metadata={"help": "search a PostgreSQL table of `hashpipe export codes` instead", "metavar": "DSN"},
     )
-    table: str = field(default="hashpipe_codes", metadata={"help": "table for --postgres", "metavar": "NAME"})
+    table: str = field(default=DEFAULT_TABLE, metadata={"help": "table for --postgres", "metavar": "NAME"})
     hnsw: bool = field(
         default=False,
         metadata={
