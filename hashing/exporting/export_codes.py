@@ -17,6 +17,7 @@ import numpy as np
 
 from hashpipe.hashing.codeset import CodeSet, hamming, probes, read_codes
 from hashpipe.hashing.exporting.options import ExportOptions
+from hashpipe.hashing.listing import shown
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import atomic_folder, open_workspace, read_json, write_json
 from hashpipe.pairgen.progress import say
@@ -101,7 +102,7 @@ def _export_files(codeset: CodeSet, target: Path, kind: str, proof: list[dict[st
 
 
 def _check_target(target: Path) -> None:
-    """An export replaces its folder as a whole, so it must be missing, empty, or an older export."""
+    """An export replaces its folder as a whole, so it must be missing, empty, or an older export and nothing else."""
     if not target.exists():
         return
     if not target.is_dir():
@@ -111,6 +112,13 @@ def _check_target(target: Path) -> None:
         meta = read_json(ours) if ours.is_file() else None
         if not isinstance(meta, dict) or "export_version" not in meta:
             raise UserError(f"{target} holds other files, and an export replaces its folder; name a new one with -o.")
+        others = sorted({path.name for path in target.iterdir()} - _FILES.get(str(meta.get("kind")), set()) - _ALWAYS)
+        if others:
+            more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+            raise UserError(
+                f"{target} holds {shown(others[0])}{more} beside an export, which replaces its folder; "
+                "move that away, or name a new folder with -o."
+            )
         say(f"replacing the export in {target}")
 
 
@@ -211,6 +219,9 @@ def _read_faiss(folder: Path, codeset: CodeSet) -> tuple[np.ndarray, np.ndarray]
     return photos, codes
 
 
+# what the export of each kind writes into its folder
+_ALWAYS = {"photos.csv", "export.json"}
+_FILES = {"csv": {"codes.csv"}, "faiss": {"codes.faiss"}, "npy": {"codes.npy", "photos.npy"}}
 _Write = Callable[[Path, CodeSet], None]
 _Read = Callable[[Path, CodeSet], tuple[np.ndarray, np.ndarray]]
 _FORMATS: dict[str, tuple[_Write, _Read]] = {

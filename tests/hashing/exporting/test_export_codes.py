@@ -132,6 +132,14 @@ def test_an_export_replaces_an_export_and_nothing_else(export, tmp_path):
     export(make(5), "csv")
     _, folder = export(make(7), "npy")
     assert not (folder / "codes.csv").exists()
+    for name in ("diary.txt", "codes.csv"):  # another kind's name is no file of this export
+        (out / name).write_text("mine")
+        with pytest.raises(UserError, match=f"holds {name} beside an export"):
+            export(make(5), "npy")
+        assert (out / name).read_text() == "mine"
+        (out / name).unlink()
+    for kind in ("npy", "faiss", "csv", "npy"):
+        export(make(7), kind)
     (tmp_path / "out" / "export.json").write_text("{}")
     with pytest.raises(UserError, match="holds other files"):
         export(make(5), "csv")
