@@ -5,8 +5,9 @@ Precedence: command line, then `--config file.toml`, then the defaults of the da
     bits: tuple[int, ...] = field(default=(64,), metadata={"help": "code lengths", "min": 4, "max": 4096})
 
 gives `--bits 16,32`, and the key `bits` in the file's table. Metadata: help, flag (another name than the field's),
-short (one letter), choices (for plain strings), min, max, metavar, hidden, and cli=False for no option at all. A field
-that is itself a dataclass adds its fields as options of their own.
+short (one letter), choices (for plain strings), min, max, metavar, hidden, and cli=False for no option at all;
+only=("kind", "hnsw") for an option that has an effect only where the field `kind` is hnsw (without values: is given).
+A field that is itself a dataclass adds its fields as options of their own.
 """
 
 from __future__ import annotations
@@ -104,6 +105,9 @@ def build(
     for key, value in values.items():
         if key in known:
             _check_range(known[key], value)
+    for key, value in given.items():  # a file may say how things are done whenever they are done
+        if key in known and value is not None and (value, known[key].default) != (False, False):
+            _check_effect(known[key], known, values)
     return _fill(dataclass, values)
 
 
@@ -149,6 +153,7 @@ def _tables() -> str:
 class _Option:
     """One leaf field: `key` is its name in kwargs and in TOML, `kind` its type without None or tuple."""
 
+    name: str  # of the field
     key: str
     flag: str
     kind: Any
@@ -185,7 +190,7 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> _Option:
     if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
         default = field.default_factory()
     flag = field.metadata.get("flag", "--" + field.name.replace("_", "-"))
-    return _Option(flag[2:].replace("-", "_"), flag, hint, many, length, choices, default, field.metadata)
+    return _Option(field.name, flag[2:].replace("-", "_"), flag, hint, many, length, choices, default, field.metadata)
 
 
 def _click_option(option: _Option) -> Callable[[F], F]:
@@ -267,6 +272,16 @@ def _check_range(option: _Option, value: Any) -> None:
     for one in value if option.many else (value,):
         if (low is not None and one < low) or (high is not None and one > high):
             raise UserError(f"{option.flag} is {one}; give {allowed}.")
+
+
+def _check_effect(option: _Option, known: Mapping[str, _Option], values: Mapping[str, Any]) -> None:
+    """Refuse an option that nothing would look at, because another one does not ask for what it is about."""
+    name, *wanted = option.metadata.get("only", ("",))
+    other = next((one for one in known.values() if one.name == name), option)
+    found = values.get(other.key, other.default)
+    if name and not (found in wanted if wanted else found):
+        now = f" {' or '.join(wanted)}, and it is {found}" if wanted else ""
+        raise UserError(f"{option.flag} has an effect only with {other.flag}{now}; give that, or leave it away.")
 
 
 def _fill(dataclass: type[T], values: Mapping[str, Any]) -> T:

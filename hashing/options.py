@@ -60,6 +60,9 @@ class BackboneOptions:
     )
 
 
+_TUNING = ("finetune", "last", "all")
+
+
 @dataclass(frozen=True)
 class FinetuneOptions:
     """How a network learns together with the codes, before heads are fitted to what it then says."""
@@ -68,24 +71,45 @@ class FinetuneOptions:
         default="none",
         metadata={"help": "layers of the network that learn too: none (descriptors are computed once), last or all"},
     )
-    finetune_steps: int = field(default=400, metadata={"help": "optimisation steps of the network", "min": 1})
-    finetune_rate: float = field(default=1e-5, metadata={"help": "step size of Adam for the network", "min": 0.0})
+    finetune_steps: int = field(
+        default=400, metadata={"help": "optimisation steps of the network", "min": 1, "only": _TUNING}
+    )
+    finetune_rate: float = field(
+        default=1e-5, metadata={"help": "step size of Adam for the network", "min": 0.0, "only": _TUNING}
+    )
     finetune_size: int = field(
-        default=224, metadata={"help": "side in pixels of the square pieces it learns from", "min": 32, "max": 1024}
+        default=224,
+        metadata={
+            "help": "side in pixels of the square pieces it learns from",
+            "min": 32,
+            "max": 1024,
+            "only": _TUNING,
+        },
     )
     schedule: Literal["cosine", "constant"] = field(
-        default="cosine", metadata={"help": "course of the network's step size after the warm-up"}
+        default="cosine", metadata={"help": "course of the network's step size after the warm-up", "only": _TUNING}
     )
-    warm_up: int = field(default=20, metadata={"help": "steps over which its step size grows from 0", "min": 0})
+    warm_up: int = field(
+        default=20, metadata={"help": "steps over which its step size grows from 0", "min": 0, "only": _TUNING}
+    )
     precision: Literal["float32", "bf16"] = field(
-        default="float32", metadata={"help": "arithmetic of the network while it learns; bf16 is mixed precision"}
+        default="float32",
+        metadata={"help": "arithmetic of the network while it learns; bf16 is mixed precision", "only": _TUNING},
     )
     accumulate: int = field(
         default=1,
-        metadata={"help": "parts that a batch is computed in, to save memory; the loss is that of the whole", "min": 1},
+        metadata={
+            "help": "parts that a batch is computed in, to save memory; the loss is that of the whole",
+            "min": 1,
+            "only": _TUNING,
+        },
     )
     augment: bool = field(
-        default=True, metadata={"help": "fine-tune on random pieces of photos in changing light, else on the middle"}
+        default=True,
+        metadata={
+            "help": "fine-tune on random pieces of photos in changing light, else on the middle",
+            "only": _TUNING,
+        },
     )
 
 

@@ -8,6 +8,8 @@ from typing import Literal
 
 from hashpipe.hashing.options import DEFAULT_TABLE
 
+_TABLE = ("to", "postgres")
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -26,6 +28,7 @@ class ExportOptions:
             "short": "o",
             "help": "folder to write (faiss, csv, npy); without it export/<kind> in the workspace",
             "metavar": "DIR",
+            "only": ("to", "faiss", "csv", "npy"),
         },
     )
     dsn: str | None = field(
@@ -34,17 +37,25 @@ class ExportOptions:
             "help": "PostgreSQL database as a connection string or URL; what it leaves out comes from PGHOST, "
             "PGPASSWORD and ~/.pgpass as in psql",
             "metavar": "DSN",
+            "only": _TABLE,
         },
     )
     table: str = field(
         default=DEFAULT_TABLE,
-        metadata={"help": "PostgreSQL table; a second one, <table>_space, says what the codes are", "metavar": "NAME"},
+        metadata={
+            "help": "PostgreSQL table; a second one, <table>_space, says what the codes are",
+            "metavar": "NAME",
+            "only": _TABLE,
+        },
     )
     hnsw: Literal["auto", "on", "off"] = field(
         default="auto",
         metadata={
             "help": "build pgvector's HNSW index: where the database has the extension (auto), always (on, creates the "
-            "extension), never (off)"
+            "extension), never (off)",
+            "only": _TABLE,
         },
     )
-    batch: int = field(default=10_000, metadata={"help": "rows of one PostgreSQL transaction", "min": 1})
+    batch: int = field(
+        default=10_000, metadata={"help": "rows of one PostgreSQL transaction", "min": 1, "only": _TABLE}
+    )

@@ -40,6 +40,7 @@ class GroupsOptions:
         metadata={
             "help": "with --look off, bits within which codes alone make near-duplicates; without it there are none",
             "min": 0,
+            "only": ("look", "off"),
         },
     )
     alike: float = field(
@@ -48,6 +49,7 @@ class GroupsOptions:
             "help": "correlation of small grey copies from which two photos are one shot",
             "min": 0.0,
             "max": 1.0,
+            "only": ("look", "quick", "match"),
         },
     )
     burst_seconds: float = field(

@@ -26,13 +26,27 @@ class IndexOptions(IndexFolder):
             "help": "flat (exact, starts fastest), hnsw (graph), ivf (inverted lists) or mih (multi-index hashing)"
         },
     )
-    links: int = field(default=32, metadata={"help": "hnsw: links of each code", "min": 2, "max": 512})
-    effort: int = field(default=128, metadata={"help": "hnsw: candidates kept while searching", "min": 1})
+    links: int = field(
+        default=32, metadata={"help": "hnsw: links of each code", "min": 2, "max": 512, "only": ("kind", "hnsw")}
+    )
+    effort: int = field(
+        default=128, metadata={"help": "hnsw: candidates kept while searching", "min": 1, "only": ("kind", "hnsw")}
+    )
     lists: int | None = field(
-        default=None, metadata={"help": "ivf: inverted lists, twice the root of the number of codes", "min": 1}
+        default=None,
+        metadata={
+            "help": "ivf: inverted lists, twice the root of the number of codes",
+            "min": 1,
+            "only": ("kind", "ivf"),
+        },
     )
     probes: int | None = field(
-        default=None, metadata={"help": "ivf: lists looked into for each query, an eighth of them", "min": 1}
+        default=None,
+        metadata={
+            "help": "ivf: lists looked into for each query, an eighth of them",
+            "min": 1,
+            "only": ("kind", "ivf"),
+        },
     )
     key_bits: int | None = field(
         default=None,
@@ -40,11 +54,19 @@ class IndexOptions(IndexFolder):
             "help": "mih: bits of each hash table's key, the logarithm of the number of codes",
             "min": 2,
             "max": 32,
+            "only": ("kind", "mih"),
         },
     )
-    flips: int = field(default=2, metadata={"help": "mih: bits of a key that may differ", "min": 0, "max": 4})
+    flips: int = field(
+        default=2, metadata={"help": "mih: bits of a key that may differ", "min": 0, "max": 4, "only": ("kind", "mih")}
+    )
     recall_sample: int = field(
-        default=200, metadata={"help": "codes that an approximate kind's recall is measured on", "min": 1}
+        default=200,
+        metadata={
+            "help": "codes that an approximate kind's recall is measured on",
+            "min": 1,
+            "only": ("kind", "hnsw", "ivf", "mih"),
+        },
     )
 
 

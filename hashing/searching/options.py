@@ -35,7 +35,7 @@ class SearchOptions(IndexFolder):
         default=False,
         metadata={"help": "match the first hits with the query by COLMAP; photos that verify come first"},
     )
-    verify_top: int = field(default=20, metadata={"help": "hits that --verify looks at", "min": 1})
+    verify_top: int = field(default=20, metadata={"help": "hits that --verify looks at", "min": 1, "only": ("verify",)})
     rerank: bool = field(
         default=False,
         metadata={"help": "order hits by asymmetric distance: the query's float output against binary codes"},
@@ -50,7 +50,9 @@ class SearchOptions(IndexFolder):
         default=None,
         metadata={"help": "search a PostgreSQL table of `hashpipe export codes` instead", "metavar": "DSN"},
     )
-    table: str = field(default=DEFAULT_TABLE, metadata={"help": "table for --postgres", "metavar": "NAME"})
+    table: str = field(
+        default=DEFAULT_TABLE, metadata={"help": "table for --postgres", "metavar": "NAME", "only": ("postgres",)}
+    )
     hnsw: bool = field(
         default=False,
         metadata={

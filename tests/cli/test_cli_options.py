@@ -10,7 +10,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from hashpipe.cli.options import build, options_from
+from hashpipe.cli.options import _options, build, options_from
+from hashpipe.hashing.exporting.options import ExportOptions
+from hashpipe.hashing.grouping.options import GroupsOptions
+from hashpipe.hashing.indexing.options import IndexOptions
+from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.searching.options import SearchOptions
 from hashpipe.pairgen.errors import UserError
 
 
@@ -141,6 +146,47 @@ def test_wrong_in_the_file(tmp_path, text, said):
     with pytest.raises(UserError, match=said) as caught:
         from_command_line(config=written(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dataclass", "given", "said"),
+    [
+        (IndexOptions, {"links": 32}, "--links has an effect only with --kind hnsw, and it is flat;"),
+        (IndexOptions, {"links": 32, "kind": "mih"}, "and it is mih; give that, or leave it away."),
+        (IndexOptions, {"recall_sample": 5}, "only with --kind hnsw or ivf or mih, and it is flat;"),
+        (SearchOptions, {"verify_top": 5}, "--verify-top has an effect only with --verify; give that"),
+        (SearchOptions, {"table": "x"}, "--table has an effect only with --postgres;"),
+        (GroupsOptions, {"near_radius": 0}, "--near-radius has an effect only with --look off, and it is quick;"),
+        (GroupsOptions, {"alike": 0.9, "look": "off"}, "--alike has an effect only with --look quick or match,"),
+        (ExportOptions, {"table": "x"}, "--table has an effect only with --to postgres, and it is csv;"),
+        (TrainOptions, {"augment": False}, "--augment has an effect only with --finetune last or all, and it is none"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(dataclass, given, said):
+    with pytest.raises(UserError) as caught:
+        build(dataclass, given)
+    assert said in str(caught.value)
+
+
+def test_an_option_that_has_an_effect_is_taken(tmp_path):
+    assert build(IndexOptions, {"links": 16, "kind": "hnsw"}).links == 16
+    config = written(tmp_path, '[index.build]\nkind = "hnsw"\nlinks = 8\n')
+    assert build(IndexOptions, {"links": 16}, config, "index.build").links == 16
+    assert build(IndexOptions, {"kind": "flat"}, config, "index.build").links == 8  # a file may say more than is needed
+    assert build(SearchOptions, {"verify": True, "verify_top": 3}).verify_top == 3
+    assert build(SearchOptions, {"hnsw": False}) == SearchOptions()
+    assert build(GroupsOptions, {"look": "off", "near_radius": 0}).near_radius == 0
+
+
+@pytest.mark.parametrize("dataclass", [IndexOptions, SearchOptions, GroupsOptions, ExportOptions, TrainOptions])
+def test_what_an_option_needs_can_be_given(dataclass):
+    known = {option.name: option for option in _options(dataclass)}
+    needing = [option for option in known.values() if "only" in option.metadata]
+    assert needing
+    for option in needing:
+        other, *values = option.metadata["only"]
+        assert set(values) <= set(known[other].choices), option.flag
+        assert values or not known[other].default, option.flag
 
 
 def test_file_that_is_not_there(tmp_path):
