@@ -20,11 +20,9 @@ from bench_learner import changed
 from hashpipe.hashing.codes import thresholds
 from hashpipe.hashing.describing.descriptors import make_describer
 from hashpipe.hashing.evaluate.benchmarks import load_benchmark
-from hashpipe.hashing.evaluate.floats import float_groups
-from hashpipe.hashing.evaluate.hamming import histograms
 from hashpipe.hashing.evaluate.methods import baseline_codes, coded
 from hashpipe.hashing.evaluate.protocols import Protocol
-from hashpipe.hashing.evaluate.scoring import Coded, measure
+from hashpipe.hashing.evaluate.scoring import Coded, measure, ranked
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.targets import no_targets
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
@@ -41,12 +39,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def scores(protocol: Protocol, one: Coded) -> list[float]:
     """Mean of each of METRICS over the queries."""
-    counts = None
-    if one.bits is None:
-        groups = float_groups(one.queries, one.database, protocol.relevance)
-    else:
-        counts = histograms(one.queries, one.database, one.bits, protocol.relevance, 1)
-        groups = counts.groups()
+    groups, counts = ranked(protocol, one, 1)
     return [float(np.mean(measure(metric, groups, counts, "found").values)) for metric in METRICS]
 
 

@@ -35,12 +35,10 @@ from scipy.sparse.csgraph import connected_components
 from hashpipe.hashing import images as image_lists
 from hashpipe.hashing.describing.descriptors import make_describer
 from hashpipe.hashing.evaluate.benchmarks import load_benchmark
-from hashpipe.hashing.evaluate.floats import float_groups
-from hashpipe.hashing.evaluate.hamming import histograms
 from hashpipe.hashing.evaluate.methods import baseline_codes, coded, recentred
 from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol, read_relevance
 from hashpipe.hashing.evaluate.relevance import lists
-from hashpipe.hashing.evaluate.scoring import Coded, measure
+from hashpipe.hashing.evaluate.scoring import Coded, measure, ranked
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.targets import Targets, targets_from_pairset
 from hashpipe.hashing.learning.training import centre
@@ -177,12 +175,7 @@ def search(data: Data, form: str, asked: np.ndarray, database: np.ndarray) -> Pr
 
 def judge(values: Values, seed: int, protocol: Protocol, one: Coded) -> None:
     """Add place, AP and precision of the first hit of every query."""
-    counts = None
-    if one.bits is None:
-        groups = float_groups(one.queries, one.database, protocol.relevance)
-    else:
-        counts = histograms(one.queries, one.database, one.bits, protocol.relevance, 1)
-        groups = counts.groups()
+    groups, counts = ranked(protocol, one, 1)
     found = [measure(metric, groups, counts, "min(k,R)").values for metric in ("map", "p@1")]
     row = np.stack([protocol.queries, *found], axis=1)
     values.setdefault((protocol.name, one.method, one.bits), defaultdict(list))[seed].append(row)

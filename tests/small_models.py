@@ -32,13 +32,19 @@ def write_pictures(folder: Path, count: int, seed: int = 0) -> Path:
     return folder
 
 
+def random_weights(folder: Path, net: str = NET, seed: int = 0) -> Path:
+    """A file of random weights of a torchvision network, named after it."""
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{net}-random.safetensors"
+    state = torchvision.models.get_model(net, weights=None).state_dict()
+    save_file({key: value.contiguous() for key, value in state.items()}, path)
+    return path
+
+
 def network_model(folder: Path, bits: tuple[int, ...] = (12, 16), seed: int = 0, net: str = NET) -> Path:
     """A model folder: a network with random weights that looks at 96 pixels, and random heads."""
-    torch.manual_seed(seed)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    weights = folder.parent / f"{net}-random.safetensors"
-    state = torchvision.models.get_model(net, weights=None).state_dict()
-    save_file({key: value.contiguous() for key, value in state.items()}, weights)
+    weights = random_weights(folder.parent, net, seed)
     options = BackboneOptions(weights=str(weights), backbone=net, image_size=96, device="cpu")
     return _save(folder, make_describer(options, images.from_paths([])), bits, seed)
 

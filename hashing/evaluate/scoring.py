@@ -90,12 +90,7 @@ def measure(metric: str, groups: Groups, counts: Histograms | None, normaliser: 
 def score(protocol: Protocol, coded: Coded, rounds: int = 2000, seed: int = 0, normaliser: str | None = None) -> Score:
     """All metrics of a protocol for one method. `normaliser` replaces the protocol's for AP with a cut."""
     check_shapes(protocol, coded)
-    counts = None
-    if coded.bits is None:
-        groups = float_groups(coded.queries, coded.database, protocol.relevance)
-    else:
-        counts = histograms(coded.queries, coded.database, coded.bits, protocol.relevance)
-        groups = counts.groups()
+    groups, counts = ranked(protocol, coded)
     divisor = protocol.normaliser if normaliser is None or protocol.normaliser == "trapezoid" else normaliser
     rows, headline = [], None
     for metric in protocol.metrics:
@@ -107,6 +102,14 @@ def score(protocol: Protocol, coded: Coded, rounds: int = 2000, seed: int = 0, n
     assert headline is not None
     details = {} if counts is None else _details(coded, counts, seed)
     return Score(rows, headline, details)
+
+
+def ranked(protocol: Protocol, coded: Coded, threads: int | None = None) -> tuple[Groups, Histograms | None]:
+    """The ranking of the database for every query, and for codes also their histograms of distances."""
+    if coded.bits is None:
+        return float_groups(coded.queries, coded.database, protocol.relevance), None
+    counts = histograms(coded.queries, coded.database, coded.bits, protocol.relevance, threads)
+    return counts.groups(), counts
 
 
 def check_shapes(protocol: Protocol, coded: Coded) -> None:

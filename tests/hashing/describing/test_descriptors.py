@@ -12,6 +12,7 @@ import torch
 import torchvision
 from PIL import Image
 from safetensors.torch import save_file
+from small_models import random_weights
 
 from hashpipe.hashing import images, store
 from hashpipe.hashing.describing import backbones
@@ -24,10 +25,7 @@ NET = "shufflenet_v2_x0_5"  # small and without a head that matters
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / f"{NET}-random.safetensors"
-    save_file({key: value.contiguous() for key, value in torchvision.models.get_model(NET).state_dict().items()}, path)
-    return path
+    return random_weights(tmp_path_factory.mktemp("weights"), NET)
 
 
 @pytest.fixture(scope="module")
@@ -165,9 +163,7 @@ def test_equal_content_is_computed_once(weights, folder):
 
 
 def test_options_and_weights_change_the_fingerprint(weights, folder, tmp_path):
-    other = tmp_path / "other.safetensors"
-    torch.manual_seed(1)
-    save_file(torchvision.models.get_model(NET).state_dict(), other)
+    other = random_weights(tmp_path, NET, seed=1)
     describers = [
         make_describer(options(weights), listed(folder)),
         make_describer(options(weights, pooling="mac"), listed(folder)),

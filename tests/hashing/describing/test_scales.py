@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import torchvision
 from PIL import Image
-from safetensors.torch import save_file
+from small_models import random_weights
 
 from hashpipe.hashing import images
 from hashpipe.hashing.describing.descriptors import make_describer
@@ -24,9 +22,7 @@ NET = "squeezenet1_1"
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory) -> BackboneOptions:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / f"{NET}-random.safetensors"
-    save_file(torchvision.models.get_model(NET).state_dict(), path)
+    path = random_weights(tmp_path_factory.mktemp("weights"), NET)
     return BackboneOptions(weights=str(path), image_size=96, device="cpu")
 
 

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torchvision
 from PIL import Image
-from safetensors.torch import save_file
+from small_models import random_weights
 
 from hashpipe.hashing import images
 from hashpipe.hashing.describing import backbones, memory
@@ -39,10 +38,7 @@ def _ctrl_c_is_heard():
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / f"{NET}-random.safetensors"
-    save_file(torchvision.models.get_model(NET).state_dict(), path)
-    return path
+    return random_weights(tmp_path_factory.mktemp("weights"), NET)
 
 
 @pytest.fixture(scope="module")

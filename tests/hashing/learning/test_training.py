@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-import torchvision
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from small_models import random_weights
 
 from hashpipe.hashing import codes, images
 from hashpipe.hashing.learning import training
@@ -41,9 +41,7 @@ PLACES, VIEWS, LONE = 4, 5, 4
 
 @pytest.fixture(scope="module")
 def describe(tmp_path_factory) -> BackboneOptions:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / f"{NET}-random.safetensors"
-    save_file(torchvision.models.get_model(NET).state_dict(), path)
+    path = random_weights(tmp_path_factory.mktemp("weights"), NET)
     return BackboneOptions(weights=str(path), image_size=64, device="cpu")
 
 
