@@ -1,7 +1,7 @@
 """Groups of photos: exact duplicates, near-duplicates, bursts, places. Nothing is ever deleted.
 
-Codes, capture times and, where pairs were built, 3D geometry decide (`groups_kinds`); every group holds together around
-one photo (`groups_cluster`). Written are groups.csv, groups.json and groups.html with its folder of small pictures.
+Codes, capture times and, where pairs were built, 3D geometry decide (`kinds`); every group holds together around one
+photo (`cluster`). Written are groups.csv, groups.json and groups.html with its folder of small pictures.
 """
 
 from __future__ import annotations
