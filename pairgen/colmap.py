@@ -54,7 +54,10 @@ def extract_sift(gray: np.ndarray, max_features: int) -> tuple[np.ndarray, np.nd
 
 
 class FeatureDatabase:
-    """COLMAP's database with photos named by their SHA-256. Use it as a context manager."""
+    """COLMAP's database with photos named by their SHA-256, opened to write: hold the lock of its folder.
+
+    Use it as a context manager.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -87,22 +90,6 @@ class FeatureDatabase:
     def keypoints(self, sha256: str) -> np.ndarray:
         """float32 (n,4)."""
         return np.asarray(self._database.read_keypoints(self.ids[sha256]), np.float32).reshape(-1, 4)
-
-    def matched_places(self, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
-        """Keypoints of the verified matches of two photos, float64 (n,2) each, in widths and heights; none is legal."""
-        names = (first, second)
-        if not all(name in self.ids for name in names):
-            return np.zeros((0, 2)), np.zeros((0, 2))
-        numbers = [self.ids[name] for name in names]
-        if not self._database.exists_two_view_geometry(*numbers):
-            return np.zeros((0, 2)), np.zeros((0, 2))
-        rows = np.asarray(self._database.read_two_view_geometry(*numbers).inlier_matches, np.int64).reshape(-1, 2)
-        cameras = [self._database.read_camera(self._database.read_image(number).camera_id) for number in numbers]
-        a, b = (
-            self.keypoints(name)[rows[:, side], :2].astype(float) / [cameras[side].width, cameras[side].height]
-            for side, name in enumerate(names)
-        )
-        return a, b
 
     def descriptors(self, sha256: str) -> np.ndarray:
         """uint8 (n,128)."""
@@ -246,12 +233,6 @@ def shared_places(folder: Path, first: str, second: str) -> tuple[np.ndarray, np
     common = sorted(seen.get(first, {}).keys() & seen.get(second, {}).keys())
     a, b = (np.array([seen[name][point] for point in common]).reshape(-1, 2) for name in (first, second))
     return a, b
-
-
-def matched_places(path: Path, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
-    """Where two photos of a database have verified matches: float64 (n,2) each, in widths and heights."""
-    with FeatureDatabase(path) as database:
-        return database.matched_places(first, second)
 
 
 def write_model(

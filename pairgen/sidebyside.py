@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from hashpipe.pairgen.database import matched_places
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import atomic_path
 from hashpipe.pairgen.pairset import PairSet
@@ -57,7 +58,7 @@ def shared_points(pairset: PairSet, a: int, b: int) -> SharedPoints:
             return _upright(pairset, found, a, b)
     database = pairset.folder / "database.db"
     if database.is_file():
-        matched = SharedPoints(*colmap.matched_places(database, str(shas[a]), str(shas[b])), "matches")
+        matched = SharedPoints(*matched_places(database, str(shas[a]), str(shas[b])), "matches")
         if len(matched):
             return matched
     return NOTHING
