@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from hashpipe.pairgen.agreement import Cameras, disagreement, doubtful_models
 from hashpipe.pairgen.bridges import bridges
@@ -21,7 +22,16 @@ from hashpipe.pairgen.pairset import read_pairset
 from hashpipe.pairgen.photos import Photo
 from hashpipe.pairgen.render import look_at
 from hashpipe.pairgen.surface import visible_surface
-from hashpipe.pairgen.twins import Parts, conflicts, doubtful_parts, gravity_deviation
+from hashpipe.pairgen.twins import (
+    CELL_POINTS,
+    CELLS,
+    CHANCE,
+    TESTED_CELLS,
+    Parts,
+    conflicts,
+    doubtful_parts,
+    gravity_deviation,
+)
 
 NO_PARTS = Parts(np.zeros(0, np.int32))
 
@@ -198,6 +208,58 @@ def test_twins_are_told_from_a_place_seen_twice() -> None:
     pairs = similar_pairs(evidence, nothing, None, BuildOptions(), labels=labels)
     assert pairs
     assert all(labels[pair["a"]] == labels[pair["b"]] for pair in pairs)
+
+
+def slow_conflicts(model: Model, visible: csr_matrix) -> dict[tuple[int, int], float]:
+    """Pair by pair, cell by cell."""
+    sees = [set(visible[row].indices.tolist()) for row in range(len(model.photos))]
+    observes = [set(model.observations[model.observations[:, 0] == row, 1].tolist()) for row in range(len(sees))]
+
+    def blank_share(one: int, other: int) -> float | None:
+        expected: dict[tuple[int, int], int] = {}
+        got: dict[tuple[int, int], int] = {}
+        for point in sees[one] & observes[other]:
+            x, y = model.project(one, model.points[[point]])[0] / model.size[one]
+            cell = min(int(x * CELLS), CELLS - 1), min(int(y * CELLS), CELLS - 1)
+            expected[cell] = expected.get(cell, 0) + 1
+            got[cell] = got.get(cell, 0) + (point in observes[one])
+        speaking = [cell for cell in expected if expected[cell] >= CELL_POINTS]
+        full = [cell for cell in speaking if got[cell]]
+        if not full:
+            return None
+        rate = sum(got[cell] for cell in full) / sum(expected[cell] for cell in full)
+        blank = [cell for cell in speaking if not got[cell] and (1 - rate) ** expected[cell] < CHANCE]
+        return len(blank) / (len(full) + len(blank)) if len(full) + len(blank) >= TESTED_CELLS else None
+
+    found = {}
+    for i in range(len(sees)):
+        for j in range(i + 1, len(sees)):
+            common = sorted(observes[i] & observes[j])
+            if len(common) < 10:
+                continue
+            rays = [np.median(model.points[common], axis=0) - model.centers[one] for one in (i, j)]
+            angle = np.degrees(np.arccos(rays[0] @ rays[1] / np.linalg.norm(rays[0]) / np.linalg.norm(rays[1])))
+            shares = blank_share(i, j), blank_share(j, i)
+            if angle < 25 and None not in shares:
+                found[i, j] = min(shares)
+    return found
+
+
+@pytest.mark.parametrize(("twins", "seed"), [(False, 0), (True, 1), (True, 2)])
+def test_conflicts_equal_the_slow_count(twins: bool, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hashpipe.pairgen.twins._TOGETHER", 3)
+    model = wall_model(twins=twins, seed=seed)
+    visible = visible_surface(model, foreground=False)
+    pairs, shares = conflicts(model, visible)
+    assert dict(zip(map(tuple, pairs.tolist()), shares.tolist(), strict=True)) == slow_conflicts(model, visible)
+    assert len(pairs) > 20
+
+
+def test_nothing_to_compare() -> None:
+    model = wall_model(twins=False)
+    strangers = replace(model, observations=np.zeros((0, 2), np.int32))
+    pairs, shares = conflicts(strangers, csr_matrix((10, len(model.points)), dtype=bool))
+    assert (pairs.shape, shares.shape) == ((0, 2), (0,))
 
 
 def test_cameras_of_another_gravity() -> None:
