@@ -191,9 +191,9 @@ def test_a_rebuild_with_another_seed_equals_a_fresh_build(
     fresh = build_pairs(rendered_photos.folder, tmp_path / "fresh", BuildOptions(seed=3))
     assert rebuilt.fingerprint == fresh.fingerprint != built[1].fingerprint
     for name in ("photos", "pairs", "place_relations"):
-        one, other = (pq.read_table(tmp_path / folder / "pairs" / f"{name}.parquet") for folder in ("ws", "fresh"))
-        assert one.drop_columns(["near_duplicate"] if name == "pairs" else []).equals(
-            other.drop_columns(["near_duplicate"] if name == "pairs" else [])
-        ), name
+        one, other = (
+            pq.read_table(tmp_path / folder / "pairs" / f"{name}.parquet").to_pylist() for folder in ("ws", "fresh")
+        )
+        assert repr(one) == repr(other)  # with repr, not a number equals itself
     back = build_pairs(rendered_photos.folder, tmp_path / "ws", BuildOptions())
     assert back.fingerprint == built[1].fingerprint

@@ -14,7 +14,7 @@ from hashpipe.pairgen.bridges import bridges
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.doubts import part_places, take_apart
 from hashpipe.pairgen.match import Matches
-from hashpipe.pairgen.mine import Relation, relations, similar_pairs
+from hashpipe.pairgen.mine import Relation, dissimilar_pairs, relations, similar_pairs
 from hashpipe.pairgen.model import Model
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.overlap import pair_evidence
@@ -121,8 +121,41 @@ def test_a_part_between_two_weak_bridges_is_taken_from_both() -> None:
     first, middle, last = (set(fresh[part].tolist()) for part in (range(5), range(5, 9), range(9, 15)))
     assert len(first) == len(middle) == len(last) == 1
     assert len(first | middle | last) == 3
-    tied = {tuple(sorted((*middle, *end))) for end in (first, last)}
+    tied = {tuple(sorted((*one, *other))) for one, other in ((first, middle), (middle, last), (first, last))}
     assert {(one.a, one.b) for one in related} == tied
+
+
+def never_dissimilar(labels: np.ndarray, related: list[Relation], matches: Matches) -> bool:
+    """Does mining with these relations leave all photos of one component of the match graph unknown to each other?"""
+    count = len(labels)
+    found = relations(files(count), labels, matches, BuildOptions(), related)
+    zeros = np.zeros(count, int)
+    return not dissimilar_pairs(labels, labels, zeros, matches, None, found, BuildOptions(negatives=50))
+
+
+def test_no_two_parts_of_one_component_are_ever_dissimilar() -> None:
+    """They hang together by verified matches, though some only over others: a chain, or upon one common body."""
+    ends = [range(start, start + 4) for start in (0, 4, 8, 12)]
+    chain = matched([edge for end in ends for edge in clique(end)] + [(3, 4, 16), (7, 8, 16), (11, 12, 16)], 16)
+    fresh, related = take_apart(files(16), np.zeros(16, np.int32), chain, [], 15)
+    assert len(set(fresh.tolist())) == 4
+    assert never_dissimilar(fresh, related, chain)
+    # One model lays a second place upon its body twice: both groups show the second place, from its two sides.
+    model = (np.arange(9), Parts(np.repeat(np.arange(3), 3).astype(np.int32), ("look_alike",) * 2, ("twins",) * 2))
+    upon = matched([*clique(range(3)), *((a, b, 40) for a in range(3) for b in range(3, 9))], 9)
+    fresh, related = take_apart(files(9), np.zeros(9, np.int32), upon, [model], 15)
+    assert [(one.a, one.b, one.relation) for one in related] == [
+        (0, 1, "look_alike"),
+        (0, 2, "look_alike"),
+        (1, 2, "may_be_same"),
+    ]
+    assert never_dissimilar(fresh, related, upon)
+    # The body itself was taken apart at a bridge, and only one of its parts is what the twins were compared with.
+    bridged = matched([*clique(range(4)), (3, 4, 16), *clique(range(4, 11))], 11)
+    twins = (np.arange(11), Parts(np.array([0] * 8 + [1] * 3, np.int32), ("look_alike",), ("twins",)))
+    fresh, related = take_apart(files(11), np.zeros(11, np.int32), bridged, [twins], 15)
+    assert len(set(fresh.tolist())) == 3
+    assert never_dissimilar(fresh, related, bridged)
 
 
 def test_where_no_model_holds_the_rest_its_part_keeps_the_place() -> None:
