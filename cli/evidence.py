@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,16 @@ _PHOTO_FACTS = ("photo", "path", "status", "place", "model", "split", "query", "
 _DRAWN = {
     "points": "3D points that both observe",
     "surface": "points of the surface that both see by the 3D model",
-    "matches": "verified matches",
+    "matches": "matches that fit one geometry",
     "": "nothing in common is known, so nothing is drawn",
 }
-_UNITS = {"view_angle_deg": "degrees", "scale_change": "times", "shared_points": "points", "inliers": "matches"}
+_RULES = {
+    "covisible": "enough common 3D points at a bounded change of scale",
+    "visible_surface": "by the 3D model both see one surface, though they have few points in common",
+    "hard_negative": "near in looks, matched, and the match did not verify",
+    "negative": "drawn from two places that show no sign of being one",
+    "imported": "others said so",
+}
 _LABELS = {1: "similar", -1: "dissimilar", 0: "unknown"}
 
 
@@ -46,13 +52,11 @@ class Evidence:
             held = ", held out as a query" if photo["query"] else ""
             lines.append(f"{photo['photo']:>6}  {photo['path']}  ({photo['status']}, {place}, {photo['split']}{held})")
         lines.append(f"{_LABELS[self.label]}: {self.reason}")
-        for name, value in (self.pair or {}).items():
-            if name not in ("a", "b", "label", "kind"):
-                lines.append(f"  {name:<16}{_number(value)} {_UNITS.get(name, '')}".rstrip())
+        facts = _facts(self.pair) if self.pair else {}
         times = [photo["taken_at"] for photo in self.photos]
         if all(times):
-            apart = abs((datetime.fromisoformat(times[0]) - datetime.fromisoformat(times[1])).total_seconds())
-            lines.append(f"  {'taken apart':<16}{apart:.0f} seconds")
+            facts["time between"] = _span(abs(datetime.fromisoformat(times[0]) - datetime.fromisoformat(times[1])))
+        lines += [f"  {name:<14}{value}" for name, value in facts.items()]
         if self.drawn:
             lines.append(f"picture: {self.picture} ({self.drawn})" if self.picture else f"no picture: {self.drawn}")
         return "\n".join(lines)
@@ -68,7 +72,7 @@ def evidence(pairset: PairSet, first: str, second: str) -> Evidence:
     facts = pairset.photos.select(_PHOTO_FACTS).take([a, b]).to_pylist()
     if len(rows):
         pair = pairset.pairs.slice(int(rows[0]), 1).to_pylist()[0]
-        return Evidence((facts[0], facts[1]), pair["label"], f"by rule `{pair['kind']}`", pair)
+        return Evidence((facts[0], facts[1]), pair["label"], f"{pair['kind']}, {_RULES[pair['kind']]}", pair)
     return Evidence((facts[0], facts[1]), 0, _why_unknown(pairset, facts[0], facts[1]), None)
 
 
@@ -125,5 +129,37 @@ def _why_unknown(pairset: PairSet, a: dict[str, Any], b: dict[str, Any]) -> str:
     return "two places without a known relation; this pair was not among those sampled as negatives"
 
 
-def _number(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _facts(pair: dict[str, Any]) -> dict[str, str]:
+    """What is known of a pair, for people: what was not measured is left out."""
+    facts = {}
+    if pair["label"] > 0:
+        if pair["model"] >= 0:
+            facts["3D model"] = str(pair["model"])
+        if pair["shared_points"] > 0:
+            ab, ba = pair["overlap_ab"], pair["overlap_ba"]
+            facts["points"] = (
+                f"{pair['shared_points']} in common, {ab:.0%} of those of the first photo, {ba:.0%} of the second"
+            )
+        if max(pair["visible_ab"], pair["visible_ba"]) > 0:
+            ab, ba = pair["visible_ab"], pair["visible_ba"]
+            facts["surface"] = f"in common {ab:.0%} of what the first photo sees, {ba:.0%} of the second"
+        if np.isfinite(pair["scale_change"]):
+            facts["scale"] = f"changes {pair['scale_change']:.2f} times"
+        if np.isfinite(pair["view_angle_deg"]):
+            facts["view angle"] = f"{pair['view_angle_deg']:.1f} degrees"
+    told = {-1: "never matched", 0: "no geometry was found"}
+    few = "" if pair["label"] > 0 else ", too few to verify"
+    facts["matching"] = told.get(pair["inliers"], f"{pair['inliers']} inliers{few}")
+    if np.isfinite(pair["similarity"]):
+        facts["look"] = f"cosine {pair['similarity']:.3f} of their VLADs"
+    if pair["near_duplicate"]:
+        facts["motion"] = "hardly any: near-duplicates"
+    return facts
+
+
+def _span(time: timedelta) -> str:
+    if time < timedelta(minutes=2):
+        return f"{time.total_seconds():.0f} s"
+    if time < timedelta(hours=2):
+        return f"{time.total_seconds() / 60:.0f} min"
+    return f"{time.total_seconds() / 3600:.0f} hours" if time < timedelta(days=2) else f"{time.days} days"
