@@ -194,6 +194,7 @@ def _build(root: Path, names: list[str], folder: Path, options: BuildOptions) ->
         queries=int(queries.sum()),
         seconds=clock.seconds,
         fingerprint="",
+        missed=sum(pair["inliers"] < options.min_inliers for pair in similar),
         notes=_notes(place, by_place, mappings, matches.verified_again)
         + [f"{why}; its pairs are unknown." for why in contradicted.values()],
     )
