@@ -30,7 +30,10 @@ def find_models(source: Path) -> list[Path]:
     candidates = [source, *sorted(source.glob("*")), *sorted(source.glob("*/*"))]
     found = [folder for folder in candidates if folder.is_dir() and _is_model(folder)]
     if not found:
-        raise UserError(f"{source} holds no COLMAP model (cameras, images and points3D, .bin or .txt); check the path.")
+        lists = sorted(path.name for path in source.glob("*") if path.suffix in (".pkl", ".txt", ".csv"))
+        named = next((name for name in lists if name != "names.csv"), "")
+        advice = f"give {source / named} if that is what you mean" if named else "check the path"
+        raise UserError(f"{source} holds no COLMAP model (cameras, images and points3D, .bin or .txt); {advice}.")
     return [folder for folder in found if not any(other in folder.parents for other in found)]
 
 
