@@ -281,7 +281,8 @@ def _notes(place: np.ndarray, by_place: bool, mappings: Sequence[Mapping], verif
     failed = [mapping for mapping in mappings if mapping.error]
     if verified_again:
         notes.append(
-            f"{verified_again} pairs were verified again, because an earlier version did not note with which seed."
+            f"An earlier version had verified {verified_again} pairs without noting its seed; "
+            "those in use were verified again."
         )
     return notes + [f"Reconstruction of component {mapping.component} failed: {mapping.error}" for mapping in failed]
 
