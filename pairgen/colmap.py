@@ -29,6 +29,7 @@ if threading.current_thread() is threading.main_thread():  # its crash reporter 
 pycolmap.logging.minloglevel = 3
 
 from hashpipe.pairgen.database import copy_part  # noqa: E402
+from hashpipe.pairgen.errors import UserError  # noqa: E402
 from hashpipe.pairgen.model import Model  # noqa: E402
 
 VERSION: str = pycolmap.__version__
@@ -192,14 +193,22 @@ def registered(model: pycolmap.Reconstruction) -> set[str]:
     return {model.image(number).name for number in model.reg_image_ids()}
 
 
+def _opened(folder: Path) -> pycolmap.Reconstruction:
+    try:
+        return pycolmap.Reconstruction(str(folder))
+    except (IndexError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{folder} is no whole 3D model ({reason}); make the pairs again.") from None
+
+
 def registered_in(folder: Path) -> list[str]:
     """Names of the registered photos of a written model."""
-    return sorted(registered(pycolmap.Reconstruction(str(folder))))
+    return sorted(registered(_opened(folder)))
 
 
 def point_count(folder: Path) -> int:
     """Number of 3D points of a written model."""
-    return int(pycolmap.Reconstruction(str(folder)).num_points3D())
+    return int(_opened(folder).num_points3D())
 
 
 def observations(model: pycolmap.Reconstruction) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -223,7 +232,7 @@ def copy_model(source: Path, target: Path) -> int:
 
 def shared_places(folder: Path, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
     """Where two photos of a written model observe the same points: float64 (n,2) each, in widths and heights."""
-    model = pycolmap.Reconstruction(str(folder))
+    model = _opened(folder)
     cameras = {image.name: model.camera(image.camera_id) for image in model.images.values()}
     seen = {
         name: dict(zip(points.tolist(), places / [cameras[name].width, cameras[name].height], strict=True))
@@ -248,7 +257,7 @@ def write_model(
 
 def read_model(folder: Path, photo_ids: dict[str, int]) -> Model:
     """Read COLMAP's binary files as arrays; `photo_ids` maps a photo's path to its id. Unknown photos are left out."""
-    model = pycolmap.Reconstruction(str(folder))
+    model = _opened(folder)
     images = [model.image(number) for number in model.reg_image_ids()]
     images = sorted((image for image in images if image.name in photo_ids), key=lambda image: photo_ids[image.name])
     cameras = [model.camera(image.camera_id) for image in images]

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import write_text
+from hashpipe.pairgen.model_files import model_fault
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import PairSet, read_pairset
 from hashpipe.pairgen.preview import preview
@@ -171,8 +173,11 @@ def _models(pairset: PairSet) -> list[dict[str, Any]]:
     )
     place = {m["model"]: m["place"] for m in (pairset.meta.get("summary") or {}).get("models", []) if "place" in m}
     shown = []
-    for path in numbered[:MODELS_SHOWN]:
-        model = read_model(path, {name: row for row, name in enumerate(registered_in(path))})
+    for path in [one for one in numbered if not model_fault(one)][:MODELS_SHOWN]:
+        try:
+            model = read_model(path, {name: row for row, name in enumerate(registered_in(path))})
+        except UserError:  # damaged all the same
+            continue
         shown.append(
             {
                 "number": int(path.name),

@@ -276,12 +276,21 @@ def test_sound_databases_pass(tmp_path):
     check_database(tmp_path / "empty.db")
 
 
-def test_damaged_caches_are_made_again(place, whole, tmp_path):
+@pytest.mark.parametrize("cut", [False, True])
+def test_damaged_caches_are_made_again(place, whole, tmp_path, cut):
     shutil.copytree(whole[0], tmp_path / "ws")
     folder = tmp_path / "ws" / "pairs"
     (folder / "vlad.npz").write_bytes((folder / "vlad.npz").read_bytes()[:5000])
-    next(folder.glob("mapping/*/0/points3D.bin")).unlink()
-    next(folder.glob(f"mapping/*/0/{EVIDENCE}")).unlink()
+    points = next(folder.glob("mapping/*/0/points3D.bin"))
+    if cut:
+        points.write_bytes(points.read_bytes()[:3000])
+    else:
+        points.unlink()
+    evidence = next(folder.glob(f"mapping/*/0/{EVIDENCE}"))
+    if cut:
+        evidence.write_bytes(evidence.read_bytes()[:2000])
+    else:
+        evidence.unlink()
     shutil.rmtree(folder / "models")
     (folder / "photos.parquet").write_bytes(b"PAR1")
     assert build_pairs(place, tmp_path / "ws", QUICK).fingerprint == whole[1]
