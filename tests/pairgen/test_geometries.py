@@ -164,14 +164,27 @@ def test_matching_with_another_seed_equals_a_fresh_start(
     assert table(matched(rendered_photos.folder, folder, other)) == second
 
 
-def test_pairs_verified_on_demand_equal_those_of_the_build(built: tuple[Path, BuildSummary], tmp_path: Path) -> None:
+def test_pairs_verified_on_demand_equal_those_of_the_build(
+    built: tuple[Path, BuildSummary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To COLMAP the order of two photos makes a difference, so the door keeps to that of the build."""
     pairset = read_pairset(workspace_copy(built, tmp_path / "ws", ANEW))
     a, b, inliers = (pairset.pair_column(name) for name in ("a", "b", "inliers"))
     chosen = np.flatnonzero(inliers >= 15)[::2]
     assert len(chosen) >= 10
+    given: list[tuple[str, str]] = []
+    whole = colmap.match_pairs
+
+    def noted(path: Path, pairs: list[tuple[str, str]], *rest: int) -> None:
+        given.extend(pairs)
+        whole(path, pairs, *rest)
+
+    monkeypatch.setattr(colmap, "match_pairs", noted)
     found = verify_pairs(pairset, np.stack([b[chosen], a[chosen]], axis=1))
     assert found.tolist() == inliers[chosen].tolist()
+    shas = pairset.photos["sha256"].to_pylist()
+    assert set(given) == {(shas[first], shas[second]) for first, second in zip(a[chosen], b[chosen], strict=True)}
+    assert any(first > second for first, second in given)  # else the order of content would do as well
 
 
 def test_the_door_uses_the_seed_of_the_pairs_it_is_given(built: tuple[Path, BuildSummary], tmp_path: Path) -> None:
