@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sqlite3
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -38,11 +39,13 @@ class Evidence:
     label: int
     reason: str
     pair: dict[str, Any] | None
+    matched: tuple[int, int] | None = None  # matches and inliers, where the two were ever matched
     picture: Path | None = None
     drawn: str = ""  # what the picture shows, or why there is none
 
     def as_json(self) -> dict[str, Any]:
-        known = {"photos": self.photos, "label": self.label, "reason": self.reason, "pair": self.pair}
+        known: dict[str, Any] = {"photos": self.photos, "label": self.label, "reason": self.reason, "pair": self.pair}
+        known["matched"] = dict(zip(("matches", "inliers"), self.matched, strict=True)) if self.matched else None
         return {**known, "picture": str(self.picture) if self.picture else None, "drawn": self.drawn}
 
     def as_text(self) -> str:
@@ -53,6 +56,10 @@ class Evidence:
             lines.append(f"{photo['photo']:>6}  {photo['path']}  ({photo['status']}, {place}, {photo['split']}{held})")
         lines.append(f"{_LABELS[self.label]}: {self.reason}")
         facts = _facts(self.pair) if self.pair else {}
+        if self.matched:
+            facts["matching"] = f"{self.matched[0]} matches, {self.matched[1] or 'none'} of them fit one geometry"
+        elif not self.pair:
+            facts["matching"] = "never matched"
         times = [photo["taken_at"] for photo in self.photos]
         if all(times):
             facts["time between"] = _span(abs(datetime.fromisoformat(times[0]) - datetime.fromisoformat(times[1])))
@@ -70,10 +77,11 @@ def evidence(pairset: PairSet, first: str, second: str) -> Evidence:
     a, b = sorted(ids)
     rows = np.flatnonzero((pairset.pair_column("a") == a) & (pairset.pair_column("b") == b))
     facts = pairset.photos.select(_PHOTO_FACTS).take([a, b]).to_pylist()
+    matched = _matched(pairset, a, b)
     if len(rows):
         pair = pairset.pairs.slice(int(rows[0]), 1).to_pylist()[0]
-        return Evidence((facts[0], facts[1]), pair["label"], f"{pair['kind']}, {_RULES[pair['kind']]}", pair)
-    return Evidence((facts[0], facts[1]), 0, _why_unknown(pairset, facts[0], facts[1]), None)
+        return Evidence((facts[0], facts[1]), pair["label"], f"{pair['kind']}, {_RULES[pair['kind']]}", pair, matched)
+    return Evidence((facts[0], facts[1]), 0, _why_unknown(pairset, facts[0], facts[1]), None, matched)
 
 
 def with_picture(found: Evidence, pairset: PairSet, target: Path, must: bool) -> Evidence:
@@ -127,6 +135,20 @@ def _why_unknown(pairset: PairSet, a: dict[str, Any], b: dict[str, Any]) -> str:
         if {relation["place_a"], relation["place_b"]} == {a["place"], b["place"]}:
             return f"their places are related ({relation['relation']}: {relation['evidence']})"
     return "two places without a known relation; this pair was not among those sampled as negatives"
+
+
+def _matched(pairset: PairSet, a: int, b: int) -> tuple[int, int] | None:
+    from hashpipe.pairgen.database import FeatureReader
+
+    path = pairset.folder / "database.db"
+    if not path.is_file():
+        return None
+    shas = pairset.photos["sha256"]
+    try:
+        with FeatureReader(path) as features:
+            return features.matched(str(shas[a]), str(shas[b]))
+    except sqlite3.Error:  # a database of another kind: the pairs say what they say
+        return None
 
 
 def _facts(pair: dict[str, Any]) -> dict[str, str]:

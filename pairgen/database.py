@@ -147,6 +147,15 @@ class FeatureReader:
         places = {name: self._places(name, rows[:, side]) for side, name in enumerate((low, high))}
         return places[first], places[second]
 
+    def matched(self, first: str, second: str) -> tuple[int, int] | None:
+        """(matches, inliers) of two photos, None where nobody matched them."""
+        if first not in self.ids or second not in self.ids:
+            return None
+        low, high = sorted((self.ids[first], self.ids[second]))
+        query = "SELECT m.rows, g.rows FROM matches m JOIN two_view_geometries g USING (pair_id) WHERE pair_id = ?"
+        found = self._database.execute(query, (low * _IDS + high,)).fetchone()
+        return None if found is None else (int(found[0]), int(found[1]))
+
     def _places(self, name: str, rows: np.ndarray) -> np.ndarray:
         query = "SELECT width, height FROM cameras JOIN images USING (camera_id) WHERE image_id = ?"
         size = self._database.execute(query, (self.ids[name],)).fetchone()

@@ -80,6 +80,14 @@ def test_features_are_read_as_colmap_wrote_them_while_another_process_writes(who
         writer.rollback()
 
 
+def test_what_was_matched_of_two_photos(whole: Path) -> None:
+    with FeatureReader(whole) as reader:
+        assert reader.matched("photo1", "photo0") == reader.matched("photo0", "photo1") == (30, 20)
+        assert reader.matched("photo0", "photo2") == (12, 0)
+        assert reader.matched("photo0", "photo5") is None
+        assert reader.matched("photo0", "gone") is None
+
+
 def test_parts_are_written_while_others_hold_the_database(whole: Path, tmp_path: Path) -> None:
     def write(number: int) -> int:
         part = tmp_path / f"part{number}.db"
