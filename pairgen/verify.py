@@ -154,7 +154,7 @@ def verify_files(query: Path, others: Sequence[Path], cache: Path, workers: int 
     options = BuildOptions(workers=workers)
     described = [describe(Path(), str(Path(path).absolute())) for path in (query, *others)]
     distinct = {photo.sha256: photo for photo in described if photo.sha256}
-    with locked(cache):
+    with locked(cache, wait=WAIT_SECONDS):
         extract_features(Path(), list(distinct.values()), cache, options)
         database = cache / "database.db"
         with FeatureReader(database) as opened:
