@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def clean_command(yes: bool, workspace: Path, as_json: bool) -> None:
     question = f"Remove caches and leftovers ({_megabytes(size)})?"
     go = bool(removable) and (yes or (not as_json and click.confirm(question, err=True)))
     if go:
-        with locked(folder):
+        with locked(folder), locked(folder / "pairs") if (folder / "pairs").is_dir() else nullcontext():
             remove(removable)
     if as_json:
         print_json({"workspace": str(folder), "parts": [part.as_json() for part in parts], "removed": go})

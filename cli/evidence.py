@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import sqlite3
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,16 @@ _PHOTO_FACTS = ("photo", "path", "status", "place", "model", "split", "query", "
 _DRAWN = {
     "points": "3D points that both observe",
     "surface": "points of the surface that both see by the 3D model",
-    "matches": "verified matches",
+    "matches": "matches that fit one geometry",
     "": "nothing in common is known, so nothing is drawn",
 }
-_UNITS = {"view_angle_deg": "degrees", "scale_change": "times", "shared_points": "points", "inliers": "matches"}
+_RULES = {
+    "covisible": "enough common 3D points at a bounded change of scale",
+    "visible_surface": "by the 3D model both see one surface, though they have few points in common",
+    "hard_negative": "near in looks, matched, and the match did not verify",
+    "negative": "drawn from two places that show no sign of being one",
+    "imported": "others said so",
+}
 _LABELS = {1: "similar", -1: "dissimilar", 0: "unknown"}
 
 
@@ -32,11 +39,13 @@ class Evidence:
     label: int
     reason: str
     pair: dict[str, Any] | None
+    matched: tuple[int, int] | None = None  # matches and inliers, where the two were ever matched
     picture: Path | None = None
     drawn: str = ""  # what the picture shows, or why there is none
 
     def as_json(self) -> dict[str, Any]:
-        known = {"photos": self.photos, "label": self.label, "reason": self.reason, "pair": self.pair}
+        known: dict[str, Any] = {"photos": self.photos, "label": self.label, "reason": self.reason, "pair": self.pair}
+        known["matched"] = dict(zip(("matches", "inliers"), self.matched, strict=True)) if self.matched else None
         return {**known, "picture": str(self.picture) if self.picture else None, "drawn": self.drawn}
 
     def as_text(self) -> str:
@@ -46,13 +55,15 @@ class Evidence:
             held = ", held out as a query" if photo["query"] else ""
             lines.append(f"{photo['photo']:>6}  {photo['path']}  ({photo['status']}, {place}, {photo['split']}{held})")
         lines.append(f"{_LABELS[self.label]}: {self.reason}")
-        for name, value in (self.pair or {}).items():
-            if name not in ("a", "b", "label", "kind"):
-                lines.append(f"  {name:<16}{_number(value)} {_UNITS.get(name, '')}".rstrip())
+        facts = _facts(self.pair) if self.pair else {}
+        if self.matched:
+            facts["matching"] = f"{self.matched[0]} matches, {self.matched[1] or 'none'} of them fit one geometry"
+        elif not self.pair:
+            facts["matching"] = "never matched"
         times = [photo["taken_at"] for photo in self.photos]
         if all(times):
-            apart = abs((datetime.fromisoformat(times[0]) - datetime.fromisoformat(times[1])).total_seconds())
-            lines.append(f"  {'taken apart':<16}{apart:.0f} seconds")
+            facts["time between"] = _span(abs(datetime.fromisoformat(times[0]) - datetime.fromisoformat(times[1])))
+        lines += [f"  {name:<14}{value}" for name, value in facts.items()]
         if self.drawn:
             lines.append(f"picture: {self.picture} ({self.drawn})" if self.picture else f"no picture: {self.drawn}")
         return "\n".join(lines)
@@ -66,10 +77,11 @@ def evidence(pairset: PairSet, first: str, second: str) -> Evidence:
     a, b = sorted(ids)
     rows = np.flatnonzero((pairset.pair_column("a") == a) & (pairset.pair_column("b") == b))
     facts = pairset.photos.select(_PHOTO_FACTS).take([a, b]).to_pylist()
+    matched = _matched(pairset, a, b)
     if len(rows):
         pair = pairset.pairs.slice(int(rows[0]), 1).to_pylist()[0]
-        return Evidence((facts[0], facts[1]), pair["label"], f"by rule `{pair['kind']}`", pair)
-    return Evidence((facts[0], facts[1]), 0, _why_unknown(pairset, facts[0], facts[1]), None)
+        return Evidence((facts[0], facts[1]), pair["label"], f"{pair['kind']}, {_RULES[pair['kind']]}", pair, matched)
+    return Evidence((facts[0], facts[1]), 0, _why_unknown(pairset, facts[0], facts[1]), None, matched)
 
 
 def with_picture(found: Evidence, pairset: PairSet, target: Path, must: bool) -> Evidence:
@@ -125,5 +137,51 @@ def _why_unknown(pairset: PairSet, a: dict[str, Any], b: dict[str, Any]) -> str:
     return "two places without a known relation; this pair was not among those sampled as negatives"
 
 
-def _number(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _matched(pairset: PairSet, a: int, b: int) -> tuple[int, int] | None:
+    from hashpipe.pairgen.database import FeatureReader
+
+    path = pairset.folder / "database.db"
+    if not path.is_file():
+        return None
+    shas = pairset.photos["sha256"]
+    try:
+        with FeatureReader(path) as features:
+            return features.matched(str(shas[a]), str(shas[b]))
+    except sqlite3.Error:  # a database of another kind: the pairs say what they say
+        return None
+
+
+def _facts(pair: dict[str, Any]) -> dict[str, str]:
+    """What is known of a pair, for people: what was not measured is left out."""
+    facts = {}
+    if pair["label"] > 0:
+        if pair["model"] >= 0:
+            facts["3D model"] = str(pair["model"])
+        if pair["shared_points"] > 0:
+            ab, ba = pair["overlap_ab"], pair["overlap_ba"]
+            facts["points"] = (
+                f"{pair['shared_points']} in common, {ab:.0%} of those of the first photo, {ba:.0%} of the second"
+            )
+        if max(pair["visible_ab"], pair["visible_ba"]) > 0:
+            ab, ba = pair["visible_ab"], pair["visible_ba"]
+            facts["surface"] = f"in common {ab:.0%} of what the first photo sees, {ba:.0%} of the second"
+        if np.isfinite(pair["scale_change"]):
+            facts["scale"] = f"changes {pair['scale_change']:.2f} times"
+        if np.isfinite(pair["view_angle_deg"]):
+            facts["view angle"] = f"{pair['view_angle_deg']:.1f} degrees"
+    told = {-1: "never matched", 0: "no geometry was found"}
+    few = "" if pair["label"] > 0 else ", too few to verify"
+    facts["matching"] = told.get(pair["inliers"], f"{pair['inliers']} inliers{few}")
+    if np.isfinite(pair["similarity"]):
+        facts["look"] = f"cosine {pair['similarity']:.3f} of their VLADs"
+    if pair["near_duplicate"]:
+        facts["motion"] = "hardly any: near-duplicates"
+    return facts
+
+
+def _span(time: timedelta) -> str:
+    if time < timedelta(minutes=2):
+        return f"{time.total_seconds():.0f} s"
+    if time < timedelta(hours=2):
+        return f"{time.total_seconds() / 60:.0f} min"
+    return f"{time.total_seconds() / 3600:.0f} hours" if time < timedelta(days=2) else f"{time.days} days"

@@ -18,7 +18,7 @@ from hashpipe.pairgen.changes import compare, contents, contents_before
 from hashpipe.pairgen.doubts import part_places, take_apart
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.extract import extract_features, photo_vlads
-from hashpipe.pairgen.files import atomic_folder, locked, make_folder, open_workspace, read_json
+from hashpipe.pairgen.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
 from hashpipe.pairgen.match import WEAK_INLIERS, match_photos
 from hashpipe.pairgen.measure import EVIDENCE, measure_models, measured_cameras, measured_parts, registered_paths
 from hashpipe.pairgen.near import nearness
@@ -55,7 +55,8 @@ def build_pairs(photos: Path, workspace: Path, options: BuildOptions) -> BuildSu
     workspace = open_workspace(workspace, create=True)
     with locked(workspace):
         _refuse_imported(workspace / "pairs" / "meta.json")
-        return _build(root, names, make_folder(workspace / "pairs"), options)
+        with locked(workspace / "pairs", wait=WAIT_SECONDS):  # verify_pairs writes to its database too
+            return _build(root, names, workspace / "pairs", options)
 
 
 def _refuse_imported(meta: Path) -> None:
@@ -193,7 +194,9 @@ def _build(root: Path, names: list[str], folder: Path, options: BuildOptions) ->
         queries=int(queries.sum()),
         seconds=clock.seconds,
         fingerprint="",
-        notes=_notes(place, by_place, mappings) + [f"{why}; its pairs are unknown." for why in contradicted.values()],
+        missed=sum(pair["inliers"] < options.min_inliers for pair in similar),
+        notes=_notes(place, by_place, mappings, matches.verified_again)
+        + [f"{why}; its pairs are unknown." for why in contradicted.values()],
     )
     meta = {"parameters": identity(options), "options": asdict(options), "versions": _versions(), "root": str(root)}
     written = write_pairset(
@@ -260,7 +263,7 @@ def _collect_models(folder: Path, models: Sequence[Path]) -> None:
             shutil.copytree(source, temporary / str(index), ignore=shutil.ignore_patterns(EVIDENCE, ".*"))
 
 
-def _notes(place: np.ndarray, by_place: bool, mappings: Sequence[Mapping]) -> list[str]:
+def _notes(place: np.ndarray, by_place: bool, mappings: Sequence[Mapping], verified_again: int) -> list[str]:
     notes = []
     if (place < 0).all():
         notes.append(
@@ -276,6 +279,11 @@ def _notes(place: np.ndarray, by_place: bool, mappings: Sequence[Mapping]) -> li
     if stopped:
         notes.append(f"{stopped} reconstructions met the time limit and keep what they had; raise --job-minutes.")
     failed = [mapping for mapping in mappings if mapping.error]
+    if verified_again:
+        notes.append(
+            f"An earlier version had verified {verified_again} pairs without noting its seed; "
+            "those in use were verified again."
+        )
     return notes + [f"Reconstruction of component {mapping.component} failed: {mapping.error}" for mapping in failed]
 
 

@@ -29,6 +29,7 @@ if threading.current_thread() is threading.main_thread():  # its crash reporter 
 pycolmap.logging.minloglevel = 3
 
 from hashpipe.pairgen.database import copy_part  # noqa: E402
+from hashpipe.pairgen.errors import UserError  # noqa: E402
 from hashpipe.pairgen.model import Model  # noqa: E402
 
 VERSION: str = pycolmap.__version__
@@ -54,7 +55,10 @@ def extract_sift(gray: np.ndarray, max_features: int) -> tuple[np.ndarray, np.nd
 
 
 class FeatureDatabase:
-    """COLMAP's database with photos named by their SHA-256. Use it as a context manager."""
+    """COLMAP's database with photos named by their SHA-256, opened to write: hold the lock of its folder.
+
+    Use it as a context manager.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -87,22 +91,6 @@ class FeatureDatabase:
     def keypoints(self, sha256: str) -> np.ndarray:
         """float32 (n,4)."""
         return np.asarray(self._database.read_keypoints(self.ids[sha256]), np.float32).reshape(-1, 4)
-
-    def matched_places(self, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
-        """Keypoints of the verified matches of two photos, float64 (n,2) each, in widths and heights; none is legal."""
-        names = (first, second)
-        if not all(name in self.ids for name in names):
-            return np.zeros((0, 2)), np.zeros((0, 2))
-        numbers = [self.ids[name] for name in names]
-        if not self._database.exists_two_view_geometry(*numbers):
-            return np.zeros((0, 2)), np.zeros((0, 2))
-        rows = np.asarray(self._database.read_two_view_geometry(*numbers).inlier_matches, np.int64).reshape(-1, 2)
-        cameras = [self._database.read_camera(self._database.read_image(number).camera_id) for number in numbers]
-        a, b = (
-            self.keypoints(name)[rows[:, side], :2].astype(float) / [cameras[side].width, cameras[side].height]
-            for side, name in enumerate(names)
-        )
-        return a, b
 
     def descriptors(self, sha256: str) -> np.ndarray:
         """uint8 (n,128)."""
@@ -205,14 +193,22 @@ def registered(model: pycolmap.Reconstruction) -> set[str]:
     return {model.image(number).name for number in model.reg_image_ids()}
 
 
+def _opened(folder: Path) -> pycolmap.Reconstruction:
+    try:
+        return pycolmap.Reconstruction(str(folder))
+    except (IndexError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{folder} is no whole 3D model ({reason}); make the pairs again.") from None
+
+
 def registered_in(folder: Path) -> list[str]:
     """Names of the registered photos of a written model."""
-    return sorted(registered(pycolmap.Reconstruction(str(folder))))
+    return sorted(registered(_opened(folder)))
 
 
 def point_count(folder: Path) -> int:
     """Number of 3D points of a written model."""
-    return int(pycolmap.Reconstruction(str(folder)).num_points3D())
+    return int(_opened(folder).num_points3D())
 
 
 def observations(model: pycolmap.Reconstruction) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -236,7 +232,7 @@ def copy_model(source: Path, target: Path) -> int:
 
 def shared_places(folder: Path, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
     """Where two photos of a written model observe the same points: float64 (n,2) each, in widths and heights."""
-    model = pycolmap.Reconstruction(str(folder))
+    model = _opened(folder)
     cameras = {image.name: model.camera(image.camera_id) for image in model.images.values()}
     seen = {
         name: dict(zip(points.tolist(), places / [cameras[name].width, cameras[name].height], strict=True))
@@ -246,12 +242,6 @@ def shared_places(folder: Path, first: str, second: str) -> tuple[np.ndarray, np
     common = sorted(seen.get(first, {}).keys() & seen.get(second, {}).keys())
     a, b = (np.array([seen[name][point] for point in common]).reshape(-1, 2) for name in (first, second))
     return a, b
-
-
-def matched_places(path: Path, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
-    """Where two photos of a database have verified matches: float64 (n,2) each, in widths and heights."""
-    with FeatureDatabase(path) as database:
-        return database.matched_places(first, second)
 
 
 def write_model(
@@ -267,7 +257,7 @@ def write_model(
 
 def read_model(folder: Path, photo_ids: dict[str, int]) -> Model:
     """Read COLMAP's binary files as arrays; `photo_ids` maps a photo's path to its id. Unknown photos are left out."""
-    model = pycolmap.Reconstruction(str(folder))
+    model = _opened(folder)
     images = [model.image(number) for number in model.reg_image_ids()]
     images = sorted((image for image in images if image.name in photo_ids), key=lambda image: photo_ids[image.name])
     cameras = [model.camera(image.camera_id) for image in images]

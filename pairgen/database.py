@@ -1,7 +1,8 @@
-"""COLMAP's database read with SQL: what was matched, and the part of it that one reconstruction needs.
+"""COLMAP's database read with SQL: features, what was matched, and the part of it that one reconstruction needs.
 
-COLMAP writes whenever it opens a database, so two processes that open one together can refuse each other.
-Reconstructions that run side by side therefore each get a small database of their own.
+COLMAP writes whenever it opens a database, and fails at once where another process is writing. So it opens one only to
+write, under the lock of its folder; all reading is done here, which disturbs no one. Reconstructions that run side by
+side each get a small database of their own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
+
+import numpy as np
 
 from hashpipe.pairgen.errors import UserError
 
@@ -30,7 +33,7 @@ def check_database(path: Path) -> None:
     if not Path(path).exists():
         return
     try:
-        with contextlib.closing(sqlite3.connect(_uri(path, "rw"), uri=True, timeout=_BUSY_SECONDS)) as database:
+        with contextlib.closing(connect(path)) as database:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             found = "ok"
             if tables and not tables & _TABLES:
@@ -47,7 +50,7 @@ def check_database(path: Path) -> None:
 
 def photo_names(path: Path) -> set[str]:
     """Names of all photos whose features are stored."""
-    with contextlib.closing(_read_only(path)) as database:
+    with contextlib.closing(read_only(path)) as database:
         return {name for (name,) in database.execute("SELECT name FROM images")}
 
 
@@ -56,15 +59,20 @@ def matched_pairs(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
 
     Keys are pairs of photo names in order of name. pycolmap's own reader leaves out the pairs without inliers.
     """
-    with contextlib.closing(_read_only(path)) as database:
-        names = dict(database.execute("SELECT image_id, name FROM images"))
-        rows = database.execute(
-            "SELECT g.pair_id, m.rows, g.rows FROM two_view_geometries g JOIN matches m ON m.pair_id = g.pair_id"
-        )
-        found = {}
-        for pair_id, matches, inliers in rows:
-            a, b = names[pair_id // _IDS], names[pair_id % _IDS]
-            found[(a, b) if a < b else (b, a)] = (int(matches), int(inliers))
+    with contextlib.closing(read_only(path)) as database:
+        return matched_in(database)
+
+
+def matched_in(database: sqlite3.Connection) -> dict[tuple[str, str], tuple[int, int]]:
+    """`matched_pairs` of a database that is open."""
+    names = dict(database.execute("SELECT image_id, name FROM images"))
+    rows = database.execute(
+        "SELECT g.pair_id, m.rows, g.rows FROM two_view_geometries g JOIN matches m ON m.pair_id = g.pair_id"
+    )
+    found = {}
+    for pair_id, matches, inliers in rows:
+        a, b = names[pair_id // _IDS], names[pair_id % _IDS]
+        found[(a, b) if a < b else (b, a)] = (int(matches), int(inliers))
     return found
 
 
@@ -73,7 +81,7 @@ def copy_part(path: Path, names: Sequence[str], pairs: Sequence[tuple[str, str]]
 
     Ids stay as they are, so that what is computed from the part equals what is computed from the whole.
     """
-    with contextlib.closing(sqlite3.connect(_uri(empty, "rw"), uri=True, timeout=_BUSY_SECONDS)) as part:
+    with contextlib.closing(connect(empty)) as part:
         part.execute("ATTACH ? AS whole", (_uri(path, "ro"),))
         part.execute("CREATE TEMP TABLE wanted (name TEXT PRIMARY KEY)")
         part.executemany("INSERT INTO wanted VALUES (?)", [(name,) for name in names])
@@ -96,8 +104,80 @@ def copy_part(path: Path, names: Sequence[str], pairs: Sequence[tuple[str, str]]
         part.commit()
 
 
-def _read_only(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(_uri(path, "ro"), uri=True, timeout=_BUSY_SECONDS)
+def matched_places(path: Path, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
+    """Where two photos have verified matches: float64 (n,2) each, in widths and heights; none is legal."""
+    with FeatureReader(path) as features:
+        return features.matched_places(first, second)
+
+
+class FeatureReader:
+    """Features of photos, by name, while other processes may write. Use it as a context manager.
+
+    COLMAP brings an SQLite of its own, and two in one process do not see each other's locks: let none of this process
+    write while a reader is open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    def __enter__(self) -> FeatureReader:
+        self._database = read_only(self.path)
+        self.ids: dict[str, int] = dict(self._database.execute("SELECT name, image_id FROM images"))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._database.close()
+
+    def descriptors(self, name: str) -> np.ndarray:
+        """uint8 (n,128)."""
+        return self._array("descriptors", "image_id", self.ids[name], np.uint8).reshape(-1, 128)
+
+    def keypoints(self, name: str) -> np.ndarray:
+        """float32 (n,4): x, y in pixels, scale, orientation."""
+        found = self._array("keypoints", "image_id", self.ids[name], np.float32)
+        return found if found.size else found.reshape(0, 4)
+
+    def matched_places(self, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
+        """Keypoints of the verified matches of two photos, float64 (n,2) each, in widths and heights; none is legal."""
+        if first not in self.ids or second not in self.ids:
+            return np.zeros((0, 2)), np.zeros((0, 2))
+        low, high = sorted((first, second), key=self.ids.__getitem__)
+        number = self.ids[low] * _IDS + self.ids[high]
+        rows = self._array("two_view_geometries", "pair_id", number, np.uint32).reshape(-1, 2)
+        places = {name: self._places(name, rows[:, side]) for side, name in enumerate((low, high))}
+        return places[first], places[second]
+
+    def matched(self, first: str, second: str) -> tuple[int, int] | None:
+        """(matches, inliers) of two photos, None where nobody matched them."""
+        if first not in self.ids or second not in self.ids:
+            return None
+        low, high = sorted((self.ids[first], self.ids[second]))
+        query = "SELECT m.rows, g.rows FROM matches m JOIN two_view_geometries g USING (pair_id) WHERE pair_id = ?"
+        found = self._database.execute(query, (low * _IDS + high,)).fetchone()
+        return None if found is None else (int(found[0]), int(found[1]))
+
+    def _places(self, name: str, rows: np.ndarray) -> np.ndarray:
+        query = "SELECT width, height FROM cameras JOIN images USING (camera_id) WHERE image_id = ?"
+        size = self._database.execute(query, (self.ids[name],)).fetchone()
+        return np.asarray(self.keypoints(name)[rows, :2].astype(float) / size)
+
+    def _array(self, table: str, column: str, number: int, kind: type) -> np.ndarray:
+        """One of COLMAP's matrices, empty where there is none."""
+        query = f"SELECT rows, cols, data FROM {table} WHERE {column} = ?"
+        for rows, columns, data in self._database.execute(query, (number,)):
+            if rows and data:
+                return np.frombuffer(data, kind).reshape(rows, columns)
+        return np.zeros((0, 0), kind)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that may write to a database that is there."""
+    return sqlite3.connect(_uri(path, "rw"), uri=True, timeout=_BUSY_SECONDS)
+
+
+def read_only(path: Path) -> sqlite3.Connection:
+    """A connection that can only read, beside any that write, from any thread."""
+    return sqlite3.connect(_uri(path, "ro"), uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)
 
 
 def _uri(path: Path, mode: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def take_apart(
     """Components with their doubtful parts as components of their own, and how each part is related to the rest.
 
     labels: int (n,); models: rows of the registered photos of each model, and its doubtful parts. Returns labels int32
-    (n,), the new ones above the old, and relations between labels.
+    (n,), the new ones above the old, and relations between labels: every part of a component with every other.
     """
     fresh = labels.astype(np.int32).copy()
     following = int(labels.max(initial=-1)) + 1
@@ -53,7 +54,23 @@ def take_apart(
         low, high = sorted((int(fresh[photo]), int(fresh[other])))
         if low != high:
             related.setdefault((low, high), Relation(low, high, relation, why))
+    for parts_of_one in _taken_apart(labels, fresh):
+        for low, high in combinations(parts_of_one, 2):
+            why = "both are parts of one place that was taken apart"
+            related.setdefault((low, high), Relation(low, high, "may_be_same", why))
     return fresh, [related[key] for key in sorted(related)]
+
+
+def _taken_apart(labels: np.ndarray, fresh: np.ndarray) -> list[list[int]]:
+    """The new labels of each component that has several, ascending.
+
+    Verified matches connect them all, so none of them is surely another place than any other: not the two ends of a
+    chain of weak bridges, nor two groups of photos that were each laid upon the same others.
+    """
+    within: dict[int, set[int]] = {}
+    for row in np.flatnonzero(np.isin(labels, labels[fresh != labels])).tolist():
+        within.setdefault(int(labels[row]), set()).add(int(fresh[row]))
+    return [sorted(parts) for _, parts in sorted(within.items())]
 
 
 def _confirmed(bridge: Bridge, side: np.ndarray, labels: np.ndarray, models: Sequence[np.ndarray]) -> bool:

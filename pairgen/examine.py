@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from hashpipe.pairgen.files import sha256_file
+from hashpipe.pairgen.model_files import model_fault
 from hashpipe.pairgen.pairset import RELATIONS, STATUS, PairSet, check, compute_fingerprint, load_pairset
 from hashpipe.pairgen.progress import stage
 
@@ -128,10 +129,12 @@ def _files(pairset: PairSet, read: bool) -> tuple[list[str], list[str]]:
     """Faults and notes of the files that the tables name: models, photos, report."""
     faults, notes = [], []
     numbers = {int(one) for one in (*pairset.photo_column("model"), *pairset.pair_column("model")) if one >= 0}
-    lost = sorted(one for one in numbers if not (pairset.folder / "models" / str(one) / "images.bin").is_file())
+    lost = {one: fault for one in sorted(numbers) if (fault := model_fault(pairset.folder / "models" / str(one)))}
     if lost:
+        first, fault = next(iter(lost.items()))
         notes.append(
-            f"models/{lost[0]}: {len(lost)} of {len(numbers)} models are not there; pictures lack their points"
+            f"models/{first}/{fault} is missing or damaged: {len(lost)} of {len(numbers)} models are not whole, and "
+            "pictures lack their points; make the pairs again"
         )
     if not (pairset.folder / "report.html").is_file():
         notes.append("report.html is not there")

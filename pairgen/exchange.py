@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.exchange_models import read_models
 from hashpipe.pairgen.exchange_options import ImportOptions
 from hashpipe.pairgen.exchange_read import read_cirtorch, read_csv, read_hloc
-from hashpipe.pairgen.files import atomic_folder, locked, open_workspace, read_json
+from hashpipe.pairgen.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
 from hashpipe.pairgen.given import Given, mirrored
 from hashpipe.pairgen.mine import Relation
 from hashpipe.pairgen.options import BuildOptions, identity
@@ -86,7 +87,7 @@ def import_pairs(source: Path, workspace: Path, options: ImportOptions) -> Impor
     workspace = open_workspace(workspace, create=True)
     with locked(workspace):
         _check_replaceable(workspace / "pairs")
-        with atomic_folder(workspace / "pairs") as folder:
+        with _held(workspace / "pairs"), atomic_folder(workspace / "pairs") as folder:
             photos = options.photos.expanduser().absolute() if options.photos else None
             if photos is not None and not photos.is_dir():
                 raise UserError(f"There is no folder {photos}; give the folder of the photos with --photos.")
@@ -97,6 +98,11 @@ def import_pairs(source: Path, workspace: Path, options: ImportOptions) -> Impor
                 given = _READERS[kind](source.absolute(), photos)
             summary = _write(folder, given, source, kind, options, chosen)
     return replace(summary, pairs_folder=workspace / "pairs")
+
+
+def _held(pairs: Path) -> AbstractContextManager[None]:
+    """The lock on earlier pairs that are to be replaced, against those who verify some of them."""
+    return locked(pairs, wait=WAIT_SECONDS) if pairs.exists() else nullcontext()
 
 
 def _format(source: Path, asked: str) -> str:
@@ -112,7 +118,7 @@ def _format(source: Path, asked: str) -> str:
 
 
 def _check_replaceable(pairs: Path) -> None:
-    if pairs.exists() and any(pairs.iterdir()):
+    if pairs.exists() and any(not entry.name.startswith(".") for entry in pairs.iterdir()):
         meta = read_json(pairs / "meta.json") if (pairs / "meta.json").exists() else {}
         if not isinstance(meta, dict) or "imported" not in meta:
             raise UserError(f"{pairs} holds pairs that were built from photos; name a new workspace with -w.")

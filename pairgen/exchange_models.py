@@ -20,6 +20,7 @@ from hashpipe.pairgen.photos import Photo
 from hashpipe.pairgen.workers import run_jobs
 
 _FILES = ("cameras", "images", "points3D")
+_PARTS = (*_FILES, "rigs", "frames")
 
 
 def find_models(source: Path) -> list[Path]:
@@ -30,7 +31,10 @@ def find_models(source: Path) -> list[Path]:
     candidates = [source, *sorted(source.glob("*")), *sorted(source.glob("*/*"))]
     found = [folder for folder in candidates if folder.is_dir() and _is_model(folder)]
     if not found:
-        raise UserError(f"{source} holds no COLMAP model (cameras, images and points3D, .bin or .txt); check the path.")
+        lists = sorted(path for path in source.glob("*") if path.suffix in (".pkl", ".txt", ".csv"))
+        named = next((path.name for path in lists if path.name != "names.csv" and path.stem not in _PARTS), "")
+        advice = f"give {source / named} if that is what you mean" if named else "check the path"
+        raise UserError(f"{source} holds no COLMAP model (cameras, images and points3D, .bin or .txt); {advice}.")
     return [folder for folder in found if not any(other in folder.parents for other in found)]
 
 

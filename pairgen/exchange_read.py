@@ -132,9 +132,14 @@ def _layout(root: Path, cids: Sequence[str], where: Path) -> Any:
 
 
 def read_hloc(path: Path, photos: Path | None) -> Given:
-    """A list of pairs, two names a line; taken as similar. `names.csv` beside it undoes the coding of an export."""
-    root = photos or path.parent
+    """A list of pairs, two names a line; taken as similar. `names.csv` beside it undoes the coding of an export.
+
+    Its photos are looked for in `photos/` beside it too, where an export puts them under their coded names.
+    """
     coded = _coded_names(path.with_name("names.csv"))
+    put = path.with_name("photos")
+    root = photos or (put if coded and put.is_dir() else path.parent)
+    coded = {name: plain for name, plain in coded.items() if (root / plain).exists() or not (root / name).exists()}
     pairs = []
     for number, line in enumerate(_text(path).split("\n"), start=1):
         if line.strip():

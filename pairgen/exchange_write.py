@@ -188,7 +188,10 @@ def _csv(pairset: PairSet, out: Path, options: ExportOptions) -> ExportSummary:
             sides = (values[row[end]] for values in photos.values() for end in "ab")
             table.append((*map(str, sides), *("" if _nan(row[name]) else str(row[name]) for name in columns)))
     _write_table(out, table)
-    notes = ("Photos without any pair are not in it.",)
+    notes = (
+        f"The names are those of photos below {pairset.meta.get('root', '')}.",
+        "Photos without any pair are not in it.",
+    )
     return ExportSummary(out, "csv", len(set(chosen.a) | set(chosen.b)), **_pairs_only(chosen.counts), notes=notes)
 
 

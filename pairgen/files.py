@@ -10,13 +10,16 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hashpipe.pairgen.errors import UserError
 
 WORKSPACE_VERSION = 1
+WAIT_SECONDS = 60.0  # for those who share a folder of pairs and write to it for moments only
+_ASK_AGAIN = 0.2  # seconds between two looks at a lock
 _SPARE = 4 * 2**20  # bytes: what SQLite's log may need to finish
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # what writing ends in where there is no space left
 
@@ -146,22 +149,40 @@ def open_workspace(path: Path, *, create: bool) -> Path:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for one writer; a second one gets a UserError at once. The lock dies with its process."""
+def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
+    """Hold a folder for one writer; a second one gets a UserError after `wait` seconds. The lock dies with its process.
+
+    A folder that was replaced meanwhile is held anew, so that no two hold folders of one name.
+    """
     make_folder(folder)
     path = Path(folder) / ".lock"
-    try:
-        lock = path.open("a")
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error.strerror}); name another place.") from None
-    with lock:
+    until = time.monotonic() + wait
+    while True:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{folder} is in use by another hashpipe command; wait for it or name another place."
-            ) from None
-        yield
+            lock = path.open("a")
+        except OSError as error:
+            raise UserError(f"{folder} cannot be written ({error.strerror}); name another place.") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise UserError(
+                        f"{folder} is in use by another hashpipe command; wait for it or name another place."
+                    ) from None
+                time.sleep(_ASK_AGAIN)
+                continue
+            if _is_still(path, lock):
+                yield
+                return
+        make_folder(folder)
+
+
+def _is_still(path: Path, opened: IO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(opened.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _umask() -> int:

@@ -22,13 +22,19 @@ from hashpipe.pairgen.candidates import (
 )
 from hashpipe.pairgen.database import matched_pairs
 from hashpipe.pairgen.files import require_space
+from hashpipe.pairgen.geometries import use_geometries
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos import Photo
 from hashpipe.pairgen.progress import stage
 
 WEAK_INLIERS = 8  # geometries of fewer inliers are not kept
-_PAIR_BYTES = 40_000  # matches and geometry of a pair that has much in common
+PAIR_BYTES = 40_000  # matches and geometry of a pair that has much in common
 _CHUNK = 200  # pairs between two answers to Ctrl-C, about four seconds
+
+
+def geometry_key(seed: int) -> str:
+    """What the geometry of two photos depends on, besides their features."""
+    return f"seed {seed}, at least {WEAK_INLIERS} inliers, COLMAP {colmap.VERSION}"
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,8 @@ class Matches:
     """Every pair that was matched, as rows into the photos at hand, a < b, in ascending order.
 
     a, b, matches, inliers: int32 (m,). similar_rows int64 (n,k): VLAD neighbours
-    of each photo, most similar first; similarity float32 (n,k).
+    of each photo, most similar first; similarity float32 (n,k). verified_again: pairs whose geometry was there, but of
+    an unknown seed.
     """
 
     a: np.ndarray
@@ -45,6 +52,7 @@ class Matches:
     inliers: np.ndarray
     similar_rows: np.ndarray
     similarity: np.ndarray
+    verified_again: int = 0
 
 
 def first_round(photos: Sequence[Photo], similar_rows: np.ndarray, options: BuildOptions) -> set[Pair]:
@@ -59,8 +67,12 @@ def first_round(photos: Sequence[Photo], similar_rows: np.ndarray, options: Buil
 
 
 def match_photos(folder: Path, photos: Sequence[Photo], vlads: np.ndarray, options: BuildOptions) -> Matches:
-    """Match photos until nothing new verifies; pairs already in the database are not matched again."""
+    """Match photos until nothing new verifies; pairs already in the database are not matched again.
+
+    Nor are they verified again, as long as the seed is the same.
+    """
     path = folder / "database.db"
+    unknown = use_geometries(path, geometry_key(options.seed))
     shas = [photo.sha256 for photo in photos]
     rows, similarity = nearest(vlads, options.neighbours)
     wanted = first_round(photos, rows, options)
@@ -81,7 +93,7 @@ def match_photos(folder: Path, photos: Sequence[Photo], vlads: np.ndarray, optio
     known = _known(path, shas, asked)
     order = sorted(known)
     table = np.array([(a, b, *known[a, b]) for a, b in order], np.int32).reshape(-1, 4)
-    return Matches(table[:, 0], table[:, 1], table[:, 2], table[:, 3], rows, similarity)
+    return Matches(table[:, 0], table[:, 1], table[:, 2], table[:, 3], rows, similarity, unknown)
 
 
 def _match(
@@ -92,7 +104,7 @@ def _match(
     with stage(name, len(missing), "pairs") as advance:
         for start in range(0, len(missing), _CHUNK):
             chunk = missing[start : start + _CHUNK]
-            require_space(path.parent, len(chunk) * _PAIR_BYTES)
+            require_space(path.parent, len(chunk) * PAIR_BYTES)
             named = [(shas[a], shas[b]) for a, b in chunk]
             colmap.match_pairs(path, named, options.seed, WEAK_INLIERS, options.workers)
             advance(len(chunk))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,21 @@ def measure_models(folders: Sequence[Path], photo_ids: dict[str, int], workers: 
 
     Cleans the clouds and writes them as `cloud.ply` beside the model. Models measured before are read.
     """
-    todo = [folder for folder in folders if not (folder / EVIDENCE).exists()]
+    todo = [folder for folder in folders if not _is_whole(folder / EVIDENCE)]
     with stage("Measuring overlap", len(todo), "models") as advance:
         for _, outcome in run_jobs(_measure, [(folder,) for folder in todo], workers):
             if isinstance(outcome, Exception):
                 raise outcome
             advance(1)
     return [_load(folder, photo_ids) for folder in folders]
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with np.load(path) as saved:
+            return set(_FIELDS) <= set(saved.files)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # none yet, or cut
+        return False
 
 
 def _measure(folder: Path) -> None:

@@ -8,6 +8,13 @@ from pathlib import Path
 _POINT, _IMAGE, _PLACE, _TRACK = 43, 64, 24, 8  # bytes: fixed part of a point, of an image; a 2D point, a track entry
 
 
+def model_fault(folder: Path) -> str:
+    """Which file of a written model is missing, cut or damaged, "" if none."""
+    needed = ("cameras.bin", "images.bin", "points3D.bin")
+    missing = next((name for name in needed if not (folder / name).is_file()), "")
+    return missing or check_lengths(folder)
+
+
 def check_lengths(folder: Path) -> str:
     """Which file of a binary model is cut or damaged, "" if none: counts and lengths must fill the files exactly.
 

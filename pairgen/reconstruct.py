@@ -18,13 +18,13 @@ from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import DISK_FULL, fingerprint, read_json
 from hashpipe.pairgen.mapping import map_community
 from hashpipe.pairgen.memory import budget, mapping_bytes
+from hashpipe.pairgen.model_files import model_fault
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos import Photo
 from hashpipe.pairgen.progress import stage
 from hashpipe.pairgen.workers import run_jobs
 
 _VERSION = 1  # goes up when mapping changes, so that older results are made again
-_MODEL_FILES = ("cameras.bin", "images.bin", "points3D.bin")
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _finished(out: Path, options: BuildOptions) -> bool:
     try:
         done = read_json(out / "done.json")
         limit = done.get("stopped_after", 0)
-        whole = all((out / str(number) / name).is_file() for number in range(done["models"]) for name in _MODEL_FILES)
+        whole = not any(model_fault(out / str(number)) for number in range(done["models"]))
     except (UserError, KeyError, TypeError, AttributeError):
         return False
     return whole and (not limit or 0 < options.job_minutes <= limit)

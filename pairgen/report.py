@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import write_text
 from hashpipe.pairgen.jpegs import data_uri
+from hashpipe.pairgen.model_files import model_fault
+from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import PairSet, read_pairset
 from hashpipe.pairgen.preview import preview
 from hashpipe.pairgen.thumbnails import Thumbnail, surface_pair, thumbnailer
@@ -29,7 +32,8 @@ _GALLERIES = {
     "visible_surface": (
         "Similar: visible surface",
         "Outside the rule for shared points (too few, or at another scale), but by the 3D model they see the same "
-        "surface: dots of one colour are one point of it. Fewest shared points first.",
+        "surface: dots of one colour are one point of it. Places in turn; in each first the pairs that matching "
+        "missed, then those with the fewest shared points.",
     ),
     "hard_negative": (
         "Dissimilar: hard",
@@ -121,9 +125,22 @@ def _tiles(pairset: PairSet) -> list[tuple[str, str, str]]:
         ),
         (f"{len(set(place[place >= 0].tolist())):,}", "places", _count(np.unique(model[model >= 0]) >= 0, "3D model")),
         (f"{(model >= 0).sum():,}", "photos in 3D", f"{(ok & (place < 0)).sum():,} without a place"),
-        (f"{similar.sum():,}", "similar pairs", f"{(kind == 'visible_surface').sum():,} by visible surface alone"),
+        (
+            f"{similar.sum():,}",
+            "similar pairs",
+            f"{(kind == 'visible_surface').sum():,} by visible surface alone"
+            + (f", {missed(pairset).sum():,} that matching missed" if missed(pairset).any() else ""),
+        ),
         (f"{(~similar).sum():,}", "dissimilar pairs", f"{(kind == 'hard_negative').sum():,} hard"),
     ]
+
+
+def missed(pairset: PairSet) -> np.ndarray:
+    """Which pairs are similar by 3D although matching them did not verify, or nobody tried; bool (m,)."""
+    if pairset.meta.get("imported"):  # nothing was matched here
+        return np.zeros(pairset.pairs.num_rows, bool)
+    least = int((pairset.meta.get("parameters") or {}).get("min_inliers", BuildOptions.min_inliers))
+    return np.asarray((pairset.pair_column("label") == 1) & (pairset.pair_column("inliers") < least))
 
 
 def _count(mask: np.ndarray, what: str) -> str:
@@ -157,8 +174,11 @@ def _models(pairset: PairSet) -> list[dict[str, Any]]:
     )
     place = {m["model"]: m["place"] for m in (pairset.meta.get("summary") or {}).get("models", []) if "place" in m}
     shown = []
-    for path in numbered[:MODELS_SHOWN]:
-        model = read_model(path, {name: row for row, name in enumerate(registered_in(path))})
+    for path in [one for one in numbered if not model_fault(one)][:MODELS_SHOWN]:
+        try:
+            model = read_model(path, {name: row for row, name in enumerate(registered_in(path))})
+        except UserError:  # damaged all the same
+            continue
         shown.append(
             {
                 "number": int(path.name),
@@ -220,7 +240,7 @@ def _galleries(pairset: PairSet) -> list[Gallery]:
     by_bin_and_place = np.array([f"{b}/{p}" for b, p in zip(bins, place[a], strict=True)], dtype=object)
     return [
         gallery(*_GALLERIES["covisible"], "covisible", by_bin_and_place, noise, 18, "similar"),
-        gallery(*_GALLERIES["visible_surface"], "visible_surface", place[a], overlap, 14, "similar"),
+        gallery(*_GALLERIES["visible_surface"], "visible_surface", place[a], overlap - missed(pairset), 14, "similar"),
         gallery(*_GALLERIES["hard_negative"], "hard_negative", np.arange(len(kind)), -similarity, 14, "dissimilar"),
         gallery(*_GALLERIES["negative"], "negative", place[a], noise, 10, "dissimilar"),
         gallery(*_GALLERIES["imported"], "imported", place[a], noise, 18, "similar"),

@@ -137,13 +137,18 @@ def load(data: bytes, source: str | Path) -> Any:
 
 def load_file(path: Path) -> Any:
     """`load` of a file, which is not even read where it is larger than any published one."""
+    return load(read_bounded(path), path)
+
+
+def read_bounded(path: Path) -> bytes:
+    """The bytes of a file of others; a UserError where it cannot be read or is larger than any published one."""
     try:
         size = Path(path).stat().st_size
         if size > MOST_BYTES:
             raise UserError(
                 f"{path} has {size:,} bytes, more than the {MOST_BYTES:,} that are read; give a smaller one."
             )
-        return load(Path(path).read_bytes(), path)
+        return Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({(error.strerror or str(error)).lower()}); check the path.") from None
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from hashpipe.pairgen.database import matched_places
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import atomic_path
+from hashpipe.pairgen.model_files import model_fault
 from hashpipe.pairgen.pairset import PairSet
 from hashpipe.pairgen.photos import UnreadablePhoto, load_upright
 
@@ -48,16 +51,17 @@ def shared_points(pairset: PairSet, a: int, b: int) -> SharedPoints:
     names = str(paths[a]), str(paths[b])
     kind, number = _pair_facts(pairset, a, b)
     model = pairset.folder / "models" / str(number)
-    if number >= 0 and (model / "images.bin").is_file():
-        found = SharedPoints(*colmap.shared_places(model, *names), "points")
-        if kind == "visible_surface" or not len(found):
-            surface = common_surface(model, *names)
-            found = surface if len(surface) else found
-        if len(found):
-            return _upright(pairset, found, a, b)
+    if number >= 0 and not model_fault(model):
+        with contextlib.suppress(UserError):  # damaged all the same
+            found = SharedPoints(*colmap.shared_places(model, *names), "points")
+            if kind == "visible_surface" or not len(found):
+                surface = common_surface(model, *names)
+                found = surface if len(surface) else found
+            if len(found):
+                return _upright(pairset, found, a, b)
     database = pairset.folder / "database.db"
     if database.is_file():
-        matched = SharedPoints(*colmap.matched_places(database, str(shas[a]), str(shas[b])), "matches")
+        matched = SharedPoints(*matched_places(database, str(shas[a]), str(shas[b])), "matches")
         if len(matched):
             return matched
     return NOTHING

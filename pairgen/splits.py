@@ -29,10 +29,10 @@ def assign_splits(
     if len(groups) < MIN_PLACES:
         return ["train" if number >= 0 else "test" for number in place.tolist()], False
 
-    def rank(group: tuple[int, ...]) -> str:
-        return _hash(options.seed, min(shas[row] for row in np.flatnonzero(np.isin(place, group)).tolist()))
-
-    ordered = sorted(groups, key=rank)
+    first: dict[int, str] = {}  # of each place, the smallest hash of its photos
+    for number, sha in zip(place.tolist(), shas, strict=True):
+        first[number] = min(sha, first.get(number, sha))
+    ordered = sorted(groups, key=lambda group: _hash(options.seed, min(first[number] for number in group)))
     tests = max(1, round(options.test_share * len(ordered))) if options.test_share > 0 else 0
     vals = max(1, round(options.val_share * len(ordered))) if options.val_share > 0 and len(ordered) > tests + 1 else 0
     split_of = {-1: "test"}
@@ -52,20 +52,26 @@ def assign_queries(shas: Sequence[str], place: np.ndarray, similar: np.ndarray, 
     for a, b in similar.tolist():
         partners.setdefault(a, set()).add(b)
         partners.setdefault(b, set()).add(a)
+    kept = {row: len(others) for row, others in partners.items()}  # of these partners, those that are no queries
+    members: dict[int, list[int]] = {}
+    for row, number in enumerate(place.tolist()):
+        members.setdefault(number, []).append(row)
     query = np.zeros(len(place), bool)
-    for number in np.unique(place[place >= 0]):
-        rows = np.flatnonzero(place == number).tolist()
-        wanted = (
-            max(1, round(options.query_share * len(rows))) if len(rows) >= MIN_PHOTOS and options.query_share > 0 else 0
-        )
+    for number, rows in sorted(members.items()):
+        if number < 0 or len(rows) < MIN_PHOTOS or options.query_share <= 0:
+            continue
+        wanted = max(1, round(options.query_share * len(rows)))
         for row in sorted(rows, key=lambda row: _hash(options.seed, shas[row])):
-            chosen = int(query[rows].sum())
-            left = any(not query[other] for other in partners.get(row, ()))
-            starved = any(
-                query[other] and all(query[p] or p == row for p in partners[other]) for other in partners.get(row, ())
-            )
-            if chosen < wanted and left and not starved:
-                query[row] = True
+            near = partners.get(row, set())
+            last_of_a_query = any(query[other] and kept[other] == 1 for other in near)  # and that one is this photo
+            if not kept.get(row) or last_of_a_query:
+                continue
+            query[row] = True
+            for other in near:
+                kept[other] -= 1
+            wanted -= 1
+            if wanted == 0:
+                break
     return query
 
 

@@ -14,6 +14,8 @@ from hashpipe.pairgen.changes import describe_changes
 class BuildSummary:
     """Counts of one build. `models` holds {model, place, registered, points}; `seconds` the time of each stage.
 
+    `missed`: similar pairs that 3D gave and matching alone did not.
+
     `changes` compares with the pairs that the workspace held before (see changes.compare), None for a first build.
     """
 
@@ -35,6 +37,7 @@ class BuildSummary:
     queries: int
     seconds: dict[str, float]
     fingerprint: str
+    missed: int = 0
     notes: list[str] = field(default_factory=list)
     changes: dict[str, dict[str, int]] | None = None
 
@@ -56,6 +59,7 @@ class BuildSummary:
             + (f" ({sizes}{', ...' if len(self.models) > 20 else ''})" if self.models else ""),
             f"            {self.without_partner} photos without a partner, {self.unregistered} matched but in no model",
             "Pairs       " + ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in self.pairs.items()),
+            *([f"            {self.missed} of the similar ones matching alone had missed"] if self.missed else []),
             "Splits      places "
             + ", ".join(f"{count} {name}" for name, count in self.splits.items())
             + f"; {self.queries} queries held out",

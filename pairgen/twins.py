@@ -8,21 +8,23 @@ who look for points that should be seen and are not).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_matrix, csr_matrix, triu
 from scipy.sparse.csgraph import connected_components
 
 from hashpipe.pairgen.model import Model
 
 PART = 3  # fewest photos that are taken apart
+SHARED = 10  # points that two photos must share to be compared
 TILT, AGREED = 25.0, 8.0  # degrees: a camera that disagrees; the median of the others, for there to be an agreement
 CELLS = 6  # the picture is looked at in so many columns and rows
 CELL_POINTS = 6  # points that should be seen in a cell, for it to say anything
 CHANCE = 0.01  # that a cell shows none of the points, at the rate at which the others do
 TESTED_CELLS = 5  # cells that speak, for a pair of photos to be judged
+_TOGETHER = 500  # photos that one is compared with at a time: bounds the memory
 BLANK, FULL = 0.25, 0.04  # share of blank cells: conflict from, agreement to; real places reach 0.17, twins 0.6
 
 
@@ -108,32 +110,49 @@ def conflicts(model: Model, visible: csr_matrix, angle: float = 25.0) -> tuple[n
     """
     observed = model.incidence().astype(bool).tocsr()
     seen = visible.astype(bool).tocsr()
-    pixels = [_cells(model, row, seen[row].indices) for row in range(len(model.photos))]
-    own = [observed[row].indices for row in range(len(model.photos))]
-    near = _near_viewpoints(model, observed, angle)
-    pairs, shares = [], []
-    for i, j in near:
-        both = [_blank_share(pixels[one], seen[one].indices, own[one], own[other]) for one, other in ((j, i), (i, j))]
-        if all(share is not None for share in both):
-            pairs.append((i, j))
-            shares.append(min(share for share in both if share is not None))
-    return np.array(pairs, np.int64).reshape(-1, 2), np.array(shares)
+    pairs = _near_viewpoints(model, observed, angle)
+    looking, other = np.concatenate([pairs, pairs[:, ::-1]]).T
+    shares = np.full(len(looking), np.nan)
+    order = np.argsort(looking, kind="stable")
+    starts = np.flatnonzero(np.diff(looking[order], prepend=-1))
+    for of_one in np.split(order, starts[1:]) if len(order) else []:
+        row = int(looking[of_one[0]])
+        cell = np.full(len(model.points), -1, np.int64)
+        cell[seen[row].indices] = _cells(model, row, seen[row].indices)
+        for start in range(0, len(of_one), _TOGETHER):
+            block = of_one[start : start + _TOGETHER]
+            shares[block] = _blank_shares(cell, observed[row].indices, observed[other[block]])
+    directions = shares.reshape(2, -1)
+    both = ~np.isnan(directions).any(axis=0)
+    return pairs[both], directions[:, both].min(axis=0)
 
 
-def _near_viewpoints(model: Model, observed: csr_matrix, angle: float) -> list[tuple[int, int]]:
-    """Pairs that share points and look at them from directions less than `angle` degrees apart."""
-    shared = (observed.astype(np.int32) @ observed.T.astype(np.int32)).tocoo()
-    keep = (shared.row < shared.col) & (shared.data >= 10)
-    centers = model.centers
+def _near_viewpoints(model: Model, observed: csr_matrix, angle: float) -> np.ndarray:
+    """Pairs, int64 (p,2), that share points and look at them from directions less than `angle` degrees apart."""
+    shared = triu(observed.astype(np.int32) @ observed.T.astype(np.int32), 1).tocsr()
     found = []
-    for i, j in zip(shared.row[keep].tolist(), shared.col[keep].tolist(), strict=True):
-        common = np.intersect1d(observed[i].indices, observed[j].indices, assume_unique=True)
-        middle = np.median(model.points[common], axis=0)
-        rays = [middle - centers[one] for one in (i, j)]
-        cosine = rays[0] @ rays[1] / max(float(np.linalg.norm(rays[0]) * np.linalg.norm(rays[1])), 1e-12)
-        if cosine >= np.cos(np.radians(angle)):
-            found.append((i, j))
-    return found
+    for i, center in enumerate(model.centers):
+        others = np.sort(shared[i].indices[shared[i].data >= SHARED])
+        if not len(others):
+            continue
+        own = np.zeros(len(model.points), bool)
+        own[observed[i].indices] = True
+        theirs = observed[others]
+        common = own[theirs.indices]
+        points = model.points[theirs.indices[common]]
+        ends = np.concatenate([[0], np.cumsum(common)])[theirs.indptr]
+        middle = np.array([_median(points[start:stop]) for start, stop in pairwise(ends)])
+        rays = middle - center, middle - model.centers[others]
+        lengths = np.linalg.norm(rays[0], axis=1) * np.linalg.norm(rays[1], axis=1)
+        cosine = np.einsum("ij,ij->i", *rays) / np.maximum(lengths, 1e-12)
+        found += [(i, j) for j in others[cosine >= np.cos(np.radians(angle))].tolist()]
+    return np.array(found, np.int64).reshape(-1, 2)
+
+
+def _median(points: np.ndarray) -> np.ndarray:
+    """Of each column; for a few hundred rows several times faster than NumPy's."""
+    ordered = np.sort(points, axis=0)
+    return np.asarray((ordered[(len(points) - 1) // 2] + ordered[len(points) // 2]) / 2)
 
 
 def _cells(model: Model, row: int, points: np.ndarray) -> np.ndarray:
@@ -143,21 +162,27 @@ def _cells(model: Model, row: int, points: np.ndarray) -> np.ndarray:
     return np.asarray(line * CELLS + column)
 
 
-def _blank_share(
-    cells: np.ndarray, should: np.ndarray, does: np.ndarray, other: Sequence[int] | np.ndarray
-) -> float | None:
-    """Share of a photo's cells where it should see points that another observed and observes none; None: too few.
+def _blank_shares(cell: np.ndarray, own: np.ndarray, others: csr_matrix) -> np.ndarray:
+    """Share of a photo's cells where it should see points that another observed and observes none, for each other.
 
-    cells: of the points `should` (ascending) that the photo should see; does, other: points that it and the other
-    photo observe.
+    cell: int (P,), where the photo should see each point, -1 nowhere; own: the points that it observes; others: bool
+    (m,P), the points that the others observe. Returns float (m,), NaN where too few cells speak.
     """
-    theirs = np.isin(should, other)
-    expected = np.bincount(cells[theirs], minlength=CELLS * CELLS)
-    got = np.bincount(cells[theirs & np.isin(should, does)], minlength=CELLS * CELLS)
+    does = np.zeros(len(cell), bool)
+    does[own] = True
+    points, photo = others.indices, np.repeat(np.arange(others.shape[0]), np.diff(others.indptr))
+    should = cell[points] >= 0
+    points, photo = points[should], photo[should]
+    expected, got = (
+        np.bincount(photo[which] * CELLS**2 + cell[points[which]], minlength=others.shape[0] * CELLS**2).reshape(
+            -1, CELLS**2
+        )
+        for which in (slice(None), does[points])
+    )
     full = (expected >= CELL_POINTS) & (got > 0)
-    if not full.any():
-        return None
-    rate = got[full].sum() / expected[full].sum()  # of the points that should be seen, where any are
-    blank = (expected >= CELL_POINTS) & (got == 0) & ((1 - rate) ** expected < CHANCE)
-    speaks = int(full.sum() + blank.sum())
-    return float(blank.sum() / speaks) if speaks >= TESTED_CELLS else None
+    some = full.any(axis=1)
+    # of the points that should be seen, where any are
+    rate = np.where(full, got, 0).sum(axis=1) / np.maximum(np.where(full, expected, 0).sum(axis=1), 1)
+    blank = (expected >= CELL_POINTS) & (got == 0) & ((1 - rate)[:, None] ** expected < CHANCE)
+    speaks = full.sum(axis=1) + blank.sum(axis=1)
+    return np.where(some & (speaks >= TESTED_CELLS), blank.sum(axis=1) / np.maximum(speaks, 1), np.nan)

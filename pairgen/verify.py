@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -9,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.pairgen import colmap
-from hashpipe.pairgen.database import matched_pairs
+from hashpipe.pairgen.database import FeatureReader, check_database, matched_pairs, photo_names
 from hashpipe.pairgen.extract import extract_features
-from hashpipe.pairgen.files import locked
-from hashpipe.pairgen.match import WEAK_INLIERS, Matches
+from hashpipe.pairgen.files import WAIT_SECONDS, locked, require_space
+from hashpipe.pairgen.geometries import UNKNOWN, geometries_of, key_in_use, use_geometries
+from hashpipe.pairgen.match import PAIR_BYTES, WEAK_INLIERS, Matches, geometry_key
 from hashpipe.pairgen.mine import look_alike, weak_geometry
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import PairSet
@@ -22,8 +25,9 @@ from hashpipe.pairgen.photos import describe
 def verify_pairs(pairset: PairSet, pairs: np.ndarray, workers: int = 0) -> np.ndarray:
     """Inliers of photo pairs, int32 (m,): 0 where nothing verified, -1 where a photo has no features.
 
-    pairs: int (m,2) photo ids. Pairs that were matched before, by any command, are looked up. Photos of imported pairs
-    get their features when they are first asked for.
+    pairs: int (m,2) photo ids. Pairs that were matched before, by any command, are looked up, whatever else is at work
+    on the workspace. Else the pairs are locked: a second caller waits for the first, up to a minute. Photos of imported
+    pairs get their features when they are first asked for. Raises UserError where a build holds the lock.
     """
     return _matched(pairset, pairs, workers)[:, 1]
 
@@ -66,26 +70,66 @@ def safe_negatives(pairset: PairSet, candidates: np.ndarray, workers: int = 0) -
 
 
 def _matched(pairset: PairSet, pairs: np.ndarray, workers: int) -> np.ndarray:
-    """(matches, inliers) of photo pairs, int32 (m,2): zeros where nothing verified, -1 where features are missing."""
-    folder = Path(pairset.folder)
-    ids = np.asarray(pairs, np.int64).reshape(-1, 2)
-    if pairset.meta.get("imported"):
-        _extract(pairset, np.unique(ids).tolist(), workers)
-    shas = pairset.photos["sha256"].to_pylist()
-    with colmap.FeatureDatabase(folder / "database.db") as database:
-        known = set(database.ids)
-    named = [_name(shas[a], shas[b]) for a, b in ids.tolist()]
-    possible = sorted({pair for pair in named if pair[0] != pair[1] and pair[0] in known and pair[1] in known})
-    stored = matched_pairs(folder / "database.db")
-    missing: Sequence[tuple[str, str]] = [pair for pair in possible if pair not in stored]
+    """(matches, inliers) of photo pairs, int32 (m,2): zeros where nothing verified, -1 where features are missing.
+
+    Only where something is missing the folder is locked, because COLMAP must be the only one who writes.
+    """
+    asked = _Asked(pairset, np.asarray(pairs, np.int64).reshape(-1, 2))
+    found, missing = _look_up(asked)
     if missing:
-        colmap.match_pairs(
-            folder / "database.db", missing, int(pairset.meta["parameters"]["seed"]), WEAK_INLIERS, workers
-        )
-        stored = matched_pairs(folder / "database.db")
-    allowed = set(possible)
-    found = [stored.get(pair, (0, 0)) if pair in allowed else (-1, -1) for pair in named]
-    return np.array(found, np.int32).reshape(-1, 2)
+        with locked(asked.folder, wait=WAIT_SECONDS):
+            _fill(asked, workers)
+            found, _ = _look_up(asked)
+    return found
+
+
+class _Asked:
+    """Photo pairs by SHA-256, in the order of rows in which a build matches them: to COLMAP that makes a difference."""
+
+    def __init__(self, pairset: PairSet, ids: np.ndarray) -> None:
+        self.pairset, self.photos = pairset, np.unique(ids).tolist()
+        self.folder = Path(pairset.folder)
+        self.database = self.folder / "database.db"
+        self.seed = int(pairset.meta["parameters"]["seed"])
+        shas = pairset.photos["sha256"].to_pylist()
+        first: dict[str, int] = {}  # row of each content, of which copies have several
+        for row, sha in enumerate(shas):
+            first.setdefault(sha, row)
+        ends = ((shas[a], shas[b]) for a, b in ids.tolist())
+        self.pairs = [(a, b) if first[a] <= first[b] else (b, a) for a, b in ends]
+
+
+def _look_up(asked: _Asked) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    """What is stored, int32 (m,2), and the pairs that are not matched yet, or one of whose photos was not looked at."""
+    known: set[str] = set()
+    stored: dict[tuple[str, str], tuple[int, int]] = {}
+    if asked.database.exists():
+        with contextlib.suppress(sqlite3.Error):  # none of COLMAP's: said when it is to be written
+            known = photo_names(asked.database)
+            stored = geometries_of(asked.database, geometry_key(asked.seed))
+    fresh = bool(asked.pairset.meta.get("imported"))  # features are found when they are first asked for
+    rows, missing = [], []
+    for first, second in asked.pairs:
+        possible = first in known and second in known and first != second
+        found = stored.get(_name(first, second))
+        rows.append(found or (0, 0) if possible else (-1, -1))
+        if (possible and found is None) or (fresh and not possible and first != second):
+            missing.append((first, second))
+    return np.array(rows, np.int32).reshape(-1, 2), sorted(set(missing))
+
+
+def _fill(asked: _Asked, workers: int) -> None:
+    """Match what is not matched yet, for the caller who holds the lock."""
+    if asked.pairset.meta.get("imported"):
+        _extract(asked.pairset, asked.photos, workers)
+    check_database(asked.database)
+    if asked.database.exists() and key_in_use(asked.database) != UNKNOWN:
+        use_geometries(asked.database, geometry_key(asked.seed))
+    known = photo_names(asked.database) if asked.database.exists() else set()
+    missing = [pair for pair in _look_up(asked)[1] if known.issuperset(pair)]
+    if missing:
+        require_space(asked.folder, len(missing) * PAIR_BYTES)
+        colmap.match_pairs(asked.database, missing, asked.seed, WEAK_INLIERS, workers)
 
 
 def _extract(pairset: PairSet, photos: Sequence[int], workers: int) -> None:
@@ -110,10 +154,10 @@ def verify_files(query: Path, others: Sequence[Path], cache: Path, workers: int 
     options = BuildOptions(workers=workers)
     described = [describe(Path(), str(Path(path).absolute())) for path in (query, *others)]
     distinct = {photo.sha256: photo for photo in described if photo.sha256}
-    with locked(cache):
+    with locked(cache, wait=WAIT_SECONDS):
         extract_features(Path(), list(distinct.values()), cache, options)
         database = cache / "database.db"
-        with colmap.FeatureDatabase(database) as opened:
+        with FeatureReader(database) as opened:
             features = {sha: len(opened.keypoints(sha)) if sha in opened.ids else 0 for sha in distinct}
         named = [_name(described[0].sha256, photo.sha256) for photo in described[1:]]
         possible = {pair for pair in named if all(features.get(sha) for sha in pair)}

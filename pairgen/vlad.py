@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from hashpipe.pairgen import colmap
+from hashpipe.pairgen.database import FeatureReader
 from hashpipe.pairgen.files import read_json
 
 WORDS = 64
@@ -80,7 +81,7 @@ class StoredFeatures:
     """Descriptors that reconstruction already found, by the photo's SHA-256; use it as a context manager."""
 
     def __init__(self, pairs_folder: Path) -> None:
-        self._database = colmap.FeatureDatabase(Path(pairs_folder) / "database.db")
+        self._database = FeatureReader(Path(pairs_folder) / "database.db")
         features = read_json(Path(pairs_folder) / "features.json")
         self.max_side: int = features["max_side"]
         self.max_features: int = features["max_features"]

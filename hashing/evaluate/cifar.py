@@ -16,7 +16,7 @@ from PIL import Image
 
 from hashpipe.hashing.images import ImageList, from_paths, from_zip
 from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.safe_pickle import load
+from hashpipe.pairgen.safe_pickle import MOST_BYTES, load, read_bounded
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _PARTS = ("train", "train", "train", "train", "train", "test")
@@ -78,12 +78,18 @@ def _tar_members(path: Path) -> Iterator[Callable[[str], bytes | None]]:
             members = {PurePosixPath(one.name).name: one for one in archive if one.isfile()}
 
             def read(name: str) -> bytes | None:
-                stream = archive.extractfile(members[name]) if name in members else None
+                stream = archive.extractfile(_bounded(members[name])) if name in members else None
                 return None if stream is None else stream.read()
 
             yield read
     except (tarfile.TarError, OSError, EOFError) as error:
         raise UserError(f"{path} cannot be read as an archive ({error}); get it again.") from None
+
+
+def _bounded(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    if member.size > MOST_BYTES:  # before a small archive unfolds in memory
+        raise UserError(f"{member.name} has {member.size:,} bytes, more than the {MOST_BYTES:,} that are read.")
+    return member
 
 
 def _from_batches(source: Path, names: tuple[str, ...], read: Callable[[str], bytes | None]) -> Labelled:
@@ -110,7 +116,7 @@ def _from_batches(source: Path, names: tuple[str, ...], read: Callable[[str], by
 
 def _read_below(folder: Path, name: str) -> bytes | None:
     path = folder / name
-    return path.read_bytes() if path.is_file() else None
+    return read_bounded(path) if path.is_file() else None
 
 
 def _python_batch(data: bytes, source: Path, name: str) -> tuple[np.ndarray, np.ndarray]:

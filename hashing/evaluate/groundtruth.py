@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.safe_pickle import load
+from hashpipe.pairgen.safe_pickle import load_file
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,7 @@ def read_oxford(folder: Path, names: Sequence[str]) -> GroundTruth:
 
 def read_revisited(path: Path) -> GroundTruth:
     """gnd_roxford5k.pkl, gnd_rparis6k.pkl by the restricted reader: imlist, qimlist, gnd (bbx, easy, hard, junk)."""
-    try:
-        content = load(Path(path).read_bytes(), path)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; check the path.") from None
+    content = load_file(path)
     try:
         names, queries = (tuple(str(name) for name in content[key]) for key in ("imlist", "qimlist"))
         entries: list[dict[str, Any]] = list(content["gnd"])

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hashpipe.pairgen.files import open_workspace
+from hashpipe.pairgen.files import locked, open_workspace
 
 
 @pytest.fixture
@@ -25,7 +25,8 @@ def workspace(tmp_path):
 
 
 def left(folder):
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {".lock"}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path.relative_to(folder).as_posix() for path in files}
 
 
 KEPT = {"workspace.json", "pairs/meta.json", "model/config.json"}
@@ -52,6 +53,13 @@ def test_json_lists_and_removes_only_with_yes(hashpipe, workspace):
     assert sum(part["bytes"] for part in got["parts"] if part["removable"]) == 3000
     assert json.loads(hashpipe("clean", "--json", "--yes", "-w", workspace).stdout)["removed"] is True
     assert left(workspace) == KEPT
+
+
+def test_leftovers_may_be_those_of_a_command_at_work(workspace, refused):
+    before = left(workspace)
+    with locked(workspace / "pairs"):
+        assert "in use by another hashpipe command" in refused("clean", "--yes", "--json", "-w", workspace)
+    assert left(workspace) == before
 
 
 def test_a_folder_that_is_no_workspace_is_refused(refused, tmp_path):

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.verify import verify_pairs
+
 
 @pytest.fixture
 def listed(tmp_path):
@@ -31,6 +34,9 @@ def test_import_show_check_and_export(hashpipe, listed, tmp_path):
         assert picture.width > picture.height
     done = hashpipe("pairs", "show", 0, 2, "-w", tmp_path / "ws", "--picture", "here.png")
     assert "picture: here.png" in done.stdout
+    assert "matching      never matched" in done.stdout
+    verify_pairs(read_pairset(tmp_path / "ws" / "pairs"), np.array([(0, 2)]), workers=1)
+    assert "matching      0 matches, none of them" in hashpipe("pairs", "show", 0, 2, "-w", tmp_path / "ws").stdout
     assert (tmp_path / "here.png").is_file()
     assert "is whole" in hashpipe("pairs", "check", "--photos", "-w", tmp_path / "ws").stdout
     done = hashpipe("pairs", "export", "out", "--to", "hloc", "-w", tmp_path / "ws")

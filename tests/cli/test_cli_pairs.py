@@ -69,9 +69,9 @@ def pairset(workspace):
 @pytest.mark.parametrize(
     ("first", "second", "label", "reason"),
     [
-        ("0", "1", 1, "by rule `covisible`"),
-        ("church/side.jpg", "/photos/church/front.jpg", 1, "by rule `covisible`"),
-        ("2", "0", -1, "by rule `negative`"),
+        ("0", "1", 1, "covisible, enough common"),
+        ("church/side.jpg", "/photos/church/front.jpg", 1, "covisible, enough common"),
+        ("2", "0", -1, "negative, drawn from two places"),
         ("bridge/front.jpg", "it's 塔.jpg", 0, "related (may_be_same: 9 inliers)"),
         ("0", "lost.jpg", 0, "photo 3 is in no 3D model"),
         ("0", "copy.jpg", 0, "photo 4 is a copy"),
@@ -109,8 +109,13 @@ def test_a_photo_and_itself(pairset):
 def test_show_on_the_command_line(hashpipe, workspace):
     done = hashpipe("pairs", "show", 0, "side.jpg", "-w", workspace)
     assert done.returncode == 0
-    assert "similar: by rule `covisible`" in done.stdout
-    assert "shared_points   120 points" in done.stdout
+    assert "similar: covisible, enough common 3D points" in done.stdout
+    assert "  points        120 in common, 50% of those of the first photo, 50% of the second\n" in done.stdout
+    assert "  matching      88 inliers\n" in done.stdout
+    apart = hashpipe("pairs", "show", 0, 2, "-w", workspace).stdout
+    assert "dissimilar: negative" in apart
+    assert "  matching      never matched\n" in apart
+    assert not any(word in apart for word in ("nan", "-1", "model", "scale"))  # nothing was measured
     got = json.loads(hashpipe("pairs", "show", 0, 1, "-w", workspace, "--json").stdout)
     assert got["label"] == 1
     assert got["pair"]["inliers"] == 88

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hashpipe.hashing.evaluate import multilabel
+from hashpipe.hashing.evaluate import cifar, multilabel
 from hashpipe.hashing.evaluate.benchmarks import load_benchmark
 from hashpipe.hashing.evaluate.catalogue import description, listing, markdown, verification
 from hashpipe.hashing.evaluate.cifar import CLASSES, read_cifar10
@@ -22,6 +22,7 @@ from hashpipe.hashing.evaluate.manifests import DOWNLOADS, all_manifests
 from hashpipe.hashing.evaluate.scoring import runnable_metrics
 from hashpipe.hashing.evaluate.splits import sampled, sampled_per_class
 from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.safe_pickle import MOST_BYTES
 
 EXPECTED = {
     "cifar10", "copies", "holidays", "mirflickr25k", "nuswide21", "oxford5k", "paris6k", "places", "roxford5k",
@@ -142,6 +143,21 @@ def test_hostile_cifar_pickle_does_not_run(tmp_path):
     with pytest.raises(UserError, match="not a pickle of plain lists"):
         read_cifar10(folder)
     assert not (tmp_path / "evil").exists()
+
+
+def test_cifar_files_too_large_are_not_even_read(tmp_path, monkeypatch):
+    folder = tmp_path / "x"
+    folder.mkdir()
+    for name in batches(1):
+        with (folder / name).open("wb") as file:
+            file.truncate(MOST_BYTES + 1)  # takes no space on the disk
+    python_archive(tmp_path / "cifar-10-python.tar.gz", batches(1))
+    monkeypatch.setattr(Path, "read_bytes", None)
+    with pytest.raises(UserError, match="more than the 1,073,741,824 that are read"):
+        read_cifar10(folder)
+    monkeypatch.setattr(cifar, "MOST_BYTES", 1000)
+    with pytest.raises(UserError, match=r"_batch has \d,\d+ bytes, more than the 1,000"):
+        read_cifar10(tmp_path / "cifar-10-python.tar.gz")
 
 
 def test_samples_do_not_depend_on_the_order_of_rows():

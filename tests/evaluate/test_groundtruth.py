@@ -20,7 +20,7 @@ from hashpipe.hashing.evaluate.metrics import trapezoid_ap
 from hashpipe.hashing.evaluate.objects import holidays_relevance
 from hashpipe.hashing.evaluate.scoring import measure
 from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.safe_pickle import load
+from hashpipe.pairgen.safe_pickle import MOST_BYTES, load
 
 NAMES = [f"town_{i:06d}" for i in range(12)]
 
@@ -141,6 +141,16 @@ def test_hostile_pickles_do_not_run(tmp_path):
     with pytest.raises(UserError, match=r"builtins\.eval"):
         load(b"cbuiltins\neval\n(S'1'\ntR.", "it")
     assert not (tmp_path / "evil").exists()
+
+
+def test_a_huge_pickle_is_not_even_read(tmp_path, monkeypatch):
+    with (tmp_path / "gnd_roxford5k.pkl").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)  # takes no space on the disk
+    monkeypatch.setattr(type(tmp_path), "read_bytes", None)
+    with pytest.raises(UserError, match="more than the 1,073,741,824 that are read"):
+        read_revisited(tmp_path / "gnd_roxford5k.pkl")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_revisited(tmp_path / "none.pkl")
 
 
 def test_indices_past_the_list_are_refused(tmp_path):

@@ -18,9 +18,12 @@ from PIL import Image
 from hashpipe.pairgen.build import build_pairs, check_options
 from hashpipe.pairgen.database import matched_pairs
 from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.examine import examine
 from hashpipe.pairgen.files import open_workspace, sha256_file
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.report import write_report
+from hashpipe.pairgen.sidebyside import shared_points
 from hashpipe.pairgen.summary import BuildSummary
 from hashpipe.pairgen.verify import verify_pairs
 from hashpipe.pairgen.vlad import sift, stored_features
@@ -124,6 +127,32 @@ def test_stored_features_equal_fresh_ones_and_pairs_are_verified_on_demand(built
     assert inliers[2] == -1
     negatives = np.stack([a[label == -1], b[label == -1]], axis=1)[:5]
     assert (verify_pairs(pairset, negatives) < 15).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("points3D.bin", 0), ("images.bin", 1000), ("rigs.bin", 0), ("cameras.bin", 0)]
+)
+def test_a_model_that_lacks_files_leaves_the_matches_to_show(
+    built: tuple[Path, BuildSummary], tmp_path: Path, name: str, size: int
+) -> None:
+    shutil.copytree(built[0] / "pairs", tmp_path / "pairs")
+    pairset = read_pairset(tmp_path / "pairs")
+    row = int(np.flatnonzero((pairset.pair_column("label") == 1) & (pairset.pair_column("inliers") >= 15))[0])
+    a, b, model = (int(pairset.pair_column(column)[row]) for column in ("a", "b", "model"))
+    assert shared_points(pairset, a, b).what in ("points", "surface")
+    damaged = tmp_path / "pairs" / "models" / str(model) / name
+    if size:
+        damaged.write_bytes(damaged.read_bytes()[:size])
+    else:
+        damaged.unlink()
+    assert shared_points(pairset, a, b).what == "matches"
+    found = examine(tmp_path / "pairs")
+    assert found.faults == []
+    told = [note for note in found.notes if f"models/{model}/{name} is missing or damaged: 1 of" in note]
+    assert bool(told) == (name != "rigs.bin")  # what only COLMAP itself would miss
+    page = write_report(tmp_path / "pairs").read_text(encoding="utf-8")
+    assert f"<b>Model {model}</b>" not in page
+    assert f"<b>Model {(model + 1) % 3}</b>" in page
 
 
 @pytest.mark.parametrize("delay", [1.5, 4.0, 7.0, 10.0])

@@ -45,6 +45,8 @@ def test_what_a_workspace_holds_is_not_counted_again(rendered_photos, built, tmp
     assert state(built[0]) == before
     assert found.features_known == built[1].distinct
     assert found.pairs_known == built[1].matched_pairs
+    other = estimate_build(rendered_photos.folder, built[0], BuildOptions(seed=1))  # whose geometries are to be found
+    assert (other.features_known, other.pairs_known) == (built[1].distinct, 0)
     fresh = estimate_build(rendered_photos.folder, built[0] / "elsewhere", BuildOptions())
     assert found.disk_bytes < fresh.disk_bytes / 5
     assert found.seconds["match"] < fresh.seconds["match"] / 3

@@ -174,6 +174,11 @@ def test_hloc_lists_round_trip_with_blanks_in_names(tmp_path: Path) -> None:
         assert (out / "photos" / second).is_file()
     back, _ = bring(out / "pairs.txt", tmp_path / "back", photos=tmp_path / "photos")
     assert back.fingerprint == pairset.fingerprint
+    put, summary = bring(out / "pairs.txt", tmp_path / "put")  # the photos that the export put beside it
+    assert summary.absent == 0
+    assert similar(put) == {("a%20b/1.png", "a%20b/2%20%25.png"), ("c.png", "d.png")}
+    with pytest.raises(UserError, match=r"holds no COLMAP model .* give .*pairs\.txt if that"):
+        import_pairs(out, tmp_path / "put", ImportOptions())
     source.write_text("a b/1.png a b/2 %.png\n")  # blanks that only the files on disk explain
     assert similar(bring(source, tmp_path / "ws")[0]) == {("a b/1.png", "a b/2 %.png")}
     source.write_text("a b/1.png no such.png\n")

@@ -96,6 +96,70 @@ def test_killed_at_every_write_in_turn(place, undisturbed, tmp_path):
     assert not [path for path in (tmp_path / "ws" / "pairs").iterdir() if path.suffix == ".old"]
 
 
+# A program that dies without warning in the middle of one stage, whichever of its processes is at work on it.
+IN_STAGE = """
+import json, os, signal, sys, threading, time
+from pathlib import Path
+from hashpipe.pairgen import build, colmap, files, geometries, mapping, measure, mine, surface, tables, vlad
+from hashpipe.pairgen.options import BuildOptions
+
+STAGES = {
+    "reading": (build, "describe", 3, 0),
+    "features": (colmap.FeatureDatabase, "add_photo", 3, 0),
+    "describing": (vlad, "encode", 3, 0),
+    "exchange": (geometries, "_key", 1, 0),
+    "matching": (colmap, "match_pairs", 1, 0.03),
+    "mapping": (colmap, "map_photos", 1, 0.01),
+    "colouring": (mapping, "load_upright", 2, 0),
+    "cleaning": (surface, "clean", 1, 0),
+    "mining": (mine, "dissimilar_pairs", 1, 0),
+    "models": (build.shutil, "copytree", 1, 0),
+    "failures": (tables, "write_failures", 1, 0),
+    "pairset": (build, "write_pairset", 1, 0.002),
+    "report": (build, "write_report", 1, 0.1),
+}
+STARTED = int(os.environ.setdefault("STARTED", str(os.getpid())))
+place, name, turn, seconds = STAGES.get(sys.argv[3], (None, "", 0, 0))
+count = 0
+
+def die():
+    time.sleep(seconds)
+    Path(sys.argv[2] + ".died").write_text(sys.argv[3])
+    os.kill(STARTED, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def dying(*arguments, **named):
+    global count
+    count += 1
+    if count == turn:
+        (threading.Thread(target=die).start if seconds else die)()
+    return whole(*arguments, **named)
+
+if place is not None:
+    whole = getattr(place, name)
+    setattr(place, name, dying)
+if __name__ == "__main__":
+    summary = build.build_pairs(Path(sys.argv[1]), Path(sys.argv[2]), BuildOptions(max_side=480, max_features=2000))
+    print(json.dumps({"fingerprint": summary.fingerprint}))
+"""
+STAGES = [line.split('"')[1] for line in IN_STAGE.split("STAGES = {")[1].split("}")[0].strip().splitlines()]
+
+
+@pytest.mark.slow
+def test_killed_in_every_stage_in_turn(place, undisturbed, tmp_path):
+    """Each run goes on where the one before was killed, and the last one ends as an undisturbed run."""
+    (tmp_path / "program.py").write_text(IN_STAGE)
+    assert len(STAGES) > 10
+    for stage in (*STAGES, "none"):
+        command = [sys.executable, tmp_path / "program.py", place, tmp_path / "ws", stage]
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
+        if stage != "none":
+            assert done.returncode == -signal.SIGKILL, (stage, done.returncode, done.stderr)
+            assert (tmp_path / "ws.died").read_text() == stage
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["fingerprint"] == undisturbed
+
+
 @pytest.mark.parametrize(
     "stage",
     [
@@ -212,12 +276,21 @@ def test_sound_databases_pass(tmp_path):
     check_database(tmp_path / "empty.db")
 
 
-def test_damaged_caches_are_made_again(place, whole, tmp_path):
+@pytest.mark.parametrize("cut", [False, True])
+def test_damaged_caches_are_made_again(place, whole, tmp_path, cut):
     shutil.copytree(whole[0], tmp_path / "ws")
     folder = tmp_path / "ws" / "pairs"
     (folder / "vlad.npz").write_bytes((folder / "vlad.npz").read_bytes()[:5000])
-    next(folder.glob("mapping/*/0/points3D.bin")).unlink()
-    next(folder.glob(f"mapping/*/0/{EVIDENCE}")).unlink()
+    points = next(folder.glob("mapping/*/0/points3D.bin"))
+    if cut:
+        points.write_bytes(points.read_bytes()[:3000])
+    else:
+        points.unlink()
+    evidence = next(folder.glob(f"mapping/*/0/{EVIDENCE}"))
+    if cut:
+        evidence.write_bytes(evidence.read_bytes()[:2000])
+    else:
+        evidence.unlink()
     shutil.rmtree(folder / "models")
     (folder / "photos.parquet").write_bytes(b"PAR1")
     assert build_pairs(place, tmp_path / "ws", QUICK).fingerprint == whole[1]

@@ -1,6 +1,8 @@
 """Whole files or none, and workspaces that refuse strangers."""
 
 import multiprocessing
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,26 @@ def test_a_second_writer_is_told_at_once_and_a_dead_one_leaves_no_lock(tmp_path:
     other.join()
     with files.locked(tmp_path):
         pass
+
+
+def test_who_waits_gets_the_lock_and_never_that_of_a_folder_that_was_replaced(tmp_path: Path) -> None:
+    folder, held, order = tmp_path / "pairs", threading.Event(), []
+
+    def replace() -> None:
+        with files.locked(folder):
+            held.set()
+            time.sleep(0.5)
+            with files.atomic_folder(folder) as temporary:
+                (temporary / "new").write_text("1")
+            order.append("replaced")
+
+    other = threading.Thread(target=replace)
+    other.start()
+    assert held.wait(10)
+    with files.locked(folder, wait=10):
+        order.append("waited")
+        assert (folder / ".lock").exists()
+        with pytest.raises(UserError, match="in use"), files.locked(folder):
+            pass
+    other.join()
+    assert order == ["replaced", "waited"]

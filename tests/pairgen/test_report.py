@@ -90,6 +90,25 @@ def test_evidence_and_odd_names(tmp_path: Path) -> None:
     assert {attributes["alt"] for attributes in page.all("img")} >= set(ODD)
 
 
+def test_pairs_that_matching_missed_are_counted_and_come_first(tmp_path: Path) -> None:
+    surface = {"kind": "visible_surface"}
+    pairs = [
+        {"a": 0, "b": 1, "overlap_ab": 0.1, "overlap_ba": 0.1, "inliers": 15, **surface},
+        {"a": 2, "b": 3, "overlap_ab": 0.2, "inliers": 14},
+        {"a": 4, "b": 5, "overlap_ab": 0.2, "inliers": -1, **surface},
+        {"a": 0, "b": 4, "label": -1, "kind": "negative", "inliers": -1},
+    ]
+    names = [f"{number}.jpg" for number in range(6)]
+    for imported in (False, True):
+        meta: dict[str, object] = {"imported": {"source": "elsewhere"}} if imported else {}
+        (tmp_path / str(imported)).mkdir()
+        folder = pairs_folder(tmp_path / str(imported), names, pairs, meta)
+        text = re.sub(r"\s+", " ", Page(write_report(folder).read_text(encoding="utf-8")).text)
+        assert ("2 by visible surface alone, 2 that matching missed" in text) == (not imported)
+        shown = text[text.index("Outside the rule") : text.rindex("Dissimilar")]
+        assert (shown.index("4.jpg") < shown.index("0.jpg")) == (not imported)
+
+
 def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
     html = write_report(pairs_folder(tmp_path, ODD, [{"a": 0, "b": 1}], {})).read_text(encoding="utf-8")
     page = Page(html)

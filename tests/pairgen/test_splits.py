@@ -1,10 +1,13 @@
 """Splits by place and held-out queries."""
 
+import hashlib
+import time
+
 import numpy as np
 import pytest
 
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.splits import assign_queries, assign_splits
+from hashpipe.pairgen.splits import MIN_PHOTOS, assign_queries, assign_splits
 
 
 def shas(count: int) -> list[str]:
@@ -70,3 +73,44 @@ def test_no_similar_pairs_or_no_share_means_no_queries() -> None:
     place = np.repeat([0, 1], 10)
     assert not assign_queries(shas(20), place, np.zeros((0, 2), int), BuildOptions()).any()
     assert not assign_queries(shas(20), place, complete(place), BuildOptions(query_share=0.0)).any()
+
+
+def slow_queries(shas: list[str], place: np.ndarray, similar: np.ndarray, options: BuildOptions) -> np.ndarray:
+    """Every condition looked up anew for every photo: quadratic in a place, cubic where all its photos are similar."""
+    partners: dict[int, set[int]] = {}
+    for a, b in similar.tolist():
+        partners.setdefault(a, set()).add(b)
+        partners.setdefault(b, set()).add(a)
+    query = np.zeros(len(place), bool)
+    for number in np.unique(place[place >= 0]):
+        rows = np.flatnonzero(place == number).tolist()
+        if len(rows) < MIN_PHOTOS or options.query_share <= 0:
+            continue
+        for row in sorted(rows, key=lambda row: hashlib.sha256(f"{options.seed}/{shas[row]}".encode()).hexdigest()):
+            near = partners.get(row, set())
+            starved = any(query[other] and all(query[p] or p == row for p in partners[other]) for other in near)
+            enough = query[rows].sum() >= max(1, round(options.query_share * len(rows)))
+            query[row] = not enough and not starved and any(not query[other] for other in near)
+    return query
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_queries_equal_the_slow_choice(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    place = generator.integers(-1, 6, 80)
+    pairs = generator.integers(0, 80, (int(generator.integers(20, 600)), 2))  # some twice, in either direction
+    pairs = pairs[(place[pairs[:, 0]] == place[pairs[:, 1]]) & (pairs[:, 0] != pairs[:, 1])]
+    for share in (0.0, 0.1, 0.3, 0.5):
+        options = BuildOptions(seed=seed, query_share=share)
+        found = assign_queries(shas(80), place, pairs, options)
+        assert found.tolist() == slow_queries(shas(80), place, pairs, options).tolist()
+
+
+def test_queries_of_a_huge_place_take_time_by_its_pairs() -> None:
+    count = 30_000
+    rows = np.arange(count)
+    similar = np.concatenate([np.stack([rows[:-step], rows[step:]], axis=1) for step in (1, 2, 3)])
+    start = time.process_time()
+    query = assign_queries(shas(count), np.zeros(count, int), similar, BuildOptions())
+    assert time.process_time() - start < 5  # 0.3 s; looking through the place for each photo takes minutes
+    assert query.sum() == 6000

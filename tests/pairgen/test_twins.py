@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from hashpipe.pairgen.agreement import Cameras, disagreement, doubtful_models
 from hashpipe.pairgen.bridges import bridges
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.doubts import part_places, take_apart
 from hashpipe.pairgen.match import Matches
-from hashpipe.pairgen.mine import Relation, relations, similar_pairs
+from hashpipe.pairgen.mine import Relation, dissimilar_pairs, relations, similar_pairs
 from hashpipe.pairgen.model import Model
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.overlap import pair_evidence
@@ -21,7 +22,16 @@ from hashpipe.pairgen.pairset import read_pairset
 from hashpipe.pairgen.photos import Photo
 from hashpipe.pairgen.render import look_at
 from hashpipe.pairgen.surface import visible_surface
-from hashpipe.pairgen.twins import Parts, conflicts, doubtful_parts, gravity_deviation
+from hashpipe.pairgen.twins import (
+    CELL_POINTS,
+    CELLS,
+    CHANCE,
+    TESTED_CELLS,
+    Parts,
+    conflicts,
+    doubtful_parts,
+    gravity_deviation,
+)
 
 NO_PARTS = Parts(np.zeros(0, np.int32))
 
@@ -111,8 +121,41 @@ def test_a_part_between_two_weak_bridges_is_taken_from_both() -> None:
     first, middle, last = (set(fresh[part].tolist()) for part in (range(5), range(5, 9), range(9, 15)))
     assert len(first) == len(middle) == len(last) == 1
     assert len(first | middle | last) == 3
-    tied = {tuple(sorted((*middle, *end))) for end in (first, last)}
+    tied = {tuple(sorted((*one, *other))) for one, other in ((first, middle), (middle, last), (first, last))}
     assert {(one.a, one.b) for one in related} == tied
+
+
+def never_dissimilar(labels: np.ndarray, related: list[Relation], matches: Matches) -> bool:
+    """Does mining with these relations leave all photos of one component of the match graph unknown to each other?"""
+    count = len(labels)
+    found = relations(files(count), labels, matches, BuildOptions(), related)
+    zeros = np.zeros(count, int)
+    return not dissimilar_pairs(labels, labels, zeros, matches, None, found, BuildOptions(negatives=50))
+
+
+def test_no_two_parts_of_one_component_are_ever_dissimilar() -> None:
+    """They hang together by verified matches, though some only over others: a chain, or upon one common body."""
+    ends = [range(start, start + 4) for start in (0, 4, 8, 12)]
+    chain = matched([edge for end in ends for edge in clique(end)] + [(3, 4, 16), (7, 8, 16), (11, 12, 16)], 16)
+    fresh, related = take_apart(files(16), np.zeros(16, np.int32), chain, [], 15)
+    assert len(set(fresh.tolist())) == 4
+    assert never_dissimilar(fresh, related, chain)
+    # One model lays a second place upon its body twice: both groups show the second place, from its two sides.
+    model = (np.arange(9), Parts(np.repeat(np.arange(3), 3).astype(np.int32), ("look_alike",) * 2, ("twins",) * 2))
+    upon = matched([*clique(range(3)), *((a, b, 40) for a in range(3) for b in range(3, 9))], 9)
+    fresh, related = take_apart(files(9), np.zeros(9, np.int32), upon, [model], 15)
+    assert [(one.a, one.b, one.relation) for one in related] == [
+        (0, 1, "look_alike"),
+        (0, 2, "look_alike"),
+        (1, 2, "may_be_same"),
+    ]
+    assert never_dissimilar(fresh, related, upon)
+    # The body itself was taken apart at a bridge, and only one of its parts is what the twins were compared with.
+    bridged = matched([*clique(range(4)), (3, 4, 16), *clique(range(4, 11))], 11)
+    twins = (np.arange(11), Parts(np.array([0] * 8 + [1] * 3, np.int32), ("look_alike",), ("twins",)))
+    fresh, related = take_apart(files(11), np.zeros(11, np.int32), bridged, [twins], 15)
+    assert len(set(fresh.tolist())) == 3
+    assert never_dissimilar(fresh, related, bridged)
 
 
 def test_where_no_model_holds_the_rest_its_part_keeps_the_place() -> None:
@@ -198,6 +241,58 @@ def test_twins_are_told_from_a_place_seen_twice() -> None:
     pairs = similar_pairs(evidence, nothing, None, BuildOptions(), labels=labels)
     assert pairs
     assert all(labels[pair["a"]] == labels[pair["b"]] for pair in pairs)
+
+
+def slow_conflicts(model: Model, visible: csr_matrix) -> dict[tuple[int, int], float]:
+    """Pair by pair, cell by cell."""
+    sees = [set(visible[row].indices.tolist()) for row in range(len(model.photos))]
+    observes = [set(model.observations[model.observations[:, 0] == row, 1].tolist()) for row in range(len(sees))]
+
+    def blank_share(one: int, other: int) -> float | None:
+        expected: dict[tuple[int, int], int] = {}
+        got: dict[tuple[int, int], int] = {}
+        for point in sees[one] & observes[other]:
+            x, y = model.project(one, model.points[[point]])[0] / model.size[one]
+            cell = min(int(x * CELLS), CELLS - 1), min(int(y * CELLS), CELLS - 1)
+            expected[cell] = expected.get(cell, 0) + 1
+            got[cell] = got.get(cell, 0) + (point in observes[one])
+        speaking = [cell for cell in expected if expected[cell] >= CELL_POINTS]
+        full = [cell for cell in speaking if got[cell]]
+        if not full:
+            return None
+        rate = sum(got[cell] for cell in full) / sum(expected[cell] for cell in full)
+        blank = [cell for cell in speaking if not got[cell] and (1 - rate) ** expected[cell] < CHANCE]
+        return len(blank) / (len(full) + len(blank)) if len(full) + len(blank) >= TESTED_CELLS else None
+
+    found = {}
+    for i in range(len(sees)):
+        for j in range(i + 1, len(sees)):
+            common = sorted(observes[i] & observes[j])
+            if len(common) < 10:
+                continue
+            rays = [np.median(model.points[common], axis=0) - model.centers[one] for one in (i, j)]
+            angle = np.degrees(np.arccos(rays[0] @ rays[1] / np.linalg.norm(rays[0]) / np.linalg.norm(rays[1])))
+            shares = blank_share(i, j), blank_share(j, i)
+            if angle < 25 and None not in shares:
+                found[i, j] = min(shares)
+    return found
+
+
+@pytest.mark.parametrize(("twins", "seed"), [(False, 0), (True, 1), (True, 2)])
+def test_conflicts_equal_the_slow_count(twins: bool, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hashpipe.pairgen.twins._TOGETHER", 3)
+    model = wall_model(twins=twins, seed=seed)
+    visible = visible_surface(model, foreground=False)
+    pairs, shares = conflicts(model, visible)
+    assert dict(zip(map(tuple, pairs.tolist()), shares.tolist(), strict=True)) == slow_conflicts(model, visible)
+    assert len(pairs) > 20
+
+
+def test_nothing_to_compare() -> None:
+    model = wall_model(twins=False)
+    strangers = replace(model, observations=np.zeros((0, 2), np.int32))
+    pairs, shares = conflicts(strangers, csr_matrix((10, len(model.points)), dtype=bool))
+    assert (pairs.shape, shares.shape) == ((0, 2), (0,))
 
 
 def test_cameras_of_another_gravity() -> None:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from hashpipe.pairgen.database import matched_pairs
+from hashpipe.pairgen import files, verify
+from hashpipe.pairgen.build import build_pairs
+from hashpipe.pairgen.database import check_database, matched_pairs
+from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.exchange import import_pairs
 from hashpipe.pairgen.exchange_options import ImportOptions
+from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import PairSet, read_pairset
 from hashpipe.pairgen.verify import safe_negatives, verify_pairs
 
@@ -61,3 +72,66 @@ def test_nothing_between_related_places(imported: PairSet) -> None:
     assert safe_negatives(told, np.array([(0, 2), (3, 1), (0, 4)]), workers=1)[0].tolist() == [[0, 4]]
     for nothing in safe_negatives(imported, np.zeros((0, 2), int), workers=1):
         assert nothing.shape == (0, 2)
+
+
+def copied(imported: PairSet, tmp_path: Path) -> PairSet:
+    """The pairs of a workspace of their own, no photo of which was looked at."""
+    shutil.copytree(imported.folder.parent, tmp_path / "ws")
+    for path in (tmp_path / "ws" / "pairs").glob("database.db*"):
+        path.unlink()
+    return read_pairset(tmp_path / "ws" / "pairs")
+
+
+def test_beside_another_writer_known_pairs_are_told_and_new_ones_refused(
+    imported: PairSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairset = copied(imported, tmp_path)
+    known = np.array([(0, 1), (2, 3)])
+    inliers = verify_pairs(pairset, known, workers=1)
+    monkeypatch.setattr(verify, "WAIT_SECONDS", 0.3)
+    database = pairset.folder / "database.db"
+    with files.locked(pairset.folder), contextlib.closing(sqlite3.connect(database)) as writer:
+        writer.execute("BEGIN IMMEDIATE")  # a build in the middle of writing
+        writer.execute("UPDATE images SET name = name")
+        assert verify_pairs(pairset, known, workers=1).tolist() == inliers.tolist()
+        with pytest.raises(UserError, match="in use by another hashpipe command"):
+            verify_pairs(pairset, np.array([(0, 3)]), workers=1)
+        writer.rollback()
+    assert verify_pairs(pairset, np.array([(0, 3)]), workers=1)[0] >= 0
+
+
+def test_a_build_waits_for_the_lock_on_the_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hashpipe.pairgen import build
+
+    (tmp_path / "photos").mkdir()
+    ground(1).save(tmp_path / "photos" / "a.png")
+    files.open_workspace(tmp_path / "ws", create=True)
+    monkeypatch.setattr(build, "WAIT_SECONDS", 0.3)
+    with files.locked(tmp_path / "ws" / "pairs"), pytest.raises(UserError, match="in use by another"):
+        build_pairs(tmp_path / "photos", tmp_path / "ws", BuildOptions())
+
+
+CALLER = """
+import sys
+import numpy as np
+from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.verify import verify_pairs
+pairs = [(a, b) for a in range(8) for b in range(a)][int(sys.argv[2])::3]
+print(verify_pairs(read_pairset(sys.argv[1]), np.array(pairs), workers=1).tolist())
+"""
+
+
+@pytest.mark.slow
+def test_three_at_once_find_what_one_alone_finds(imported: PairSet, tmp_path: Path) -> None:
+    pairset = copied(imported, tmp_path)
+    shutil.copytree(pairset.folder.parent, tmp_path / "alone")
+    command = [sys.executable, "-c", CALLER, pairset.folder]
+    callers = [subprocess.Popen([*command, str(turn)], stdout=subprocess.PIPE, text=True) for turn in range(3)]
+    answers = [caller.communicate(timeout=120)[0] for caller in callers]
+    assert [caller.returncode for caller in callers] == [0] * 3
+    alone = read_pairset(tmp_path / "alone" / "pairs")
+    everything = [(a, b) for a in range(8) for b in range(a)]
+    for turn in range(3):
+        assert answers[turn].strip() == str(verify_pairs(alone, np.array(everything[turn::3]), workers=1).tolist())
+    check_database(pairset.folder / "database.db")
+    assert matched_pairs(pairset.folder / "database.db") == matched_pairs(alone.folder / "database.db")
