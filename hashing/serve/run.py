@@ -58,7 +58,7 @@ def listening(workspace: Path, options: ServeOptions) -> Iterator[Serving]:
     uvicorn = _extra()
     listener = listen(options.host, options.port)
     with contextlib.closing(listener):
-        app, photos, bits, revision = _open(open_workspace(workspace, create=False), options)
+        app, photos, bits, revision, close = _open(open_workspace(workspace, create=False), options)
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -74,8 +74,8 @@ def listening(workspace: Path, options: ServeOptions) -> Iterator[Serving]:
         server = uvicorn.Server(config)
         # off the main thread: signals stay with the command line, which knows what Ctrl-C means
         thread = threading.Thread(target=copy_context().run, args=(server.run, [listener]), name="server", daemon=True)
-        thread.start()
         try:
+            thread.start()
             while not server.started and thread.is_alive():
                 thread.join(0.01)
             if not server.started:
@@ -85,7 +85,9 @@ def listening(workspace: Path, options: ServeOptions) -> Iterator[Serving]:
             yield Serving(f"http://{shown}:{port}/", options.host, port, photos, bits, revision)
         finally:
             server.should_exit = True
-            thread.join(_GRACE + 1)
+            thread.join(_GRACE - 1)
+            close()  # uploads still under way are refused now, in time for their answers
+            thread.join(2)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -112,25 +114,27 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str]:
-    """The application, and what it serves first: photos, bits, revision."""
+def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str, Callable[[], None]]:
+    """The application; what it serves first: photos, bits, revision; and what ends its processes."""
     from hashpipe.hashing.preprocess import cores
     from hashpipe.hashing.serve.app import application
     from hashpipe.hashing.serve.collection import follow
     from hashpipe.hashing.serve.pictures import pictures
     from hashpipe.hashing.serve.pool import pool
-    from hashpipe.hashing.serve.state import State, encoders
+    from hashpipe.hashing.serve.state import State
     from hashpipe.hashing.serve.stored_groups import stored_groups
+    from hashpipe.hashing.serve.workers import Workers, check_model
 
     latest = follow(options.index or workspace / "index", workspace, options.also)
     first = latest()
-    encoder = encoders(options.model or workspace / "model", options.runtime)
-    encoder(first.index.space)  # opened now: the wrong model is refused at once, and the first upload need not wait
-    workers = options.workers or min(4, cores())
+    model, workers = options.model or workspace / "model", options.workers or min(4, cores())
+    check_model(model, options.runtime, first.index.space)
+    describe = Workers(model, options, workers)
+    describe.warm(first.index.space)
     state = State(
         options,
         latest,
-        encoder,
+        describe,
         pictures(workspace / "thumbnails", options.cache_mb * 1_000_000),
         look=pool("look", cores(), 4096),
         encode=pool("encode", workers, options.queue),
@@ -142,7 +146,7 @@ def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str]:
     policy = Policy(
         frozenset(names), not is_loopback(options.host), options.upload_mb * 1_000_000 + 65536, options.queue
     )
-    return application(state, policy), len(first), first.index.space.bits, first.index.revision
+    return application(state, policy), len(first), first.index.space.bits, first.index.revision, describe.close
 
 
 def _extra() -> Any:
