@@ -118,14 +118,14 @@ def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str, C
     """The application; what it serves first: photos, bits, revision; and what ends its processes."""
     from hashpipe.hashing.preprocess import cores
     from hashpipe.hashing.serve.app import application
-    from hashpipe.hashing.serve.collection import follow
+    from hashpipe.hashing.serve.collection import Follower
     from hashpipe.hashing.serve.pictures import pictures
     from hashpipe.hashing.serve.pool import pool
     from hashpipe.hashing.serve.state import State
     from hashpipe.hashing.serve.stored_groups import stored_groups
     from hashpipe.hashing.serve.workers import Workers, check_model
 
-    latest = follow(options.index or workspace / "index", workspace, options.also)
+    latest = Follower(options.index or workspace / "index", workspace, options.also)
     first = latest()
     model, workers = options.model or workspace / "model", options.workers or min(4, cores())
     check_model(model, options.runtime, first.index.space)

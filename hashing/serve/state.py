@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from hashpipe.hashing.serve.collection import Collection
+from hashpipe.hashing.serve.collection import Follower
 from hashpipe.hashing.serve.options import ServeOptions
 from hashpipe.hashing.serve.pictures import Pictures
 from hashpipe.hashing.serve.pool import Run
@@ -19,7 +18,7 @@ PAGE, DEPTH = 100, 10_000  # most entries of one page, and how far one can page
 class State:
     """One running server.
 
-    latest   the snapshot of the collection that is current now
+    latest   gives the snapshot of the collection that is current now
     describe codes of uploads, made in processes of their own
     picture  photos as JPEGs
     look, encode, draw   threads for searches, for uploads (which wait for their process) and for pictures
@@ -27,7 +26,7 @@ class State:
     """
 
     options: ServeOptions
-    latest: Callable[[], Collection]
+    latest: Follower
     describe: Describe
     picture: Pictures
     look: Run
