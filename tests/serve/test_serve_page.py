@@ -168,6 +168,131 @@ def test_by_keyboard_alone(browser, served):
         found(page)
 
 
+FOCUS = """() => {
+    const one = document.activeElement;
+    const seen = one.id === 'file' ? one.parentElement : one;
+    return {
+        what: one.matches('.shot') ? 'shot' : one.id || one.textContent.trim(),
+        body: one === document.body,
+        visible: one.checkVisibility() && getComputedStyle(seen).outlineStyle !== 'none',
+    };
+}"""  # what has the focus, and whether that can be seen
+
+
+def tab_to(page, what: str, key: str = "Tab") -> None:
+    """Press Tab until it is there; every stop on the way can be seen."""
+    for _ in range(30):
+        page.keyboard.press(key)
+        stop = page.evaluate(FOCUS)
+        assert stop["visible"], stop
+        if stop["what"] == what:
+            return
+    raise AssertionError(f"Tab does not come to {what}")
+
+
+def test_tab_comes_to_everything_in_the_order_it_is_read(browser, served):
+    with page_at(browser, served.told.url) as page:
+        page.goto(f"{served.told.url}#/similar/14")
+        found(page)
+        page.locator("#radius").fill(page.locator("#radius").get_attribute("max"))
+        page.wait_for_function("() => document.querySelectorAll('#grid .card').length > 4")
+        first = "".join(page.locator("#grid .card").first.locator(".meta a").all_inner_texts())
+        page.locator(".skip").focus()
+        stops = []
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            stop = page.evaluate(FOCUS)
+            if stop["body"]:
+                break
+            assert stop["visible"], stop
+            stops.append(stop["what"])
+        assert stops == [
+            "hashpipe", "Search", "to-places", "file", "Place 1", "radius", "Code", "shot",
+            *([first] if first else []), "API",
+        ]  # fmt: skip
+        for number in range(
+            page.locator("#grid .card").count()
+        ):  # and inside the grid to every photo, and from it to its place
+            page.locator("#grid .shot").nth(number).focus()
+            entry = page.locator("#grid .card").nth(number)
+            page.keyboard.press("Tab")
+            links = entry.locator(".meta a").count()
+            assert entry.evaluate("card => card.contains(document.activeElement)") is (links == 1)
+            if links:
+                assert page.evaluate(FOCUS)["visible"]
+                page.keyboard.press("Shift+Tab")
+                assert page.evaluate(FOCUS)["what"] == "shot"
+        page.goto(f"{served.told.url}#/places")
+        page.locator(".mosaic").first.wait_for()
+        page.locator(".skip").focus()
+        page.keyboard.press("Enter")  # the link that skips to the photos stays in the view
+        assert page.evaluate("document.activeElement.id") == "main"
+        assert page.locator("#view-places").is_visible()
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className").startswith("mosaic")
+
+
+def test_by_keyboard_to_a_place_and_back(browser, served):
+    with page_at(browser, served.told.url) as page:
+        page.route("**/similar?*", lambda asked: asked.continue_(url=asked.request.url.replace("limit=48", "limit=3")))
+        tab_to(page, "shot")
+        page.keyboard.press("Enter")
+        found(page)
+        tab_to(page, "radius")
+        for _ in range(16):
+            page.keyboard.press("ArrowRight")
+        radius = page.locator("#radius").input_value()
+        assert page.locator("#grid .card").count() == 3
+        tab_to(page, "more")
+        page.keyboard.press("Enter")
+        page.wait_for_function("() => document.activeElement === document.querySelectorAll('#grid .shot')[3]")
+        placed = page.locator("#grid .card:has(.meta a)").last
+        name = placed.locator(".name").inner_text()
+        for _ in range(60):
+            if placed.evaluate("card => card.contains(document.activeElement)"):
+                break
+            back = placed.evaluate("card => document.activeElement.closest('li').compareDocumentPosition(card) & 2")
+            page.keyboard.press("ArrowLeft" if back else "ArrowRight")
+        place = placed.locator(".meta a").inner_text()
+        page.keyboard.press("Tab")
+        assert page.evaluate(FOCUS) == {"what": place, "body": False, "visible": True}
+        count = page.locator("#grid .card").count()
+        page.keyboard.press("Enter")
+        page.wait_for_function("place => document.getElementById('place-title').textContent === place", arg=place)
+        page.wait_for_selector("#place-grid .shot")
+        tab_to(page, "shot")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#viewer[open]")
+        page.keyboard.press("Escape")
+        page.go_back()
+        page.wait_for_selector("#grid .shot")
+        assert page.evaluate(FOCUS)["what"] == place  # where one was, with all that was shown
+        assert page.locator("#grid .card:has(:focus) .name").inner_text() == name
+        assert page.locator("#radius").input_value() == radius
+        assert page.locator("#grid .card").count() == count > 3
+
+
+def test_trouble_with_the_index_or_the_server_is_shown_and_goes_away(browser, start, monkeypatch):
+    monkeypatch.setattr("hashpipe.hashing.serve.collection._LOOK_EVERY", 0.0)
+    look = "document.dispatchEvent(new Event('visibilitychange'))"
+    with start() as served, page_at(browser, served.told.url) as page:
+        trouble, index = page.locator("#trouble"), served.workspace / "index" / "index.json"
+        assert trouble.is_hidden()
+        good = index.read_text()
+        index.write_text("{}")
+        page.evaluate(look)
+        trouble.wait_for()
+        assert "tried again" in trouble.inner_text()
+        choose(page, served.photos / "004.png")  # the old one is still good
+        index.write_text(good)
+        page.evaluate(look)
+        trouble.wait_for(state="hidden")
+        page.route("**/api/health*", lambda asked: asked.abort())
+        page.evaluate(look)
+        trouble.wait_for()
+        assert "does not answer" in trouble.inner_text()
+
+
 @pytest.mark.slow
 def test_pasted_photos(browser, served):
     with page_at(browser, served.told.url) as page:
