@@ -7,14 +7,19 @@ import os
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browser import CHROMIUM, choose, chromium, found, give, page_at
 from served import encoded, jpeg
+from small_models import workspace_with
 from test_serve_refusals import bomb
 
-from hashpipe.hashing.codeset import write_codes
+from hashpipe.hashing.codeset import CodeSet, write_codes
+from hashpipe.hashing.encoding import open_encoder
 from hashpipe.hashing.index_build import build_index
 from hashpipe.hashing.index_options import IndexOptions
+from hashpipe.hashing.serve.options import ServeOptions
+from hashpipe.hashing.serve.run import listening
 
 pytest.importorskip("playwright", reason="the page is tested with playwright: pip install playwright")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="the page is tested with chromium: apt-get install chromium")
@@ -156,7 +161,7 @@ def test_by_keyboard_alone(browser, served):
         )
         page.keyboard.press("Escape")
         page.wait_for_selector("#viewer:not([open])", state="attached")
-        assert page.evaluate(f"{focused} === document.querySelectorAll('#grid .shot')[1]")
+        page.wait_for_function(f"() => {focused} === document.querySelectorAll('#grid .shot')[1]")
         page.keyboard.press("Enter")
         similar = page.locator("#viewer-similar")
         for _ in range(8):
@@ -442,13 +447,78 @@ def test_groups(browser, start):
             page.wait_for_selector("#groups-state:not([hidden])")
 
 
+def test_a_group_of_thousands_does_not_hold_the_page_up(browser, tmp_path, model):
+    space = open_encoder(model).space
+    names = tuple(f"{row:04d}.jpg" for row in range(5000))
+    shas = tuple(f"{row:064x}" for row in range(5000))
+    codes = np.random.default_rng(0).integers(0, 256, (5000, space.width), dtype=np.uint8)
+    workspace = workspace_with(tmp_path / "ws", model)
+    codeset = CodeSet(space, np.arange(5000, dtype=np.int32), names, shas, codes, np.ones(5000, np.float32), "/photos")
+    write_codes(workspace / "codes.parquet", codeset)
+    build_index([], workspace, IndexOptions())
+    photos = [{"path": f"/photos/{name}", "distance": 1} for name in names]
+    group = {"kind": "near", "group": 1, "why_best": "largest", "photos": photos}
+    (workspace / "groups").mkdir()
+    (workspace / "groups" / "groups.json").write_text(json.dumps({"rules": {}, "notes": [], "groups": [group]}))
+    with listening(workspace, ServeOptions(port=0)) as told, page_at(browser, told.url) as page:
+        page.goto(f"{told.url}#/groups")
+        page.wait_for_selector("#groups-list .shot")
+        assert page.locator("#groups-list h2").inner_text() == "5,000 photos"
+        assert page.locator("#groups-list .shot").count() == 12
+        for _ in range(8):
+            before = page.locator("#groups-list .shot").count()
+            page.get_by_role("button", name="Show more of this group").click()
+            page.wait_for_function(
+                "count => document.activeElement === document.querySelectorAll('#groups-list .shot')[count]", arg=before
+            )
+        assert page.locator("#groups-list .shot").count() == 12 + 8 * 100
+        took = page.evaluate("""async () => {
+            const began = performance.now();
+            for (const key of ["End", "Home", "ArrowRight", "ArrowDown"])
+                document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+            await new Promise(requestAnimationFrame);
+            return performance.now() - began;
+        }""")
+        assert took < 2000  # milliseconds, on a machine that is busy with other things
+
+
+def test_a_place_that_is_not_there_is_said_once(browser, served):
+    with page_at(browser, f"{served.told.url}") as page:
+        page.goto(f"{served.told.url}#/places/99")
+        page.wait_for_selector("#place-state:not([hidden])")
+        page.wait_for_load_state("networkidle")
+        assert page.locator("main").inner_text().count("There is no place 99") == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_is_that_of_wcag_aa(browser, served, scheme):
+    """Every text on what lies behind it, as the style sheet pairs them."""
+    pairs = [
+        (text, ground) for ground in ("paper", "card", "sunk", "wash") for text in ("ink", "soft")
+    ] + [("blue", "paper"), ("blue", "card"), ("on-blue", "blue"), ("bad", "bad-wash"), ("bad", "paper")]  # fmt: skip
+    with page_at(browser, served.told.url, color_scheme=scheme) as page:
+        luminance = page.evaluate("""() => {
+            const probe = document.body.appendChild(document.createElement('i')), found = {};
+            for (const name of ['paper', 'card', 'sunk', 'wash', 'ink', 'soft', 'blue', 'on-blue', 'bad', 'bad-wash']) {
+                probe.style.color = `var(--${name})`;
+                const [r, g, b] = getComputedStyle(probe).color.match(/[\\d.]+/g).slice(0, 3).map((one) => {
+                    const value = one / 255;
+                    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+                });
+                found[name] = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+            }
+            return found;
+        }""")
+    assert luminance["ink"] != luminance["paper"]
+    for text, ground in pairs:
+        low, high = sorted([luminance[text], luminance[ground]])
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+
+
 @pytest.mark.skipif("HASHPIPE_SCREENSHOTS" not in os.environ, reason="HASHPIPE_SCREENSHOTS=DEMO/workspace draws them")
 def test_screenshots(browser):
     """Draw docs/images/serve-*.jpg from the workspace of `hashpipe demo`, encoded and indexed: rendered photos only."""
     from served import client
-
-    from hashpipe.hashing.serve.options import ServeOptions
-    from hashpipe.hashing.serve.run import listening
 
     images = Path(__file__).resolve().parents[2] / "docs" / "images"
     workspace = Path(os.environ["HASHPIPE_SCREENSHOTS"])

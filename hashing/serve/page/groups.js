@@ -73,7 +73,7 @@ function moreOf(group, grid, add) {
   const button = el("button", { type: "button", class: "button more", onclick: async () => {
     button.disabled = true;
     try {
-      const answer = await get(`/api/groups/${group.kind}/${group.group}`, { offset: from, limit: 60 });
+      const answer = await get(`/api/groups/${group.kind}/${group.group}`, { offset: from, limit: 100 });
       const first = grid.children.length;
       add(answer.photos);
       grid.querySelectorAll(".shot")[first]?.focus();

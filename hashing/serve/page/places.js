@@ -52,7 +52,8 @@ export async function showPlace(id) {
   $("place-more").hidden = true;
   clearCloud();
   ghosts($("place-grid"));
-  await Promise.all([photosFrom(0), cloud(id)]);
+  const photos = photosFrom(0);
+  await Promise.all([photos, cloud(id, photos)]);
 }
 
 async function photosFrom(offset) {
@@ -71,7 +72,7 @@ async function photosFrom(offset) {
   } catch (problem) { if (mine === place) broken("place", problem, () => showPlace(mine.id)); }
 }
 
-async function cloud(id) {
+async function cloud(id, photos) {
   const mine = place;
   try {
     const answer = await get(`/api/places/${id}/cloud`);
@@ -79,7 +80,8 @@ async function cloud(id) {
     const sample = answer.total > answer.x.length ? ` (${number(answer.x.length)} shown)` : "";
     showCloud(answer, `Place ${id} from above: ${plural(answer.total, "3D point")}${sample}, ${plural(answer.cameras.length, "camera")}.`, (photo) => view(photo, $("place-grid")));
   } catch (problem) {
-    if (mine !== place || problem.status === undefined) return;
+    await photos;
+    if (mine !== place || problem.status === undefined || !$("place-state").hidden) return; // said there already
     $("cloud-none").textContent = problem.message;
     $("cloud-none").hidden = false;
   }

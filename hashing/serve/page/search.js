@@ -35,7 +35,7 @@ export async function start() {
   if (asked) return;
   $("results-title").textContent = "Find the same place again";
   $("results-lead").textContent = info.photos
-    ? "Drop a photo to see which of the collection show the same place or object. Or begin with one of these:"
+    ? "Choose a photo to see which of the collection show the same place or object. Or begin with one of these:"
     : "";
   if (!info.photos) {
     showState($("results-state"), "The index is empty. Encode some photos and index them: hashpipe encode PHOTOS, then hashpipe index build.");
