@@ -152,6 +152,10 @@ def test_everything_is_documented(served):
     for path, methods in openapi["paths"].items():
         for method, route in methods.items():
             assert route.get("summary"), f"{method} {path}"
+            for status, answer in route["responses"].items():  # one sentence, of the framework too
+                if int(status) >= 400:
+                    schema = answer["content"]["application/json"]["schema"]
+                    assert schema == {"$ref": "#/components/schemas/Problem"}, f"{method} {path} {status}"
     assert "within" in openapi["components"]["schemas"]["SearchAnswer"]["properties"]
 
 

@@ -388,11 +388,23 @@ def test_a_server_that_was_stopped(browser, start):
 
 @pytest.mark.slow
 def test_readable_on_a_phone_and_in_the_dark(browser, served):
+    def long_names(asked) -> None:
+        answer = asked.fetch()
+        asked.fulfill(response=answer, body=answer.text().replace('.png"', f'{"_long" * 40}.png"'))
+
     with page_at(browser, served.told.url, **PHONE) as page:
+        page.route("**/api/*", long_names)
+        page.route("**/api/*/*", long_names)
+        page.route("**/similar*", long_names)
         for view in ("", "#/places", "#/places/0", "#/similar/14"):
             page.goto(served.told.url + view)
             page.wait_for_selector(".shot:visible, .mosaic:visible")
             assert page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth"), view
+        assert "_long_long" in page.locator("#asked-name").inner_text()
+        page.locator("#radius").fill(page.locator("#radius").get_attribute("max"))
+        page.locator("#grid .shot").first.click()
+        page.wait_for_function("() => document.getElementById('viewer-title').textContent.includes('_long')")
+        assert page.evaluate("document.getElementById('viewer').scrollWidth <= window.innerWidth")
         light = page.evaluate("getComputedStyle(document.body).backgroundColor")
     with page_at(browser, served.told.url, color_scheme="dark") as page:
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
