@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hashpipe.hashing.serve.guard import Policy, is_loopback
 from hashpipe.hashing.serve.options import ServeOptions
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import open_workspace
+
+if TYPE_CHECKING:
+    from hashpipe.hashing.codeset import CodeSpace
 
 _GRACE = 5  # seconds that requests get to finish when the server is stopped
 _CONNECTIONS = 512
@@ -123,12 +126,12 @@ def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str, C
     from hashpipe.hashing.serve.pool import pool
     from hashpipe.hashing.serve.state import State
     from hashpipe.hashing.serve.stored_groups import stored_groups
-    from hashpipe.hashing.serve.workers import Workers, check_model
+    from hashpipe.hashing.serve.workers import Workers
 
     latest = Follower(options.index or workspace / "index", workspace, options.also)
     first = latest()
     model, workers = options.model or workspace / "model", options.workers or min(4, cores())
-    check_model(model, options.runtime, first.index.space)
+    _check_model(model, options.runtime, first.index.space)
     describe = Workers(model, options, workers)
     describe.warm(first.index.space)
     state = State(
@@ -147,6 +150,23 @@ def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str, C
         frozenset(names), not is_loopback(options.host), options.upload_mb * 1_000_000 + 65536, options.queue
     )
     return application(state, policy), len(first), first.index.space.bits, first.index.revision, describe.close
+
+
+def _check_model(folder: Path, runtime: str, space: CodeSpace) -> None:
+    """Raise UserError where uploads cannot be encoded into a space by the model in `folder`; no network is loaded.
+
+    A graph that a runtime needs and that is not there yet is exported.
+    """
+    from hashpipe.hashing import engines, runtimes
+    from hashpipe.hashing.codeset import CodeSpace, check_same_space
+    from hashpipe.hashing.modelfile import read_model
+
+    model = read_model(folder)
+    bits = model.pick_bits(space.bits)
+    check_same_space(CodeSpace(model.fingerprint, bits, space.thresholds), space, "The model", "the index")
+    name = runtimes.choose(model, bits, runtime)
+    if name in runtimes.GRAPHS and not (engines.installed(name) and runtimes.graph_path(model, bits).is_file()):
+        runtimes.engine(model, bits, name)
 
 
 def _extra() -> Any:

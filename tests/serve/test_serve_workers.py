@@ -67,6 +67,22 @@ def test_a_refusal_costs_no_process_and_a_process_that_died_idle_no_photo(tmp_pa
         workers.close()
 
 
+def test_processes_that_are_not_needed_any_more_are_ended_but_for_one(tmp_path):
+    workers = unlucky(tmp_path, most=2, idle=0.5)
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            both = [threads.submit(workers, SPACE, b"slow") for _ in range(2)]
+            pids = {int(one.result().code.tobytes()) for one in both}
+        assert len(pids) == 2
+        last = pid_of(workers)
+        (other,) = pids - {last}
+        assert gone(other)
+        time.sleep(0.6)
+        assert pid_of(workers) == last
+    finally:
+        workers.close()
+
+
 def test_a_process_that_does_not_start(tmp_path):
     workers = Workers(tmp_path, ServeOptions(), 1, command=(sys.executable, "-c", "raise SystemExit(3)"))
     for _ in range(2):  # and the place in the line is free again

@@ -27,6 +27,8 @@ def encode(encoder, content, megapixels):
         server.send_bytes(b"no JSON")
     if content == b"raise":
         raise RuntimeError("a bug")
+    if content == b"slow":
+        time.sleep(0.5)
     if content == b"text":
         raise RefusedUpload(415, "This file is not a photo.")
     return Asked(np.frombuffer(str(os.getpid()).encode(), np.uint8), 0.5)
@@ -42,10 +44,12 @@ worker.main(int(sys.argv[1]))
 SPACE = CodeSpace("0123456789abcdef", 8, np.zeros(8, np.float32))
 
 
-def unlucky(folder: Path, most: int = 1, seconds: float = 20.0) -> Workers:
+def unlucky(folder: Path, most: int = 1, seconds: float = 20.0, idle: float = 60.0) -> Workers:
     script = folder / "unlucky.py"
     script.write_text(UNLUCKY)
-    return Workers(folder, ServeOptions(), most, command=(sys.executable, str(script)), photo_seconds=seconds)
+    return Workers(
+        folder, ServeOptions(), most, command=(sys.executable, str(script)), photo_seconds=seconds, idle_seconds=idle
+    )
 
 
 def pid_of(workers: Workers) -> int:
