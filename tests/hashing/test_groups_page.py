@@ -51,6 +51,7 @@ def test_page_in_chromium(page_file):
         assert page_file.stat().st_size < 400_000
         first = page.locator("article").first
         assert "5,000 photos" in first.text_content()
+        assert first.locator("figcaption").first.text_content().endswith("80 × 60 · 4 kB · 0 bits away")
         assert first.locator("figure").count() == 6
         assert first.locator("img").evaluate_all("all => all.every((one) => one.alt && one.loading === 'lazy')")
         first.locator("img").first.evaluate("image => image.decode()")  # the picture is there
