@@ -45,7 +45,7 @@ def routes(state: State) -> APIRouter:
     @router.post(
         "/search",
         openapi_extra=_PHOTO,
-        responses={status: {"model": Problem} for status in (400, 408, 409, 413, 415, 504)},
+        responses={status: {"model": Problem} for status in (400, 408, 409, 413, 415, 500, 504)},
         summary="Nearest photos of a photo that is sent along",
     )
     async def search_by_upload(

@@ -57,7 +57,7 @@ class Workers:
         """Code of an upload in a space.
 
         Raises HTTPException: 409 where the model folder holds another model, 413, 415 and 422 for what cannot be
-        searched with, 422 also where the decoder crashed, 504 where it took too long, 503 where no process starts.
+        searched with, 422 also where the decoder crashed, 504 where it took too long, 500 where no process starts.
         """
         with self._free:
             worker = self._ready(space)
@@ -129,7 +129,7 @@ class Workers:
             if self._closed:
                 raise _stopping() from None
             sentence = "The process that reads photos does not start; the server's terminal says why."
-            raise HTTPException(503, sentence, {"Retry-After": "10"}) from None
+            raise HTTPException(500, sentence) from None  # asking again would not help
 
     def _told(self, worker: Process, wanted: bytes) -> Process:
         """The process with the model open. Raises HTTPException where it is another model, Gone."""
