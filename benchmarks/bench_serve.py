@@ -1,20 +1,24 @@
 """How many searches a second does the page's server answer, how long do they take, and does its memory stay flat?
 
     python benchmarks/bench_serve.py                        1,000,000 codes, 50 at a time, 60 s of each kind
-    python benchmarks/bench_serve.py --codes 50000 --seconds 5 --kinds code,photo --model WORKSPACE/model
+    python benchmarks/bench_serve.py --codes 50000 --seconds 5 --kinds code,photo --models WORKSPACE/model
+    python benchmarks/bench_serve.py --codes 10000 --kinds upload
 
 Starts `hashpipe serve` as its own process on loopback and asks it from another one, over kept connections: `code` and
 `photo` search by a code and by a photo of the collection (with --counts also how many lie within every radius),
-`upload` sends a rendered picture that is encoded with the model. Codes are clustered: groups of 20 around random
-centres, every bit flipped in a tenth of them. Memory is the server's resident set before, in the middle and after.
-Both processes share the machine, so the asking costs throughput too: the processor time of one search is printed for
-both, of all threads together. It says more than the rate where other work runs beside.
+`upload` sends a rendered picture that is encoded with the model, for each of --models: `vlad` and `network` are made
+here with random heads and weights (MobileNetV2 at 384 pixels, exported where ONNX Runtime is installed), as slow as
+trained ones; anything else is a model folder. Codes are clustered: groups of 20 around random centres, every bit
+flipped in a tenth of them. Memory is the resident set of the server and its processes before, in the middle and after.
+All share the machine, so the asking costs throughput too: the processor time of one search is printed for server and
+asker, of all threads and processes together. It says more than the rate where other work runs beside.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -22,9 +26,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +37,9 @@ from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.indexing.build import build_index
 from hashpipe.hashing.indexing.options import IndexOptions
 from hashpipe.pairgen.files import open_workspace
+
+if TYPE_CHECKING:
+    from hashpipe.hashing.options import BackboneOptions
 
 CLUSTER, FLIP = 20, 0.1
 
@@ -52,18 +59,46 @@ def clustered(count: int, space: CodeSpace, seed: int = 0) -> CodeSet:
     return CodeSet(space, photos, paths, tuple(f"{row:064x}" for row in range(count)), codes, quality, "/photos")
 
 
-def small_model(folder: Path) -> Path:
-    """A VLAD model of 64 bits with random heads, for machines without a trained one: as slow as a real one."""
+def vlad_model(folder: Path) -> Path:
+    """A VLAD model of 64 bits with random heads."""
+    from hashpipe.hashing.options import BackboneOptions
+
+    return _made(folder, BackboneOptions(backbone="vlad", words=64, image_size=640))
+
+
+def network_model(folder: Path) -> Path:
+    """A MobileNetV2 of 64 bits with random weights and heads, exported where that can be."""
+    import torch
+    import torchvision
+    from safetensors.torch import save_file
+
+    from hashpipe.hashing.encoding import runtimes
+    from hashpipe.hashing.modelfile import read_model
+    from hashpipe.hashing.options import BackboneOptions
+
+    torch.manual_seed(0)
+    net = torchvision.models.mobilenet_v2(weights=None)
+    for _ in range(20):  # its normalisations learn how large values are, else they vanish on the way
+        net(torch.randn(8, 3, 128, 128))
+    state = net.state_dict()
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / "random.safetensors"
+    save_file({key: value.contiguous() for key, value in state.items()}, weights)
+    made = _made(folder, BackboneOptions(backbone="mobilenet_v2", weights=str(weights), device="cpu"))
+    if runtimes.can_export():
+        runtimes.prepare(read_model(made), 64, [])
+    return made
+
+
+def _made(folder: Path, options: BackboneOptions) -> Path:
     from hashpipe.hashing import images
     from hashpipe.hashing.describing.descriptors import make_describer
     from hashpipe.hashing.network import Head, make_model, save_model
-    from hashpipe.hashing.options import BackboneOptions
 
     pictures = folder / "pictures"
     pictures.mkdir(parents=True)
     for number in range(4):
         (pictures / f"{number}.png").write_bytes(picture(number))
-    options = BackboneOptions(backbone="vlad", words=64, image_size=640)
     describer = make_describer(options, images.from_folder_or_list(pictures))
     values = describer.describe(images.from_folder_or_list(pictures)).values
     weight = np.random.default_rng(0).normal(size=(values.shape[1], 64)).astype(np.float32)
@@ -71,6 +106,9 @@ def small_model(folder: Path) -> Path:
     (folder / "model").mkdir()
     save_model(folder / "model", make_model(describer, {64: head}, {64: np.zeros(64, np.float32)}, {}))
     return folder / "model"
+
+
+MADE = {"vlad": vlad_model, "network": network_model}
 
 
 def picture(seed: int, size: tuple[int, int] = (640, 480)) -> bytes:
@@ -140,23 +178,41 @@ async def load(kind: str, arguments: argparse.Namespace, info: dict[str, Any]) -
     return {"taken": np.array(taken), "errors": errors, "busy": busy, "seconds": time.monotonic() - begun}
 
 
+def family(process: int) -> list[int]:
+    """A process and those it started (Linux)."""
+    found = [process]
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(stat.read_text().rsplit(")", 1)[1].split()[1]) == process:
+                found.append(int(stat.parent.name))
+    return found
+
+
 def resident(process: int) -> float:
-    """Resident memory of a process in MB (Linux)."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+    """Resident memory of a server and its processes in MB (Linux)."""
+    total = 0.0
+    for one in family(process):
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{one}/status").read_text().splitlines()
+            total += sum(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+    return total
 
 
 def processor(process: int) -> float:
-    """Processor time that a process has used, in seconds (Linux)."""
-    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Processor time that a server and its processes have used, in seconds (Linux)."""
+    total = 0
+    for one in family(process):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def report(kind: str, found: dict[str, Any], memory: list[float], served: float, asked: float) -> None:
     taken = found["taken"] * 1000
     shown = [f"{np.percentile(taken, q):8.1f}" for q in (50, 99)] if len(taken) else ["       -"] * 2
     print(
-        f"{kind:<8}{len(taken):>9}{len(taken) / found['seconds']:>10.1f}{shown[0]}{shown[1]}"
+        f"{kind:<16}{len(taken):>9}{len(taken) / found['seconds']:>10.1f}{shown[0]}{shown[1]}"
         f"{len(found['errors']):>8}{found['busy']:>6}   {' '.join(f'{one:7.0f}' for one in memory)}"
         f"{1000 * served / max(len(taken), 1):>9.2f}{1000 * asked / max(len(taken), 1):>9.2f}",
         flush=True,
@@ -165,8 +221,10 @@ def report(kind: str, found: dict[str, Any], memory: list[float], served: float,
         print(f"    {error}")
 
 
-def run(workspace: Path, arguments: argparse.Namespace) -> int:
+def run(workspace: Path, arguments: argparse.Namespace, kinds: Sequence[str], model: str) -> int:
     command = [Path(sys.executable).with_name("hashpipe"), "serve", "-w", workspace, "--port", "0", "--json"]
+    if model == "network" and any((workspace / "model").glob("exported/*/*.onnx")):
+        command += ["--runtime", "onnx"]  # by itself it is not chosen: outputs of random weights lie at the thresholds
     server = subprocess.Popen([*map(str, command), "--queue", "256"], stdout=subprocess.PIPE, text=True)
     failed = 0
     try:
@@ -178,9 +236,8 @@ def run(workspace: Path, arguments: argparse.Namespace) -> int:
                 raise SystemExit("the server did not start")
             text += line
         info = json.loads(text)
-        print(f"{info['photos']:,} codes of {info['bits']} bits, {arguments.at_once} at a time, {os.cpu_count()} cores")
-        print("kind     searches  per s    p50 ms  p99 ms  errors  busy   MB before, half, after   server ms  asker ms")
-        for kind in arguments.kinds.split(","):
+        asyncio.run(warm(arguments, info))
+        for kind in kinds:
             halves, memory = [], [resident(server.pid)]
             asked, served = time.process_time(), processor(server.pid)
             for _ in range(2):
@@ -192,12 +249,22 @@ def run(workspace: Path, arguments: argparse.Namespace) -> int:
                 "busy": sum(half["busy"] for half in halves),
                 "seconds": sum(half["seconds"] for half in halves),
             }
-            report(kind, whole, memory, processor(server.pid) - served, time.process_time() - asked)
+            named = f"{kind} {model}" if kind == "upload" else kind
+            report(named, whole, memory, processor(server.pid) - served, time.process_time() - asked)
             failed += len(whole["errors"])
     finally:
         server.terminate()
         server.wait(30)
-    return 1 if failed else 0
+    return failed
+
+
+async def warm(arguments: argparse.Namespace, info: dict[str, Any]) -> None:
+    """One upload, so that the first process is there."""
+    reader, writer = await asyncio.open_connection(info["host"], info["port"], limit=1 << 20)
+    status, body = await ask(reader, writer, next(requests("upload", arguments, info)))
+    writer.close()
+    if status != 200:
+        raise SystemExit(f"the server refused an upload: {body[:200]!r}")
 
 
 def main() -> int:
@@ -207,18 +274,27 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=50)
     parser.add_argument("--limit", type=int, default=24, help="results of one search")
     parser.add_argument("--counts", action="store_true", help="also count the photos within every radius")
-    parser.add_argument("--kinds", default="code,photo,upload")
+    parser.add_argument("--kinds", default="code,photo,upload", help="upload is done with every model")
     parser.add_argument("--kind", default="flat", help="of the index: flat, hnsw, ivf or mih")
-    parser.add_argument("--model", type=Path, help="model folder; without it a VLAD model with random heads")
+    parser.add_argument("--models", default="vlad,network", help="vlad, network, or model folders")
     arguments = parser.parse_args()
     arguments.seconds /= 2  # memory is looked at between two halves
+    print(f"{arguments.codes:,} codes, {arguments.at_once} at a time, {os.cpu_count()} cores")
+    columns = "searches  per s    p50 ms  p99 ms  errors  busy   MB before, half, after   server ms  asker ms"
+    print(f"{'kind':<17}{columns}")
+    failed, kinds = 0, arguments.kinds.split(",")
     with tempfile.TemporaryDirectory() as folder:
-        workspace = open_workspace(Path(folder) / "ws", create=True)
-        model = (arguments.model or small_model(Path(folder) / "made")).absolute()
-        (workspace / "model").symlink_to(model)
-        write_codes(workspace / "codes.parquet", clustered(arguments.codes, open_encoder(model).space))
-        build_index([], workspace, IndexOptions(kind=arguments.kind))
-        return run(workspace, arguments)
+        for number, name in enumerate(arguments.models.split(",")):
+            workspace = open_workspace(Path(folder) / f"ws{number}", create=True)
+            made = Path(folder) / f"made{number}"
+            model = (MADE[name](made) if name in MADE else Path(name)).absolute()
+            (workspace / "model").symlink_to(model)
+            write_codes(workspace / "codes.parquet", clustered(arguments.codes, open_encoder(model).space))
+            build_index([], workspace, IndexOptions(kind=arguments.kind))
+            failed += run(
+                workspace, arguments, kinds if number == 0 else [kind for kind in kinds if kind == "upload"], name
+            )
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

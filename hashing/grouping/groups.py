@@ -116,7 +116,7 @@ def find_groups(
     hashes: np.ndarray | None = None
     if options.look != "off" and gone < len(codeset):
         seen = groups_look.looks(codeset, np.arange(len(codeset)), cache, options.workers)
-        looks, sharpness = seen.__getitem__, seen[:, 0]
+        looks, sharpness = seen.__getitem__, seen[:, 0].copy()  # a view would keep all grey copies, 4 kB a photo
         hashes = groups_look.perceptual_hashes(np.nan_to_num(seen[:, 1:]))
         same = groups_look.correlated(looks, hashes, options.alike)
         if options.look == "match":

@@ -28,9 +28,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Health:
-    status: Annotated[str, about("ok")]
+    status: Annotated[str, about("ok, or stale while a newer index cannot be opened and the old one is served")]
     revision: Revision
     photos: int
+    problem: Annotated[str | None, about("why the newer index cannot be opened; it is tried again")] = None
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ def routes(state: State) -> APIRouter:
     @router.get("/health", summary="Whether the server answers")
     async def health() -> Health:
         collection = await state.look(state.latest)
-        return Health("ok", collection.index.revision, len(collection))
+        problem = state.latest.problem or None
+        return Health("stale" if problem else "ok", collection.index.revision, len(collection), problem)
 
     @router.get("/info", summary="What is served")
     async def info() -> Info:

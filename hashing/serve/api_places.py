@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from hashpipe.hashing.serve.answers import Camera, CloudAnswer, PlaceAnswer, PlaceLine, PlaceList, Problem
 from hashpipe.hashing.serve.api_photos import line
 from hashpipe.hashing.serve.collection import Collection
+from hashpipe.hashing.serve.kept import Kept
 from hashpipe.hashing.serve.state import PAGE, State
 from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.files import fingerprint
 
 _COVERS = 5
+_KEPT = 64_000_000  # bytes of models from above, some 600,000 each
+_CLOUD = TypeAdapter(CloudAnswer)
 Offset = Annotated[int, Query(ge=0)]
 Limit = Annotated[int, Query(ge=1, le=PAGE)]
 
 
 def routes(state: State) -> APIRouter:
-    router = APIRouter(prefix="/api", tags=["places"])
+    router, clouds = APIRouter(prefix="/api", tags=["places"]), Kept(_KEPT)
 
     @router.get("/places", summary="All places, those with most photos first")
     async def places(offset: Offset = 0, limit: Limit = 24) -> PlaceList:
@@ -48,24 +54,34 @@ def routes(state: State) -> APIRouter:
 
     @router.get(
         "/places/{place}/cloud",
-        responses={404: {"model": Problem}, 410: {"model": Problem}},
+        response_model=CloudAnswer,
+        responses={304: {"description": "as it was (If-None-Match)"}, 404: {"model": Problem}, 410: {"model": Problem}},
         summary="The 3D points of a place from above, and its cameras",
     )
     async def cloud(
+        request: Request,
         place: int,
         model: Annotated[int | None, Query(description="one of the place's models, else its first")] = None,
-    ) -> CloudAnswer:
-        def work() -> CloudAnswer:
+    ) -> Response:
+        asked = request.headers.get("if-none-match")
+
+        def work() -> Response:
             collection = state.latest()
             if not len(collection.places.rows(place)):
                 raise _unknown(place)
             models = collection.places.models.get(place, [])
             if not models or (model is not None and model not in models):
                 raise HTTPException(404, f"Place {place} has no 3D model{'' if model is None else f' {model}'}.")
+            chosen = models[0] if model is None else model
             try:
-                return _cloud(collection, place, models[0] if model is None else model)
+                key = fingerprint(place, chosen, collection.index.revision, collection.places.stamp(chosen))
+                headers = {"ETag": f'"{key}"', "Cache-Control": "private, no-cache"}
+                if asked == headers["ETag"]:
+                    return Response(status_code=304, headers=headers)
+                content = clouds.get(key, lambda: _CLOUD.dump_json(_cloud(collection, place, chosen)))
             except UserError as error:
                 raise HTTPException(410, str(error)) from None
+            return Response(content, media_type="application/json", headers=headers)
 
         return await state.draw(work)
 

@@ -16,7 +16,7 @@ from hashpipe.hashing.serve.api_photos import known_row, place_of
 from hashpipe.hashing.serve.collection import Collection
 from hashpipe.hashing.serve.searching import search
 from hashpipe.hashing.serve.state import DEPTH, PAGE, State
-from hashpipe.hashing.serve.uploads import NAMES, Asked, encode_upload
+from hashpipe.hashing.serve.uploads import NAMES, Asked
 
 Offset = Annotated[int, Query(ge=0, le=DEPTH - PAGE, description="results to skip")]
 Limit = Annotated[int, Query(ge=1, le=PAGE, description="results on a page")]
@@ -45,7 +45,7 @@ def routes(state: State) -> APIRouter:
     @router.post(
         "/search",
         openapi_extra=_PHOTO,
-        responses={status: {"model": Problem} for status in (409, 413, 415, 422, 503)},
+        responses={status: {"model": Problem} for status in (400, 408, 409, 413, 415, 500, 504)},
         summary="Nearest photos of a photo that is sent along",
     )
     async def search_by_upload(
@@ -62,7 +62,7 @@ def routes(state: State) -> APIRouter:
 
     @router.get(
         "/search",
-        responses={status: {"model": Problem} for status in (409, 422)},
+        responses={status: {"model": Problem} for status in (409,)},
         summary="Nearest photos of a code",
     )
     async def search_by_code(
@@ -113,8 +113,9 @@ def routes(state: State) -> APIRouter:
 
 def _encode(state: State, photo: UploadFile) -> tuple[Collection, Asked]:
     collection = state.latest()
-    encoder = state.encoder(collection.index.space)
-    return collection, encode_upload(encoder, photo.file, state.options.megapixels)
+    photo.file.seek(0)
+    content = photo.file.read()  # within the limit of an upload, and only as many at a time as are encoded
+    return collection, state.describe(collection.index.space, content)
 
 
 def answer(

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from hashpipe.hashing.serve import api_groups, api_photos, api_places, api_search
+from hashpipe.hashing.serve.answers import Problem
 from hashpipe.hashing.serve.guard import App, Policy, guard
 from hashpipe.hashing.serve.state import State
 from hashpipe.pairgen.errors import UserError
@@ -43,7 +44,8 @@ def application(state: State, policy: Policy) -> App:
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for part in (api_search, api_photos, api_places, api_groups):
-        app.include_router(part.routes(state))
+        # what the framework refuses is said in our words too, and any route may be asked too often
+        app.include_router(part.routes(state), responses={status: {"model": Problem} for status in (422, 503)})
     _serve_page(app)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,11 @@ from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.progress import say
 
 _LOOK_EVERY = 1.0  # seconds between two looks at the index on disk
+_STALE = (
+    "The index on disk has changed and cannot be opened, so the one before it is shown; it is tried again. The "
+    "terminal of the server says why."
+)
+_PAUSES = (2.0, 60.0)  # shortest and longest, before an index that could not be opened is tried again, seconds
 
 
 @dataclass(frozen=True)
@@ -82,36 +86,48 @@ def load(folder: Path, workspace: Path, also: tuple[Path, ...] = ()) -> Collecti
     return Collection(index, ids, ids[order], order, real, shown, places, radius, rate)
 
 
-def follow(folder: Path, workspace: Path, also: tuple[Path, ...] = ()) -> Callable[[], Collection]:
-    """A function that gives the current snapshot, and opens the index again where it has changed on disk.
+class Follower:
+    """Gives the current snapshot when called, and opens the index again where it has changed on disk.
 
-    Safe to call from several threads: one opens, the others go on with the old snapshot. A new index that cannot be
-    opened is reported once and the old one kept.
+    Safe to call from several threads: one opens, the others go on with the old snapshot. While a new index cannot be
+    opened the old one is kept, `problem` is a sentence about it (else it is ""), and it is tried again: when the files
+    change, and after a pause that grows.
     """
-    state = _state(folder, workspace)  # before what is read by it, so that no change in between is missed
-    current, lock = load(folder, workspace, also), threading.Lock()
-    looked, said = time.monotonic(), ""
 
-    def latest() -> Collection:
-        nonlocal current, state, looked, said
-        if time.monotonic() - looked < _LOOK_EVERY or not lock.acquire(blocking=False):
-            return current
+    def __init__(self, folder: Path, workspace: Path, also: tuple[Path, ...] = ()) -> None:
+        self._sources = (folder, workspace, also)
+        self._state = _state(folder, workspace)  # before what is read by it, so that no change in between is missed
+        self._current, self._lock = load(*self._sources), threading.Lock()
+        self._looked, self._failed, self._pause, self._again = time.monotonic(), self._state, 0.0, 0.0
+        self.problem, self._said = "", ""
+
+    def __call__(self) -> Collection:
+        if time.monotonic() - self._looked < _LOOK_EVERY or not self._lock.acquire(blocking=False):
+            return self._current
         try:
-            looked = time.monotonic()
-            found = _state(folder, workspace)
-            if found != state:
-                state = found  # tried once, so that an index that cannot be opened is not opened all the time
-                current = load(folder, workspace, also)
-                say(f"The index has changed: {len(current)} photos now")
-        except (UserError, OSError) as error:
-            if said != str(error):
-                said = str(error)
-                say(f"The changed index cannot be opened, the old one is kept: {error}")
+            self._looked = time.monotonic()
+            self._look()
         finally:
-            lock.release()
-        return current
+            self._lock.release()
+        return self._current
 
-    return latest
+    def _look(self) -> None:
+        found: tuple[str | int, ...] = ()  # where even that cannot be read
+        try:
+            found = _state(*self._sources[:2])
+            if found == self._state:  # nothing new, or what was broken has been taken back
+                self.problem, self._said, self._pause = "", "", 0.0
+            elif found != self._failed or not self.problem or time.monotonic() >= self._again:
+                self._current, self._state = load(*self._sources), found
+                self.problem, self._said, self._pause = "", "", 0.0
+                say(f"The index has changed: {len(self._current)} photos now")
+        except Exception as error:  # whatever it is, the old index is still good
+            self._failed, self._pause = found, min(max(2 * self._pause, _PAUSES[0]), _PAUSES[1])
+            self._again = time.monotonic() + self._pause
+            if self._said != str(error):  # its files may be named on the terminal, but not to who looks at the page
+                self._said = str(error)
+                say(f"The changed index cannot be opened, the old one is kept: {error}")
+            self.problem = _STALE
 
 
 def _state(folder: Path, workspace: Path) -> tuple[str | int, ...]:

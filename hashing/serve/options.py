@@ -50,7 +50,12 @@ class ServeOptions:
         default=64, metadata={"help": "largest picture that is decoded, in megapixels", "min": 1, "max": 500}
     )
     workers: int = field(
-        default=0, metadata={"help": "uploads encoded at the same time, 0 for one per core up to 4", "min": 0}
+        default=0,
+        metadata={
+            "help": "processes that read uploads, each with the model in memory and started when it is needed; 0 for "
+            "one per core up to 4",
+            "min": 0,
+        },
     )
     queue: int = field(
         default=64,

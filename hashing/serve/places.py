@@ -44,12 +44,28 @@ class Places:
 
     def view(self, model: int) -> clouds.TopView:
         """A model from above. Raises UserError where its files are missing or damaged."""
-        folder = (self.folder or Path()) / "models" / str(model)
+        points, cameras = self._files(model)
         try:
-            return clouds.top_view(*clouds.read_ply(folder / "cloud.ply"), clouds.read_cameras(folder / "images.bin"))
+            return clouds.top_view(*clouds.read_ply(points), clouds.read_cameras(cameras))
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            raise UserError(f"The 3D model {model} cannot be read ({why}); run `hashpipe pairs build` again.") from None
+            raise _unreadable(model, error) from None
+
+    def stamp(self, model: int) -> tuple[int, ...]:
+        """What changes when a model does. Raises UserError where its files are missing."""
+        try:
+            known = [file.stat() for file in self._files(model)]
+        except OSError as error:
+            raise _unreadable(model, error) from None
+        return tuple(value for file in known for value in (file.st_ino, file.st_size, file.st_mtime_ns))
+
+    def _files(self, model: int) -> tuple[Path, Path]:
+        folder = (self.folder or Path()) / "models" / str(model)
+        return folder / "cloud.ply", folder / "images.bin"
+
+
+def _unreadable(model: int, error: Exception) -> UserError:
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    return UserError(f"The 3D model {model} cannot be read ({why}); run `hashpipe pairs build` again.")
 
 
 def no_places(count: int) -> Places:

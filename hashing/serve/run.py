@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hashpipe.hashing.serve.guard import Policy, is_loopback
 from hashpipe.hashing.serve.options import ServeOptions
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import open_workspace
+
+if TYPE_CHECKING:
+    from hashpipe.hashing.codeset import CodeSpace
 
 _GRACE = 5  # seconds that requests get to finish when the server is stopped
 _CONNECTIONS = 512
@@ -58,7 +61,7 @@ def listening(workspace: Path, options: ServeOptions) -> Iterator[Serving]:
     uvicorn = _extra()
     listener = listen(options.host, options.port)
     with contextlib.closing(listener):
-        app, photos, bits, revision = _open(open_workspace(workspace, create=False), options)
+        app, photos, bits, revision, close = _open(open_workspace(workspace, create=False), options)
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -74,8 +77,8 @@ def listening(workspace: Path, options: ServeOptions) -> Iterator[Serving]:
         server = uvicorn.Server(config)
         # off the main thread: signals stay with the command line, which knows what Ctrl-C means
         thread = threading.Thread(target=copy_context().run, args=(server.run, [listener]), name="server", daemon=True)
-        thread.start()
         try:
+            thread.start()
             while not server.started and thread.is_alive():
                 thread.join(0.01)
             if not server.started:
@@ -85,7 +88,9 @@ def listening(workspace: Path, options: ServeOptions) -> Iterator[Serving]:
             yield Serving(f"http://{shown}:{port}/", options.host, port, photos, bits, revision)
         finally:
             server.should_exit = True
-            thread.join(_GRACE + 1)
+            thread.join(_GRACE - 1)
+            close()  # uploads still under way are refused now, in time for their answers
+            thread.join(2)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -112,25 +117,27 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str]:
-    """The application, and what it serves first: photos, bits, revision."""
+def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str, Callable[[], None]]:
+    """The application; what it serves first: photos, bits, revision; and what ends its processes."""
     from hashpipe.hashing.describing.preprocess import cores
     from hashpipe.hashing.serve.app import application
-    from hashpipe.hashing.serve.collection import follow
+    from hashpipe.hashing.serve.collection import Follower
     from hashpipe.hashing.serve.pictures import pictures
     from hashpipe.hashing.serve.pool import pool
-    from hashpipe.hashing.serve.state import State, encoders
+    from hashpipe.hashing.serve.state import State
     from hashpipe.hashing.serve.stored_groups import stored_groups
+    from hashpipe.hashing.serve.workers import Workers
 
-    latest = follow(options.index or workspace / "index", workspace, options.also)
+    latest = Follower(options.index or workspace / "index", workspace, options.also)
     first = latest()
-    encoder = encoders(options.model or workspace / "model", options.runtime)
-    encoder(first.index.space)  # opened now: the wrong model is refused at once, and the first upload need not wait
-    workers = options.workers or min(4, cores())
+    model, workers = options.model or workspace / "model", options.workers or min(4, cores())
+    _check_model(model, options.runtime, first.index.space)
+    describe = Workers(model, options, workers)
+    describe.warm(first.index.space)
     state = State(
         options,
         latest,
-        encoder,
+        describe,
         pictures(workspace / "thumbnails", options.cache_mb * 1_000_000),
         look=pool("look", cores(), 4096),
         encode=pool("encode", workers, options.queue),
@@ -142,7 +149,24 @@ def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str]:
     policy = Policy(
         frozenset(names), not is_loopback(options.host), options.upload_mb * 1_000_000 + 65536, options.queue
     )
-    return application(state, policy), len(first), first.index.space.bits, first.index.revision
+    return application(state, policy), len(first), first.index.space.bits, first.index.revision, describe.close
+
+
+def _check_model(folder: Path, runtime: str, space: CodeSpace) -> None:
+    """Raise UserError where uploads cannot be encoded into a space by the model in `folder`; no network is loaded.
+
+    A graph that a runtime needs and that is not there yet is exported.
+    """
+    from hashpipe.hashing.codeset import CodeSpace, check_same_space
+    from hashpipe.hashing.encoding import engines, runtimes
+    from hashpipe.hashing.modelfile import read_model
+
+    model = read_model(folder)
+    bits = model.pick_bits(space.bits)
+    check_same_space(CodeSpace(model.fingerprint, bits, space.thresholds), space, "The model", "the index")
+    name = runtimes.choose(model, bits, runtime)
+    if name in runtimes.GRAPHS and not (engines.installed(name) and runtimes.graph_path(model, bits).is_file()):
+        runtimes.engine(model, bits, name)
 
 
 def _extra() -> Any:

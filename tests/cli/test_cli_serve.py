@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +73,32 @@ def test_start_ask_and_stop(workspace, sent, code):
         server.kill()
     assert (server.returncode, rest) == (code, "")
     assert "Traceback" not in complaints
+
+
+def parent_of(stat: Path) -> int:
+    try:
+        return int(stat.read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:  # it has just ended
+        return -1
+
+
+@pytest.mark.slow
+def test_a_killed_server_leaves_no_process_behind(workspace):
+    command = [SCRIPT, "serve", "-w", workspace, "--port", "0", "--json"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
+    try:
+        lines = iter(server.stdout.readline, "")
+        told = json.loads("".join([*itertools.takewhile(lambda line: line.rstrip() != "}", lines), "}"]))
+        photo = (workspace.parent / "photos" / "003.png").read_bytes()
+        httpx.post(f"{told['url']}api/search", files={"photo": photo}, trust_env=False, timeout=60).raise_for_status()
+        (worker,) = [path.parent for path in Path("/proc").glob("[0-9]*/stat") if parent_of(path) == server.pid]
+    finally:
+        server.kill()
+        server.wait()
+    until = time.monotonic() + 10
+    while worker.exists() and "State:\tZ" not in (worker / "status").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_a_port_in_use(workspace, refused):

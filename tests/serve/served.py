@@ -90,7 +90,7 @@ def write_places(folder: Path, root: Path, names: list[str]) -> None:
 
 def write_model(folder: Path, names: list[str], points: int = 300) -> None:
     """A wall at z = 10 that cameras on the x axis look at (COLMAP: x right, y down, z forward)."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     cloud = np.zeros(points, [("x", "<f8"), ("y", "<f8"), ("z", "<f8"), ("red", "u1"), ("green", "u1"), ("blue", "u1")])
     cloud["x"], cloud["y"], cloud["z"] = rng.uniform(-5, 5, points), rng.uniform(-4, 0, points), 10

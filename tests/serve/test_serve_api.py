@@ -7,9 +7,12 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from served import COUNT, Served
+from served import COUNT, Served, encoded, write_model
 
-from hashpipe.hashing.codeset import hamming, read_codes
+from hashpipe.hashing.codeset import hamming, read_codes, write_codes
+from hashpipe.hashing.indexing.build import build_index
+from hashpipe.hashing.indexing.options import IndexOptions
+from hashpipe.hashing.serve.places import Places
 
 
 def slow_search(served: Served, code: np.ndarray) -> list[tuple[int, int]]:
@@ -117,6 +120,30 @@ def test_a_place_from_above(served):
     assert (nothing.status_code, nothing.json()["detail"]) == (404, "Place 1 has no 3D model.")
 
 
+def test_a_place_from_above_is_computed_once_for_each_version_of_it(start, monkeypatch):
+    computed = []
+    view = Places.view
+    monkeypatch.setattr(Places, "view", lambda places, model: [computed.append(model), view(places, model)][1])
+    monkeypatch.setattr("hashpipe.hashing.serve.collection._LOOK_EVERY", 0.0)
+    with start() as served:
+        first = served.client.get("/api/places/0/cloud")
+        again = served.client.get("/api/places/0/cloud", params={"model": 0})
+        assert (again.content, again.headers["etag"], computed) == (first.content, first.headers["etag"], [0])
+        known = {"If-None-Match": first.headers["etag"]}
+        unchanged = served.client.get("/api/places/0/cloud", headers=known)
+        assert (unchanged.status_code, unchanged.content, computed) == (304, b"", [0])
+        write_model(served.workspace / "pairs" / "models" / "0", ["000.png"], points=20)
+        changed = served.client.get("/api/places/0/cloud", headers=known)
+        assert (changed.status_code, changed.json()["total"], computed) == (200, 20, [0, 0])
+        cameras = changed.json()["cameras"]
+        assert [camera["photo"] for camera in cameras] == [10]
+        names = [f"{number:03d}.png" for number in (1, 3, 4)]  # the photo leaves the index: another answer
+        write_codes(served.workspace / "codes.parquet", encoded(served.photos, names, served.workspace / "model"))
+        build_index([], served.workspace, IndexOptions())
+        left = served.client.get("/api/places/0/cloud", headers={"If-None-Match": changed.headers["etag"]})
+        assert (left.status_code, left.json()["cameras"][0]["photo"]) == (200, None)
+
+
 def test_everything_is_documented(served):
     openapi = served.client.get("/openapi.json").json()
     assert {"/api/search", "/api/photos/{photo}/similar", "/api/places/{place}/cloud", "/api/groups"} <= set(
@@ -125,6 +152,10 @@ def test_everything_is_documented(served):
     for path, methods in openapi["paths"].items():
         for method, route in methods.items():
             assert route.get("summary"), f"{method} {path}"
+            for status, answer in route["responses"].items():  # one sentence, of the framework too
+                if int(status) >= 400:
+                    schema = answer["content"]["application/json"]["schema"]
+                    assert schema == {"$ref": "#/components/schemas/Problem"}, f"{method} {path} {status}"
     assert "within" in openapi["components"]["schemas"]["SearchAnswer"]["properties"]
 
 

@@ -7,14 +7,19 @@ import os
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browser import CHROMIUM, choose, chromium, found, give, page_at
 from served import encoded, jpeg
+from small_models import workspace_with
 from test_serve_refusals import bomb
 
-from hashpipe.hashing.codeset import write_codes
+from hashpipe.hashing.codeset import CodeSet, write_codes
+from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.indexing.build import build_index
 from hashpipe.hashing.indexing.options import IndexOptions
+from hashpipe.hashing.serve.options import ServeOptions
+from hashpipe.hashing.serve.run import listening
 
 pytest.importorskip("playwright", reason="the page is tested with playwright: pip install playwright")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="the page is tested with chromium: apt-get install chromium")
@@ -156,7 +161,7 @@ def test_by_keyboard_alone(browser, served):
         )
         page.keyboard.press("Escape")
         page.wait_for_selector("#viewer:not([open])", state="attached")
-        assert page.evaluate(f"{focused} === document.querySelectorAll('#grid .shot')[1]")
+        page.wait_for_function(f"() => {focused} === document.querySelectorAll('#grid .shot')[1]")
         page.keyboard.press("Enter")
         similar = page.locator("#viewer-similar")
         for _ in range(8):
@@ -166,6 +171,131 @@ def test_by_keyboard_alone(browser, served):
         page.keyboard.press("Enter")
         page.wait_for_function("() => location.hash.startsWith('#/similar/')")
         found(page)
+
+
+FOCUS = """() => {
+    const one = document.activeElement;
+    const seen = one.id === 'file' ? one.parentElement : one;
+    return {
+        what: one.matches('.shot') ? 'shot' : one.id || one.textContent.trim(),
+        body: one === document.body,
+        visible: one.checkVisibility() && getComputedStyle(seen).outlineStyle !== 'none',
+    };
+}"""  # what has the focus, and whether that can be seen
+
+
+def tab_to(page, what: str, key: str = "Tab") -> None:
+    """Press Tab until it is there; every stop on the way can be seen."""
+    for _ in range(30):
+        page.keyboard.press(key)
+        stop = page.evaluate(FOCUS)
+        assert stop["visible"], stop
+        if stop["what"] == what:
+            return
+    raise AssertionError(f"Tab does not come to {what}")
+
+
+def test_tab_comes_to_everything_in_the_order_it_is_read(browser, served):
+    with page_at(browser, served.told.url) as page:
+        page.goto(f"{served.told.url}#/similar/14")
+        found(page)
+        page.locator("#radius").fill(page.locator("#radius").get_attribute("max"))
+        page.wait_for_function("() => document.querySelectorAll('#grid .card').length > 4")
+        first = "".join(page.locator("#grid .card").first.locator(".meta a").all_inner_texts())
+        page.locator(".skip").focus()
+        stops = []
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            stop = page.evaluate(FOCUS)
+            if stop["body"]:
+                break
+            assert stop["visible"], stop
+            stops.append(stop["what"])
+        assert stops == [
+            "hashpipe", "Search", "to-places", "file", "Place 1", "radius", "Code", "shot",
+            *([first] if first else []), "API",
+        ]  # fmt: skip
+        for number in range(
+            page.locator("#grid .card").count()
+        ):  # and inside the grid to every photo, and from it to its place
+            page.locator("#grid .shot").nth(number).focus()
+            entry = page.locator("#grid .card").nth(number)
+            page.keyboard.press("Tab")
+            links = entry.locator(".meta a").count()
+            assert entry.evaluate("card => card.contains(document.activeElement)") is (links == 1)
+            if links:
+                assert page.evaluate(FOCUS)["visible"]
+                page.keyboard.press("Shift+Tab")
+                assert page.evaluate(FOCUS)["what"] == "shot"
+        page.goto(f"{served.told.url}#/places")
+        page.locator(".mosaic").first.wait_for()
+        page.locator(".skip").focus()
+        page.keyboard.press("Enter")  # the link that skips to the photos stays in the view
+        assert page.evaluate("document.activeElement.id") == "main"
+        assert page.locator("#view-places").is_visible()
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className").startswith("mosaic")
+
+
+def test_by_keyboard_to_a_place_and_back(browser, served):
+    with page_at(browser, served.told.url) as page:
+        page.route("**/similar?*", lambda asked: asked.continue_(url=asked.request.url.replace("limit=48", "limit=3")))
+        tab_to(page, "shot")
+        page.keyboard.press("Enter")
+        found(page)
+        tab_to(page, "radius")
+        for _ in range(16):
+            page.keyboard.press("ArrowRight")
+        radius = page.locator("#radius").input_value()
+        assert page.locator("#grid .card").count() == 3
+        tab_to(page, "more")
+        page.keyboard.press("Enter")
+        page.wait_for_function("() => document.activeElement === document.querySelectorAll('#grid .shot')[3]")
+        placed = page.locator("#grid .card:has(.meta a)").last
+        name = placed.locator(".name").inner_text()
+        for _ in range(60):
+            if placed.evaluate("card => card.contains(document.activeElement)"):
+                break
+            back = placed.evaluate("card => document.activeElement.closest('li').compareDocumentPosition(card) & 2")
+            page.keyboard.press("ArrowLeft" if back else "ArrowRight")
+        place = placed.locator(".meta a").inner_text()
+        page.keyboard.press("Tab")
+        assert page.evaluate(FOCUS) == {"what": place, "body": False, "visible": True}
+        count = page.locator("#grid .card").count()
+        page.keyboard.press("Enter")
+        page.wait_for_function("place => document.getElementById('place-title').textContent === place", arg=place)
+        page.wait_for_selector("#place-grid .shot")
+        tab_to(page, "shot")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#viewer[open]")
+        page.keyboard.press("Escape")
+        page.go_back()
+        page.wait_for_selector("#grid .shot")
+        assert page.evaluate(FOCUS)["what"] == place  # where one was, with all that was shown
+        assert page.locator("#grid .card:has(:focus) .name").inner_text() == name
+        assert page.locator("#radius").input_value() == radius
+        assert page.locator("#grid .card").count() == count > 3
+
+
+def test_trouble_with_the_index_or_the_server_is_shown_and_goes_away(browser, start, monkeypatch):
+    monkeypatch.setattr("hashpipe.hashing.serve.collection._LOOK_EVERY", 0.0)
+    look = "document.dispatchEvent(new Event('visibilitychange'))"
+    with start() as served, page_at(browser, served.told.url) as page:
+        trouble, index = page.locator("#trouble"), served.workspace / "index" / "index.json"
+        assert trouble.is_hidden()
+        good = index.read_text()
+        index.write_text("{}")
+        page.evaluate(look)
+        trouble.wait_for()
+        assert "tried again" in trouble.inner_text()
+        choose(page, served.photos / "004.png")  # the old one is still good
+        index.write_text(good)
+        page.evaluate(look)
+        trouble.wait_for(state="hidden")
+        page.route("**/api/health*", lambda asked: asked.abort())
+        page.evaluate(look)
+        trouble.wait_for()
+        assert "does not answer" in trouble.inner_text()
 
 
 @pytest.mark.slow
@@ -258,11 +388,23 @@ def test_a_server_that_was_stopped(browser, start):
 
 @pytest.mark.slow
 def test_readable_on_a_phone_and_in_the_dark(browser, served):
+    def long_names(asked) -> None:
+        answer = asked.fetch()
+        asked.fulfill(response=answer, body=answer.text().replace('.png"', f'{"_long" * 40}.png"'))
+
     with page_at(browser, served.told.url, **PHONE) as page:
+        page.route("**/api/*", long_names)
+        page.route("**/api/*/*", long_names)
+        page.route("**/similar*", long_names)
         for view in ("", "#/places", "#/places/0", "#/similar/14"):
             page.goto(served.told.url + view)
             page.wait_for_selector(".shot:visible, .mosaic:visible")
             assert page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth"), view
+        assert "_long_long" in page.locator("#asked-name").inner_text()
+        page.locator("#radius").fill(page.locator("#radius").get_attribute("max"))
+        page.locator("#grid .shot").first.click()
+        page.wait_for_function("() => document.getElementById('viewer-title').textContent.includes('_long')")
+        assert page.evaluate("document.getElementById('viewer').scrollWidth <= window.innerWidth")
         light = page.evaluate("getComputedStyle(document.body).backgroundColor")
     with page_at(browser, served.told.url, color_scheme="dark") as page:
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
@@ -317,13 +459,78 @@ def test_groups(browser, start):
             page.wait_for_selector("#groups-state:not([hidden])")
 
 
+def test_a_group_of_thousands_does_not_hold_the_page_up(browser, tmp_path, model):
+    space = open_encoder(model).space
+    names = tuple(f"{row:04d}.jpg" for row in range(5000))
+    shas = tuple(f"{row:064x}" for row in range(5000))
+    codes = np.random.default_rng(0).integers(0, 256, (5000, space.width), dtype=np.uint8)
+    workspace = workspace_with(tmp_path / "ws", model)
+    codeset = CodeSet(space, np.arange(5000, dtype=np.int32), names, shas, codes, np.ones(5000, np.float32), "/photos")
+    write_codes(workspace / "codes.parquet", codeset)
+    build_index([], workspace, IndexOptions())
+    photos = [{"path": f"/photos/{name}", "distance": 1} for name in names]
+    group = {"kind": "near", "group": 1, "why_best": "largest", "photos": photos}
+    (workspace / "groups").mkdir()
+    (workspace / "groups" / "groups.json").write_text(json.dumps({"rules": {}, "notes": [], "groups": [group]}))
+    with listening(workspace, ServeOptions(port=0)) as told, page_at(browser, told.url) as page:
+        page.goto(f"{told.url}#/groups")
+        page.wait_for_selector("#groups-list .shot")
+        assert page.locator("#groups-list h2").inner_text() == "5,000 photos"
+        assert page.locator("#groups-list .shot").count() == 12
+        for _ in range(8):
+            before = page.locator("#groups-list .shot").count()
+            page.get_by_role("button", name="Show more of this group").click()
+            page.wait_for_function(
+                "count => document.activeElement === document.querySelectorAll('#groups-list .shot')[count]", arg=before
+            )
+        assert page.locator("#groups-list .shot").count() == 12 + 8 * 100
+        took = page.evaluate("""async () => {
+            const began = performance.now();
+            for (const key of ["End", "Home", "ArrowRight", "ArrowDown"])
+                document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+            await new Promise(requestAnimationFrame);
+            return performance.now() - began;
+        }""")
+        assert took < 2000  # milliseconds, on a machine that is busy with other things
+
+
+def test_a_place_that_is_not_there_is_said_once(browser, served):
+    with page_at(browser, f"{served.told.url}") as page:
+        page.goto(f"{served.told.url}#/places/99")
+        page.wait_for_selector("#place-state:not([hidden])")
+        page.wait_for_load_state("networkidle")
+        assert page.locator("main").inner_text().count("There is no place 99") == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_is_that_of_wcag_aa(browser, served, scheme):
+    """Every text on what lies behind it, as the style sheet pairs them."""
+    pairs = [
+        (text, ground) for ground in ("paper", "card", "sunk", "wash") for text in ("ink", "soft")
+    ] + [("blue", "paper"), ("blue", "card"), ("on-blue", "blue"), ("bad", "bad-wash"), ("bad", "paper")]  # fmt: skip
+    with page_at(browser, served.told.url, color_scheme=scheme) as page:
+        luminance = page.evaluate("""() => {
+            const probe = document.body.appendChild(document.createElement('i')), found = {};
+            for (const name of ['paper', 'card', 'sunk', 'wash', 'ink', 'soft', 'blue', 'on-blue', 'bad', 'bad-wash']) {
+                probe.style.color = `var(--${name})`;
+                const [r, g, b] = getComputedStyle(probe).color.match(/[\\d.]+/g).slice(0, 3).map((one) => {
+                    const value = one / 255;
+                    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+                });
+                found[name] = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+            }
+            return found;
+        }""")
+    assert luminance["ink"] != luminance["paper"]
+    for text, ground in pairs:
+        low, high = sorted([luminance[text], luminance[ground]])
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+
+
 @pytest.mark.skipif("HASHPIPE_SCREENSHOTS" not in os.environ, reason="HASHPIPE_SCREENSHOTS=DEMO/workspace draws them")
 def test_screenshots(browser):
     """Draw docs/images/serve-*.jpg from the workspace of `hashpipe demo`, encoded and indexed: rendered photos only."""
     from served import client
-
-    from hashpipe.hashing.serve.options import ServeOptions
-    from hashpipe.hashing.serve.run import listening
 
     images = Path(__file__).resolve().parents[2] / "docs" / "images"
     workspace = Path(os.environ["HASHPIPE_SCREENSHOTS"])

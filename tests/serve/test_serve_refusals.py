@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 import struct
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -191,10 +192,14 @@ def test_a_gigabyte_is_cut_off(served, length):
             yield block
 
     kind = {"Content-Type": "multipart/form-data; boundary=x", **length}
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (34 << 20, most[1]))  # a file that grows further fails: none may
     try:
         assert "larger than 32 MB" in refused(served.client.post("/api/search", content=gigabyte(), headers=kind), 413)
     except httpx.WriteError:  # the server hung up first: it need not take a gigabyte to say no
         assert length
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
     goes_on(served)
 
@@ -276,6 +281,45 @@ def test_an_index_newer_than_the_running_page(start, model, monkeypatch):
         assert answer["results"][0]["name"] == "013.png"
         (served.workspace / "index" / "index.json").write_text("{}")  # and one that cannot be opened
         assert served.search(jpeg()).json()["revision"] == answer["revision"]
+
+
+def test_an_index_that_cannot_be_opened_is_tried_again(start, model, monkeypatch):
+    from hashpipe.hashing.serve import collection
+
+    monkeypatch.setattr(collection, "_LOOK_EVERY", 0.0)
+    monkeypatch.setattr(collection, "_PAUSES", (0.3, 0.3))
+    tried, load = [], collection.load
+
+    def failing(*arguments):
+        tried.append(time.monotonic())
+        if len(tried) <= 2:
+            raise OSError("the disk is away")
+        return load(*arguments)
+
+    with start() as served:
+        health = served.client.get("/api/health").json()
+        assert (health["status"], health["problem"]) == ("ok", None)
+        monkeypatch.setattr(collection, "load", failing)
+        write_codes(served.workspace / "codes.parquet", encoded(served.photos, ["000.png", "001.png"], model))
+        build_index([], served.workspace, IndexOptions())
+        stale = served.client.get("/api/health").json()
+        assert (stale["status"], stale["revision"], stale["photos"]) == ("stale", served.told.revision, 12)
+        assert "tried again" in stale["problem"]
+        assert str(served.workspace) not in stale["problem"]
+        assert served.search(jpeg()).json()["revision"] == served.told.revision
+        assert len(tried) == 1  # not all the time
+        until = time.monotonic() + 20
+        while (health := served.client.get("/api/health").json())["status"] == "stale":
+            assert time.monotonic() < until
+        assert (health["photos"], health["problem"], len(tried)) == (2, None, 3)
+        assert np.diff(tried).min() >= 0.3
+        assert len(served.search(jpeg()).json()["results"]) == 2
+        # one that is broken on disk, and is mended
+        good = (served.workspace / "index" / "index.json").read_text()
+        (served.workspace / "index" / "index.json").write_text("{}")
+        assert served.client.get("/api/health").json()["status"] == "stale"
+        (served.workspace / "index" / "index.json").write_text(good)
+        assert served.client.get("/api/health").json()["status"] == "ok"
 
 
 def test_codes_of_another_model(start, tmp_path, model, monkeypatch):

@@ -6,6 +6,7 @@ export class Problem extends Error {
 
 let revision = null;
 let onChange = () => {};
+export const revisionNow = () => revision;
 // Call `listener` whenever answers come from another index than before.
 export function whenIndexChanges(listener) { onChange = listener; }
 

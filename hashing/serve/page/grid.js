@@ -33,7 +33,7 @@ function label(entry) {
 export function card(entry, open) {
   const shot = el("button", { type: "button", class: "shot", "data-photo": entry.photo, "aria-label": label(entry), onclick: () => open(entry.photo) });
   picture(shot, entry.photo, "");
-  const place = entry.place === null || entry.here ? null : el("a", { href: `#/places/${entry.place}`, tabindex: "-1" }, `Place ${entry.place}`);
+  const place = entry.place === null || entry.here ? null : el("a", { href: `#/places/${entry.place}`, tabindex: "-1", "aria-label": `Place ${entry.place}, which ${baseName(entry.name)} shows` }, `Place ${entry.place}`);
   const left = entry.distance !== undefined ? el("b", {}, bitsAway(entry.distance)) : null;
   const flat = entry.quality < LOW ? el("span", { class: "tag", title: "Flat, blurred or tiny: its code says little." }, "says little") : null;
   const meta = left || place || flat ? el("div", { class: "meta" }, left, flat, place) : null;
@@ -54,12 +54,12 @@ export function fill(grid, entries, open) {
   if (focused?.isConnected) focused.focus({ preventScroll: true });
 }
 
-// Tab reaches a grid once; arrow keys, Home and End move inside it.
+// Tab reaches one photo of a grid, then its place, then what comes after the grid; arrow keys, Home and End move inside.
 export function arrowKeys(grid) {
   const shots = () => [...grid.querySelectorAll(".shot, .mosaic")];
   const move = (event) => {
     const all = shots();
-    const at = all.indexOf(document.activeElement);
+    const at = all.findIndex((one) => one === document.activeElement || one.closest("li").contains(document.activeElement));
     if (at < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
     const top = all[0].getBoundingClientRect().top;
     const second = all.findIndex((one) => one.getBoundingClientRect().top > top + 2);
@@ -73,8 +73,12 @@ export function arrowKeys(grid) {
   };
   const oneStop = () => {
     const all = shots();
-    const current = all.includes(document.activeElement) ? document.activeElement : all.find((one) => one.tabIndex === 0) || all[0];
-    all.forEach((one) => { one.tabIndex = one === current ? 0 : -1; });
+    const current = all.find((one) => one.closest("li").contains(document.activeElement)) || all.find((one) => one.tabIndex === 0) || all[0];
+    for (const one of all) {
+      one.tabIndex = one === current ? 0 : -1;
+      const place = one.closest("li").querySelector(".meta a");
+      if (place) place.tabIndex = one.tabIndex;
+    }
   };
   grid.addEventListener("keydown", move);
   grid.addEventListener("focusin", oneStop);

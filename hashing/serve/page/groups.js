@@ -1,6 +1,6 @@
 // Groups of duplicates, bursts and places. They are shown; nothing is ever deleted.
 
-import { get } from "./api.js";
+import { get, revisionNow } from "./api.js";
 import { $, announce, el, plural, showState } from "./dom.js";
 import { arrowKeys, card } from "./grid.js";
 import { view } from "./viewer.js";
@@ -8,9 +8,12 @@ import { view } from "./viewer.js";
 const NAMES = { exact: "Exact duplicates", near: "Near-duplicates", burst: "Bursts", place: "Same place" };
 let kind = null;
 let next = null;
+let listed = null; // revision that the list is of
 let asking = 0; // of several requests under way only the last one is shown
 
-export async function listGroups(offset = 0) {
+// Groups of a kind; as they were where one comes back to them.
+export async function listGroups(offset = 0, anew = false) {
+  if (!offset && !anew && listed !== null && listed === revisionNow()) return;
   const list = $("groups-list");
   if (!offset) list.replaceChildren();
   $("groups-state").hidden = true;
@@ -19,7 +22,7 @@ export async function listGroups(offset = 0) {
   try {
     const answer = await get("/api/groups", { kind, offset, limit: 10 });
     if (mine !== asking) return;
-    kind = answer.kind;
+    [kind, listed] = [answer.kind, answer.revision];
     next = answer.next;
     tabs(answer.kinds);
     $("groups-lead").textContent = `Photos that belong together${answer.radius === null ? "" : `, within ${plural(answer.radius, "bit")} of one of them`}. The framed photo is the best of its group. Nothing is ever deleted. ${answer.notes.join(" ")}`;
@@ -31,6 +34,7 @@ export async function listGroups(offset = 0) {
     else announce(`${NAMES[kind]}: ${plural(answer.total, "group")}`);
   } catch (problem) {
     if (mine !== asking) return;
+    listed = null;
     const none = problem.status === 404;
     showState($("groups-state"), problem.message, { bad: !none, action: none ? null : { text: "Try again", run: () => listGroups(offset) } });
   }
@@ -40,7 +44,7 @@ function tabs(counts) {
   const focused = document.activeElement?.dataset?.kind;
   $("groups-kinds").replaceChildren(...Object.entries(counts).map(([name, count]) => el("button", {
     type: "button", class: "button", "data-kind": name, "aria-pressed": String(name === kind),
-    onclick: () => { kind = name; listGroups(); },
+    onclick: () => { kind = name; listGroups(0, true); },
   }, `${NAMES[name]} (${count.toLocaleString("en")})`)));
   if (focused) $("groups-kinds").querySelector(`[data-kind="${focused}"]`)?.focus();
 }
@@ -69,7 +73,7 @@ function moreOf(group, grid, add) {
   const button = el("button", { type: "button", class: "button more", onclick: async () => {
     button.disabled = true;
     try {
-      const answer = await get(`/api/groups/${group.kind}/${group.group}`, { offset: from, limit: 60 });
+      const answer = await get(`/api/groups/${group.kind}/${group.group}`, { offset: from, limit: 100 });
       const first = grid.children.length;
       add(answer.photos);
       grid.querySelectorAll(".shot")[first]?.focus();

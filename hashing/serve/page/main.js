@@ -5,7 +5,8 @@ import { $, el, plural, showState } from "./dom.js";
 import { acceptPhotos } from "./drop.js";
 import { listGroups } from "./groups.js";
 import { listPlaces, showPlace } from "./places.js";
-import { again, home, searchFile, searchPhoto, setInfo } from "./search.js";
+import { again, home, searchFile, setInfo, showSimilar } from "./search.js";
+import { watch } from "./watch.js";
 
 const VIEWS = ["search", "places", "place", "groups"];
 
@@ -21,8 +22,7 @@ function show(view, title) {
 
 function route() {
   const [, view = "", id = ""] = location.hash.split("/");
-  window.scrollTo(0, 0);
-  if (view === "similar" && /^\d+$/.test(id)) { show("search", "Similar photos"); return searchPhoto(Number(id)); }
+  if (view === "similar" && /^\d+$/.test(id)) { show("search", "Similar photos"); return showSimilar(Number(id)); }
   if (view === "places" && /^\d+$/.test(id)) { show("place", `Place ${id}`); return showPlace(Number(id)); }
   if (view === "places") { show("places", "Places"); return listPlaces(); }
   if (view === "groups") { show("groups", "Groups"); return listGroups(); }
@@ -47,7 +47,26 @@ function changed() {
   }).catch(() => {});
 }
 
-const refresh = () => ($("view-search").hidden ? route() : again());
+const refresh = () => { forget(); return $("view-search").hidden ? route() : again(); };
+
+// Where one was in each view, so that going back leads there: an element that had the focus, and how far down.
+const left = new Map();
+const forget = () => left.clear();
+
+async function go(from) {
+  left.set(new URL(from).hash || "#/", { focused: document.activeElement, down: window.scrollY });
+  const here = location.hash || "#/";
+  const shown = route();
+  const back = left.get(here);
+  if (back?.focused?.isConnected && back.focused.checkVisibility() && $("main").contains(back.focused)) {
+    back.focused.focus({ preventScroll: true });
+    window.scrollTo(0, back.down);
+  } else {
+    $("main").focus({ preventScroll: true });
+    window.scrollTo(0, 0);
+  }
+  await shown;
+}
 
 async function begin() {
   try {
@@ -64,7 +83,10 @@ async function begin() {
     show("search", "Search");
     searchFile(file);
   });
-  window.addEventListener("hashchange", () => { route(); $("main").focus({ preventScroll: true }); });
+  history.scrollRestoration = "manual";
+  window.addEventListener("hashchange", (event) => go(event.oldURL));
+  document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); $("main").focus(); });
+  watch();
   route();
 }
 

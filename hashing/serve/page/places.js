@@ -1,6 +1,6 @@
 // The list of places, and one place with its 3D points and photos.
 
-import { get, thumbnail } from "./api.js";
+import { get, revisionNow, thumbnail } from "./api.js";
 import { clearCloud, lightCamera, showCloud } from "./cloud.js";
 import { $, announce, el, ghosts, number, plural, showState } from "./dom.js";
 import { arrowKeys, fill } from "./grid.js";
@@ -10,10 +10,13 @@ arrowKeys($("places-grid"));
 arrowKeys($("place-grid"));
 let places = [];
 let nextPlaces = null;
+let listed = null; // revision of the list that is shown
 let asking = 0; // of several requests for the list only the last one is shown
 let place = null; // {number, photos, next}
 
+// The list; as it was where one comes back to it.
 export async function listPlaces(offset = 0) {
+  if (!offset && listed !== null && listed === revisionNow() && $("places-state").hidden) return;
   if (!offset) { ghosts($("places-grid"), 6); places = []; }
   $("places-state").hidden = true;
   const mine = ++asking;
@@ -21,13 +24,14 @@ export async function listPlaces(offset = 0) {
     const answer = await get("/api/places", { offset, limit: 24 });
     if (mine !== asking) return;
     places = [...places, ...answer.places];
+    listed = answer.revision;
     nextPlaces = answer.next;
     $("places-lead").textContent = answer.total ? `${plural(answer.total, "place")} that 3D reconstruction told apart, those with most photos first.` : "";
     $("places-grid").replaceChildren(...places.map(tile));
     $("places-more").hidden = nextPlaces === null;
     if (!answer.total) showState($("places-state"), "No places are known. Run hashpipe pairs build on the photos to find them.");
     if (offset) $("places-grid").querySelectorAll(".mosaic")[offset]?.focus();
-  } catch (problem) { if (mine === asking) broken("places", problem, () => listPlaces(offset)); }
+  } catch (problem) { if (mine === asking) { listed = null; broken("places", problem, () => listPlaces(offset)); } }
 }
 
 function tile(one) {
@@ -48,7 +52,8 @@ export async function showPlace(id) {
   $("place-more").hidden = true;
   clearCloud();
   ghosts($("place-grid"));
-  await Promise.all([photosFrom(0), cloud(id)]);
+  const photos = photosFrom(0);
+  await Promise.all([photos, cloud(id, photos)]);
 }
 
 async function photosFrom(offset) {
@@ -67,7 +72,7 @@ async function photosFrom(offset) {
   } catch (problem) { if (mine === place) broken("place", problem, () => showPlace(mine.id)); }
 }
 
-async function cloud(id) {
+async function cloud(id, photos) {
   const mine = place;
   try {
     const answer = await get(`/api/places/${id}/cloud`);
@@ -75,7 +80,8 @@ async function cloud(id) {
     const sample = answer.total > answer.x.length ? ` (${number(answer.x.length)} shown)` : "";
     showCloud(answer, `Place ${id} from above: ${plural(answer.total, "3D point")}${sample}, ${plural(answer.cameras.length, "camera")}.`, (photo) => view(photo, $("place-grid")));
   } catch (problem) {
-    if (mine !== place || problem.status === undefined) return;
+    await photos;
+    if (mine !== place || problem.status === undefined || !$("place-state").hidden) return; // said there already
     $("cloud-none").textContent = problem.message;
     $("cloud-none").hidden = false;
   }

@@ -1,6 +1,6 @@
 // Search by a photo that was dropped, pasted or chosen, or by a photo of the collection.
 
-import { get, Problem, sendPhoto, thumbnail } from "./api.js";
+import { get, Problem, revisionNow, sendPhoto, thumbnail } from "./api.js";
 import { $, announce, baseName, bitsAway, el, ghosts, plural, showState } from "./dom.js";
 import { arrowKeys, fill } from "./grid.js";
 import { beyond, nearest, radius, setRadius, whenRadiusMoves } from "./radius.js";
@@ -19,7 +19,7 @@ export function setInfo(answer) { info = answer; }
 
 // The first view: what was searched with a file of one's own is still there, else photos to begin with.
 export function home() {
-  if (asked?.file) return;
+  if (asked?.file || (!asked && grid.querySelector(".shot"))) return;
   clear();
   start();
 }
@@ -35,7 +35,7 @@ export async function start() {
   if (asked) return;
   $("results-title").textContent = "Find the same place again";
   $("results-lead").textContent = info.photos
-    ? "Drop a photo to see which of the collection show the same place or object. Or begin with one of these:"
+    ? "Choose a photo to see which of the collection show the same place or object. Or begin with one of these:"
     : "";
   if (!info.photos) {
     showState($("results-state"), "The index is empty. Encode some photos and index them: hashpipe encode PHOTOS, then hashpipe index build.");
@@ -65,6 +65,12 @@ export function searchFile(file, keep = null) {
   return run((signal) => sendPhoto(file, { counts: true, limit: 48 }, signal, () => {
     $("results-lead").textContent = "Many photos are being searched for; yours waits its turn.";
   }), keep, () => searchFile(file, keep));
+}
+
+// The results of a photo; they are left as they are where one comes back to them.
+export function showSimilar(photo) {
+  if (asked?.photo === photo && asked.revision === revisionNow() && $("results-state").className !== "state bad") return undefined;
+  return searchPhoto(photo);
 }
 
 export function searchPhoto(photo, keep = null) {
@@ -99,7 +105,7 @@ async function run(request, keep, retry) {
   ghosts(grid);
   try {
     const answer = await request(signal);
-    asked = { ...asked, code: answer.query.code, space: answer.space };
+    asked = { ...asked, code: answer.query.code, space: answer.space, revision: answer.revision };
     const suggested = info.radius === null ? null : { radius: info.radius, rate: info.false_match_rate };
     setRadius(answer.within, suggested, keep);
     if (answer.query.name) {

@@ -333,6 +333,7 @@ def test_copies_whose_codes_are_far_are_found_by_their_looks(tmp_path):
     found = find_groups(codeset, GroupsOptions(radius=3))
     assert by_name(codeset, found, "near") == [["a.jpg", "b.jpg"]]
     assert len(found.groups) == 1
+    assert found.sharpness.base is None  # no view that keeps the grey copies of all photos
 
 
 def test_unlike_pictures_with_equal_codes_are_no_duplicates(tmp_path):

@@ -19,13 +19,13 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwr
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory):
-    """3,000 files of one code (ten of them exist), and 60 pairs."""
+    """5,000 files of one code (ten of them exist), and 60 pairs."""
     folder = tmp_path_factory.mktemp("page")
     rng = np.random.default_rng(0)
     for row in range(10):
         Image.fromarray(rng.integers(0, 256, (60, 80, 3)).astype(np.uint8)).save(folder / f"{row:04}.jpg")
     pairs = np.repeat(rng.integers(1, 256, (60, 8)).astype(np.uint8), 2, axis=0)
-    codes = np.concatenate([np.zeros((3000, 8), np.uint8), pairs])
+    codes = np.concatenate([np.zeros((5000, 8), np.uint8), pairs])
     count = len(codes)
     paths, hashes = tuple(f"{row:04}.jpg" for row in range(count)), tuple(f"{row:04x}" * 16 for row in range(count))
     space = CodeSpace("0123456789abcdef", 64, np.zeros(64, np.float32))
@@ -45,10 +45,13 @@ def test_page_in_chromium(page_file):
         page.on("request", lambda asked: None if asked.url.startswith("file:") else problems.append(asked.url))
         page.goto(page_file.as_uri())
         page.wait_for_selector("article")
-        assert "61 groups of 3,120 photos" in page.text_content("#title")
+        assert "61 groups of 5,120 photos" in page.text_content("#title")
         assert page.locator("article").count() == 20
+        assert page.evaluate("document.querySelectorAll('*').length") < 1000  # whatever the size of its groups
+        assert page_file.stat().st_size < 400_000
         first = page.locator("article").first
-        assert "3,000 photos" in first.text_content()
+        assert "5,000 photos" in first.text_content()
+        assert first.locator("figcaption").first.text_content().endswith("80 × 60 · 4 kB · 0 bits away")
         assert first.locator("figure").count() == 6
         assert first.locator("img").evaluate_all("all => all.every((one) => one.alt && one.loading === 'lazy')")
         first.locator("img").first.evaluate("image => image.decode()")  # the picture is there
@@ -56,7 +59,7 @@ def test_page_in_chromium(page_file):
         assert first.locator("figure").count() == 10
         first.get_by_role("button", name="by name").click()
         assert first.locator("li").count() == 290
-        assert "2,700 more are in groups.csv" in first.text_content()
+        assert "4,700 more are in groups.csv" in first.text_content()
         # by keyboard: on to the next page, and to another kind
         page.locator("#above").get_by_role("button", name="Next").focus()
         page.keyboard.press("Enter")
