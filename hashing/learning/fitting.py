@@ -28,6 +28,7 @@ ROUNDS = bcdh.ROUNDS  # B-steps and rounds of neighbour discovery, evenly over t
 _CENTRE, _CENTRE_ON = 10, 4096  # steps between two re-centrings, and the photos they look at
 _CANDIDATES = 20  # nearest in code space that hard negatives are looked for among
 _ADDED = 3  # neighbours that one round may add to a photo
+_SHORT = 32  # bits; codes up to here need all that learning gave them
 HIDDEN_FROM = 2000  # photos; with fewer a hidden layer learns them by heart
 Deep = tuple[np.ndarray, np.ndarray, np.ndarray]  # of a hidden layer: float32 (d,m), (m,), (m,k)
 
@@ -94,7 +95,7 @@ def fit_layer(
     lengths = options.bits if options.nested else (bits,)
     if first is None:
         first = nested.start(x, lengths, options.seed) if options.nested else itq(x, bits, options.seed)
-    weight = torch.from_numpy(first).requires_grad_()
+    weight = torch.tensor(first, requires_grad=True)
     bias = torch.zeros(bits, requires_grad=True)
     state = State(
         inputs,
@@ -160,6 +161,8 @@ def fit_layer(
             if course.after(step, steps, bits, parts, moving):
                 break
     course.end(moving)
+    if network is None and len(sampler.similar):
+        _go_back(state, torch.from_numpy(first), options)
     if options.recentre:
         _centre(state, inputs)
     return tuple(one.detach().numpy() for one in (weight, bias, *(state.hidden or ())))
@@ -188,6 +191,18 @@ def _new_round(state: State, sampler: Sampler, options: TrainOptions, progress: 
         state.binary = torch.from_numpy(binary)
     else:
         state.binary = signs(torch.from_numpy(h))
+
+
+def _go_back(state: State, first: Tensor, options: TrainOptions) -> None:
+    """Take long linear codes of joint a share of the way back to where they began.
+
+    They have bits to spare for known places, and places never seen gain: interpolation of weights after Wortsman et al.,
+    Robust fine-tuning of zero-shot models (CVPR 2022), where the fits of docs/RESULTS.md put the share.
+    """
+    if options.objective != "joint" or options.nested or state.hidden is not None or first.shape[1] <= _SHORT:
+        return
+    with torch.no_grad():
+        state.weight.lerp_(first, options.joint.back)
 
 
 def _centre(state: State, x: Tensor) -> None:
