@@ -196,8 +196,8 @@ def _new_round(state: State, sampler: Sampler, options: TrainOptions, progress: 
 def _go_back(state: State, first: Tensor, options: TrainOptions) -> None:
     """Take long linear codes of joint a share of the way back to where they began.
 
-    They have bits to spare for known places, and places never seen gain: interpolation of weights after Wortsman et al.,
-    Robust fine-tuning of zero-shot models (CVPR 2022), where the fits of docs/RESULTS.md put the share.
+    They have bits to spare for known places, and places never seen gain (docs/RESULTS.md). Weights are interpolated as
+    Wortsman et al. do in Robust fine-tuning of zero-shot models, CVPR 2022.
     """
     if options.objective != "joint" or options.nested or state.hidden is not None or first.shape[1] <= _SHORT:
         return
