@@ -67,7 +67,8 @@ class GroupsResult:
     def as_text(self) -> str:
         lines = [f"{self.photos} photos, groups within {self.rules['radius']} of {self.rules['bits']} bits:"]
         lines += [
-            f"  {NAMES[kind]:<18}{count:>7} groups of {inside} photos" for kind, (count, inside) in self.counts.items()
+            f"  {NAMES[kind]:<18}{count:>7} group{'s'[: count != 1]} of {inside} photos"
+            for kind, (count, inside) in self.counts.items()
         ]
         return "\n".join([*lines, *self.notes, f"{self.folder / 'groups.html'} shows them; nothing was deleted"])
 
