@@ -194,6 +194,7 @@ def _relevance_hash(table: pa.Table) -> str:
 
 def _too_few(queries: int, clusters: np.ndarray | None) -> str | None:
     places = queries if clusters is None else len(np.unique(clusters))
+    asked = f"{queries} {'query' if queries == 1 else 'queries'}"
     if clusters is not None and places < FEW_PLACES:
-        return f"{places} place{'s' if places != 1 else ''} and {queries} queries are too few for a claim"
-    return f"{queries} queries are too few for a claim" if queries < FEW_QUERIES else None
+        return f"{places} place{'s' if places != 1 else ''} and {asked} are too few for a claim"
+    return f"{asked} {'is' if queries == 1 else 'are'} too few for a claim" if queries < FEW_QUERIES else None

@@ -48,9 +48,11 @@ _LEGEND = (
 
 def title(protocol: dict[str, Any]) -> str:
     """One line that says what was asked."""
-    places = "" if protocol["places"] is None else f"{protocol['places']} places, "
+    places, queries = protocol["places"], protocol["queries"]
+    asked = "" if places is None else f"{places} place{'' if places == 1 else 's'}, "
     return (
-        f"{protocol['protocol']}: {places}{protocol['queries']} queries, {protocol['database']} database photos "
+        f"{protocol['protocol']}: {asked}{queries} {'query' if queries == 1 else 'queries'}, "
+        f"{protocol['database']} database photos "
         f"(protocol {protocol['fingerprint']})"
     )
 

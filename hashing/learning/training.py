@@ -32,6 +32,8 @@ from hashpipe.pairgen.progress import say
 
 __all__ = ["TrainResult", "centre", "fit_heads", "load_model", "resume", "stored_options", "train"]
 
+METRICS = "metrics.jsonl"  # of a run and of its model: one JSON object to a line
+
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -167,7 +169,7 @@ def write_model(
     """Write a model folder as a whole: weights, record of the training, plots and card."""
     with atomic_folder(result.folder) as folder:
         save_model(folder, model)
-        write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        write_text(folder / METRICS, _json_lines(lines))
         write_text(folder / "log.txt", result.as_text() + "\n")
         write_json(folder / "env.json", _environment())
         card.write_card(folder, model.config)
@@ -241,12 +243,27 @@ def _course(
     if first:
         make_folder(folder)
         runs.write_run(folder, options)
-        course.record = _recorder(options, folder)  # after the old folder is gone: it opens its file at once
+        course.record = _recorder(options, folder, course.lines)  # after the old folder is gone: it opens files at once
     return course
 
 
-def _recorder(options: TrainOptions, folder: Path) -> Callable[[dict[str, Any]], None]:
-    return events.recorder(folder / "tensorboard") if options.tensorboard else lambda line: None
+def _recorder(options: TrainOptions, folder: Path, before: list[dict[str, Any]]) -> Callable[[dict[str, Any]], None]:
+    """Where lines of metrics go at once, to be watched: `metrics.jsonl`, which begins with a stopped run's, and events."""
+    path = folder / METRICS
+    write_text(path, _json_lines(before))
+    show = events.recorder(folder / "tensorboard") if options.tensorboard else None
+
+    def record(line: dict[str, Any]) -> None:
+        with path.open("a") as file:
+            file.write(_json_lines([line]))
+        if show is not None:
+            show(line)
+
+    return record
+
+
+def _json_lines(lines: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(line) + "\n" for line in lines)
 
 
 def _notes(options: TrainOptions, values: np.ndarray, targets: Targets, centred: bool, course: Course) -> Iterator[str]:

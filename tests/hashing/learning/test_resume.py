@@ -218,7 +218,12 @@ def test_killed_at_once_loses_only_what_is_not_saved(options, tmp_path):
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert (tmp_path / "ws/run" / STATE).exists()
+    whole = (tmp_path / "whole/model/metrics.jsonl").read_text()
+    so_far = (tmp_path / "ws/run/metrics.jsonl").read_text()
+    assert '"bits": 12' in so_far  # to be watched while it lasts
+    assert whole.startswith(so_far)
     assert resume(tmp_path / "ws/run").fingerprint == expected
+    assert (tmp_path / "ws/model/metrics.jsonl").read_text() == whole
 
 
 def test_resume_of_what_is_none(options, tmp_path, monkeypatch):
