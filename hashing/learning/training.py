@@ -248,7 +248,7 @@ def _course(
 
 
 def _recorder(options: TrainOptions, folder: Path, before: list[dict[str, Any]]) -> Callable[[dict[str, Any]], None]:
-    """Where lines of metrics go at once, to be watched: `metrics.jsonl`, which begins with a stopped run's, and events."""
+    """Writes lines of metrics at once, to be watched: `metrics.jsonl`, after those of a stopped run, and events."""
     path = folder / METRICS
     write_text(path, _json_lines(before))
     show = events.recorder(folder / "tensorboard") if options.tensorboard else None
