@@ -107,8 +107,9 @@ def write_part(path: Path, names: Sequence[str], pairs: Sequence[tuple[str, str]
 def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_inliers: int, workers: int) -> None:
     """Match and geometrically verify pairs of photos named in the database; pairs already there are skipped.
 
-    A geometry of at least `weak_inliers` is kept. With RANSAC seeded per pair the outcome does not depend on threads.
-    Lists in which pairs close to each other share photos are matched fastest.
+    A geometry of at least `weak_inliers` is kept. With RANSAC seeded per pair the outcome does not depend on threads,
+    as far as COLMAP's approximate index of descriptors is repeatable (docs/RESULTS.md). Lists in which pairs close to
+    each other share photos are matched fastest.
     """
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu, matching.num_threads = (
