@@ -34,7 +34,6 @@ from hashpipe.pairgen.model import Model  # noqa: E402
 
 VERSION: str = pycolmap.__version__
 NO_FOCAL = 1.2  # COLMAP's own guess where EXIF is silent, in units of the longest side
-BLOCK = 100  # pairs between two answers to Ctrl-C, and photos whose descriptors stay prepared
 _extractors = threading.local()  # by number of features; each keeps state between calls, so every thread has its own
 
 
@@ -107,9 +106,7 @@ def write_part(path: Path, names: Sequence[str], pairs: Sequence[tuple[str, str]
 def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_inliers: int, workers: int) -> None:
     """Match and geometrically verify pairs of photos named in the database; pairs already there are skipped.
 
-    A geometry of at least `weak_inliers` is kept. With RANSAC seeded per pair the outcome does not depend on threads,
-    as far as COLMAP's approximate index of descriptors is repeatable (docs/RESULTS.md). Lists in which pairs close to
-    each other share photos are matched fastest.
+    A geometry of at least `weak_inliers` is kept. With RANSAC seeded per pair the outcome does not depend on threads.
     """
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu, matching.num_threads = (
@@ -121,7 +118,6 @@ def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_in
     verification.ransac.random_seed = seed
     with tempfile.TemporaryDirectory() as folder:
         pairing = pycolmap.ImportedPairingOptions()
-        pairing.block_size = BLOCK
         pairing.match_list_path = str(Path(folder) / "pairs.txt")
         Path(pairing.match_list_path).write_text("".join(f"{a} {b}\n" for a, b in pairs))
         token = pycolmap.CancellationToken()

@@ -15,7 +15,6 @@ from hashpipe.pairgen.candidates import (
     component_labels,
     gps_pairs,
     growth,
-    near_together,
     nearest,
     neighbour_pairs,
     outside_pairs,
@@ -30,8 +29,7 @@ from hashpipe.pairgen.progress import stage
 
 WEAK_INLIERS = 8  # geometries of fewer inliers are not kept
 PAIR_BYTES = 40_000  # matches and geometry of a pair that has much in common
-_CHUNK = 500  # pairs between two steps of progress; what COLMAP prepared of photos is lost with each
-_TILE = colmap.BLOCK * 2 // 5  # photos; two tiles fit what COLMAP keeps prepared
+_CHUNK = 200  # pairs between two answers to Ctrl-C, about four seconds
 
 
 def geometry_key(seed: int) -> str:
@@ -102,7 +100,7 @@ def _match(
     path: Path, shas: Sequence[str], pairs: set[Pair], options: BuildOptions, name: str
 ) -> dict[Pair, tuple[int, int]]:
     known = _known(path, shas, pairs)
-    missing = near_together(pairs - known.keys(), _TILE)
+    missing = sorted(pairs - known.keys())
     with stage(name, len(missing), "pairs") as advance:
         for start in range(0, len(missing), _CHUNK):
             chunk = missing[start : start + _CHUNK]
