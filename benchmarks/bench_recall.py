@@ -28,14 +28,14 @@ from hashpipe.pairgen.build import describe_photos
 from hashpipe.pairgen.database import matched_pairs
 from hashpipe.pairgen.extract import extract_features, photo_vlads
 from hashpipe.pairgen.files import locked, make_folder, open_workspace
-from hashpipe.pairgen.match import WEAK_INLIERS, match_photos
+from hashpipe.pairgen.match import match_photos
+from hashpipe.pairgen.matchers import WEAK_INLIERS, match_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos import Photo, find_photos
 from hashpipe.pairgen.progress import show_progress, stage
 from hashpipe.pairgen.tables import file_status
 
 Pair = tuple[int, int]
-_CHUNK = 500
 
 
 def spots(photos: list[Photo], truth: dict[str, str], groups: list[list[str]]) -> np.ndarray:
@@ -52,10 +52,7 @@ def match_all(path: Path, photos: list[Photo], pairs: list[Pair], options: Build
     missing = [pair for pair in named if pair not in stored]
     start = time.monotonic()
     with stage(name, len(missing), "pairs") as advance:
-        for first in range(0, len(missing), _CHUNK):
-            part = missing[first : first + _CHUNK]
-            colmap.match_pairs(path, part, options.seed, WEAK_INLIERS, options.workers)
-            advance(len(part))
+        match_pairs(path, missing, options, advance)
     return round((time.monotonic() - start) / len(missing), 4) if missing else None
 
 

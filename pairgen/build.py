@@ -19,7 +19,8 @@ from hashpipe.pairgen.doubts import part_places, take_apart
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.extract import extract_features, photo_vlads
 from hashpipe.pairgen.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
-from hashpipe.pairgen.match import WEAK_INLIERS, match_photos
+from hashpipe.pairgen.match import match_photos
+from hashpipe.pairgen.matchers import WEAK_INLIERS
 from hashpipe.pairgen.measure import EVIDENCE, measure_models, measured_cameras, measured_parts, registered_paths
 from hashpipe.pairgen.near import nearness
 from hashpipe.pairgen.options import BuildOptions, identity

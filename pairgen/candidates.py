@@ -154,3 +154,24 @@ def growth(
             kept.add((a, b))
             asked.update((a, b))
     return kept
+
+
+def near_together(pairs: Collection[Pair], tile: int) -> list[Pair]:
+    """The pairs in an order in which those close to each other share photos.
+
+    Photos are numbered along the match graph (reverse Cuthill-McKee) and pairs taken by squares of `tile` by `tile`
+    photos. COLMAP indexes a photo's descriptors, which costs as much as matching a pair, and keeps those of the last.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+    if not pairs:
+        return []
+    a, b = np.array(sorted(pairs)).T
+    size = int(max(a.max(), b.max())) + 1
+    graph = coo_matrix((np.ones(2 * len(a), bool), (np.r_[a, b], np.r_[b, a])), (size, size)).tocsr()
+    place = np.empty(size, np.int64)
+    place[reverse_cuthill_mckee(graph, symmetric_mode=True)] = np.arange(size)
+    low, high = np.minimum(place[a], place[b]), np.maximum(place[a], place[b])
+    order = np.lexsort((high, low, high // tile, low // tile))
+    return list(zip(a[order].tolist(), b[order].tolist(), strict=True))

@@ -28,7 +28,7 @@ if threading.current_thread() is threading.main_thread():  # its crash reporter 
         signal.signal(_number, _handler if _handler is not None else signal.SIG_DFL)
 pycolmap.logging.minloglevel = 3
 
-from hashpipe.pairgen.database import copy_part  # noqa: E402
+from hashpipe.pairgen.database import copy_features, copy_part  # noqa: E402
 from hashpipe.pairgen.errors import UserError  # noqa: E402
 from hashpipe.pairgen.model import Model  # noqa: E402
 
@@ -103,16 +103,21 @@ def write_part(path: Path, names: Sequence[str], pairs: Sequence[tuple[str, str]
     copy_part(path, names, pairs, part)
 
 
-def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_inliers: int, workers: int) -> None:
+def write_features(path: Path, pairs: Sequence[tuple[str, str]], part: Path) -> None:
+    """Write a database of its own for matching `pairs` of `path`."""
+    pycolmap.Database.open(str(part)).close()
+    copy_features(path, pairs, part)
+
+
+def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_inliers: int) -> None:
     """Match and geometrically verify pairs of photos named in the database; pairs already there are skipped.
 
-    A geometry of at least `weak_inliers` is kept. With RANSAC seeded per pair the outcome does not depend on threads.
+    A geometry of at least `weak_inliers` is kept. One thread matches, because two of one process disturb each other:
+    COLMAP prepares photos with a BLAS that is not safe to call from several, and now and then a pair loses half of its
+    matches. See matchers.match_pairs for all cores. Pairs that share photos belong together in the list.
     """
     matching = pycolmap.FeatureMatchingOptions()
-    matching.use_gpu, matching.num_threads = (
-        False,
-        workers or -1,
-    )  # as many as cores; 2 on two cores would run one worker
+    matching.use_gpu, matching.num_threads = False, 1
     verification = pycolmap.TwoViewGeometryOptions()
     verification.min_num_inliers = weak_inliers
     verification.ransac.random_seed = seed

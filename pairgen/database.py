@@ -77,10 +77,27 @@ def matched_in(database: sqlite3.Connection) -> dict[tuple[str, str], tuple[int,
 
 
 def copy_part(path: Path, names: Sequence[str], pairs: Sequence[tuple[str, str]], empty: Path) -> None:
-    """Copy photos (cameras, keypoints) and the verified geometry of `pairs` into `empty`, a new COLMAP database.
+    """Copy what a reconstruction needs into `empty`, a new COLMAP database: photos and verified geometry of `pairs`.
 
     Ids stay as they are, so that what is computed from the part equals what is computed from the whole.
     """
+    _copy(path, names, pairs, empty, ("keypoints",), ("two_view_geometries",))
+
+
+def copy_features(path: Path, pairs: Sequence[tuple[str, str]], empty: Path) -> None:
+    """Copy what matching `pairs` needs into `empty`, a new COLMAP database: photos, and matches that are there."""
+    names = sorted({name for pair in pairs for name in pair})
+    _copy(path, names, pairs, empty, ("keypoints", "descriptors"), ("matches",))
+
+
+def _copy(
+    path: Path,
+    names: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    empty: Path,
+    of_photos: Sequence[str],
+    of_pairs: Sequence[str],
+) -> None:
     with contextlib.closing(connect(empty)) as part:
         part.execute("ATTACH ? AS whole", (_uri(path, "ro"),))
         part.execute("CREATE TEMP TABLE wanted (name TEXT PRIMARY KEY)")
@@ -88,20 +105,41 @@ def copy_part(path: Path, names: Sequence[str], pairs: Sequence[tuple[str, str]]
         part.execute(
             "CREATE TEMP TABLE chosen AS SELECT image_id, name, camera_id FROM whole.images JOIN wanted USING (name)"
         )
-        ids = dict(part.execute("SELECT name, image_id FROM chosen"))
         part.execute(
             "INSERT INTO cameras SELECT * FROM whole.cameras WHERE camera_id IN (SELECT camera_id FROM chosen)"
         )
-        part.execute("INSERT INTO images SELECT * FROM whole.images WHERE image_id IN (SELECT image_id FROM chosen)")
-        part.execute(
-            "INSERT INTO keypoints SELECT * FROM whole.keypoints WHERE image_id IN (SELECT image_id FROM chosen)"
-        )
+        for table in ("images", *of_photos):
+            part.execute(
+                f"INSERT INTO {table} SELECT * FROM whole.{table} WHERE image_id IN (SELECT image_id FROM chosen)"
+            )
+        ids = dict(part.execute("SELECT name, image_id FROM chosen"))
         numbers = [sorted((ids[a], ids[b])) for a, b in pairs]
-        part.executemany(
-            "INSERT INTO two_view_geometries SELECT * FROM whole.two_view_geometries WHERE pair_id = ?",
-            [(low * _IDS + high,) for low, high in numbers],
-        )
+        for table in of_pairs:
+            part.executemany(
+                f"INSERT INTO {table} SELECT * FROM whole.{table} WHERE pair_id = ?",
+                [(low * _IDS + high,) for low, high in numbers],
+            )
         part.commit()
+
+
+_MATCHED = ("matches", "two_view_geometries")
+Rows = dict[str, list[tuple]]  # of COLMAP's tables of pairs, by table
+
+
+def read_matches(path: Path) -> Rows:
+    """All that COLMAP knows of pairs, as it stands in a database."""
+    with contextlib.closing(read_only(path)) as database:
+        return {table: database.execute(f"SELECT * FROM {table}").fetchall() for table in _MATCHED}
+
+
+def write_matches(path: Path, rows: Rows) -> None:
+    """Add what `read_matches` returned of a part, all or nothing; pairs that are there stay as they are."""
+    with contextlib.closing(connect(path)) as database:
+        for table in _MATCHED:
+            if rows[table]:
+                values = ", ".join("?" * len(rows[table][0]))
+                database.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({values})", rows[table])
+        database.commit()
 
 
 def matched_places(path: Path, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from hashpipe.pairgen.database import matched_pairs, photo_names
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.extract import comparable
 from hashpipe.pairgen.geometries import key_in_use
-from hashpipe.pairgen.match import WEAK_INLIERS, geometry_key
+from hashpipe.pairgen.matchers import WEAK_INLIERS, geometry_key
 from hashpipe.pairgen.memory import budget, extraction_bytes
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos import Photo, UnreadablePhoto, load_upright
@@ -119,7 +119,7 @@ def estimate_build(photos: Path, workspace: Path, options: BuildOptions) -> Buil
     seconds = {
         "read": reading,
         "features": new * per_photo / workers,
-        "match": (pairs - pairs_known) * per_pair,
+        "match": (pairs - pairs_known) * per_pair / workers,
         "reconstruct": distinct * (1 - untouched) * per_photo * _MAPPING / workers,
         "rest": _FIXED + distinct * _EACH,
     }
@@ -185,7 +185,7 @@ def _spread(root: Path, photos: Sequence[Photo]) -> list[Photo]:
 
 
 def _probe(root: Path, photos: Sequence[Photo], options: BuildOptions) -> tuple[float, float, float]:
-    """Core seconds and features of one photo, and seconds of one pair with all workers."""
+    """Core seconds and features of one photo, and core seconds of one pair."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "probe.db"
         shas, spent, features = [], 0.0, 0
@@ -208,7 +208,7 @@ def _probe(root: Path, photos: Sequence[Photo], options: BuildOptions) -> tuple[
         if not pairs:
             return per_photo, features / max(1, len(shas)), 0.0
         start = time.monotonic()
-        colmap.match_pairs(path, pairs, options.seed, WEAK_INLIERS, options.workers)
+        colmap.match_pairs(path, pairs, options.seed, WEAK_INLIERS)
         return per_photo, features / len(shas), (time.monotonic() - start) / len(pairs)
 
 

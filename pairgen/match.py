@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hashpipe.pairgen import colmap
 from hashpipe.pairgen.candidates import (
     Pair,
     all_pairs,
@@ -21,20 +20,11 @@ from hashpipe.pairgen.candidates import (
     time_pairs,
 )
 from hashpipe.pairgen.database import matched_pairs
-from hashpipe.pairgen.files import require_space
 from hashpipe.pairgen.geometries import use_geometries
+from hashpipe.pairgen.matchers import geometry_key, match_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos import Photo
 from hashpipe.pairgen.progress import stage
-
-WEAK_INLIERS = 8  # geometries of fewer inliers are not kept
-PAIR_BYTES = 40_000  # matches and geometry of a pair that has much in common
-_CHUNK = 200  # pairs between two answers to Ctrl-C, about four seconds
-
-
-def geometry_key(seed: int) -> str:
-    """What the geometry of two photos depends on, besides their features."""
-    return f"seed {seed}, at least {WEAK_INLIERS} inliers, COLMAP {colmap.VERSION}"
 
 
 @dataclass(frozen=True)
@@ -102,12 +92,7 @@ def _match(
     known = _known(path, shas, pairs)
     missing = sorted(pairs - known.keys())
     with stage(name, len(missing), "pairs") as advance:
-        for start in range(0, len(missing), _CHUNK):
-            chunk = missing[start : start + _CHUNK]
-            require_space(path.parent, len(chunk) * PAIR_BYTES)
-            named = [(shas[a], shas[b]) for a, b in chunk]
-            colmap.match_pairs(path, named, options.seed, WEAK_INLIERS, options.workers)
-            advance(len(chunk))
+        match_pairs(path, [(shas[a], shas[b]) for a, b in missing], options, advance)
     known = _known(path, shas, pairs)
     return {pair: known.get(pair, (0, 0)) for pair in pairs}
 

@@ -28,6 +28,11 @@ def extraction_bytes(max_side: int) -> int:
     return GIB // 3 + 220 * max_side**2
 
 
+def matching_bytes(photos: int, max_features: int) -> int:
+    """Peak memory of one worker that matches pairs of so many photos: their descriptors, and an index of each."""
+    return GIB // 3 + photos * max_features * 1100
+
+
 def mapping_bytes(photos: int, edges: int, max_features: int) -> int:
     """Peak memory of one reconstruction: keypoints, matches and the equations of the bundle adjustment.
 

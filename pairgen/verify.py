@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hashpipe.pairgen import colmap
 from hashpipe.pairgen.database import FeatureReader, check_database, matched_pairs, photo_names
 from hashpipe.pairgen.extract import extract_features
-from hashpipe.pairgen.files import WAIT_SECONDS, locked, require_space
+from hashpipe.pairgen.files import WAIT_SECONDS, locked
 from hashpipe.pairgen.geometries import UNKNOWN, geometries_of, key_in_use, use_geometries
-from hashpipe.pairgen.match import PAIR_BYTES, WEAK_INLIERS, Matches, geometry_key
+from hashpipe.pairgen.match import Matches
+from hashpipe.pairgen.matchers import geometry_key, match_pairs
 from hashpipe.pairgen.mine import look_alike, weak_geometry
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import PairSet
@@ -128,8 +128,7 @@ def _fill(asked: _Asked, workers: int) -> None:
     known = photo_names(asked.database) if asked.database.exists() else set()
     missing = [pair for pair in _look_up(asked)[1] if known.issuperset(pair)]
     if missing:
-        require_space(asked.folder, len(missing) * PAIR_BYTES)
-        colmap.match_pairs(asked.database, missing, asked.seed, WEAK_INLIERS, workers)
+        match_pairs(asked.database, missing, BuildOptions(seed=asked.seed, workers=workers))
 
 
 def _extract(pairset: PairSet, photos: Sequence[int], workers: int) -> None:
@@ -163,7 +162,7 @@ def verify_files(query: Path, others: Sequence[Path], cache: Path, workers: int 
         possible = {pair for pair in named if all(features.get(sha) for sha in pair)}
         missing = sorted(pair for pair in possible - matched_pairs(database).keys() if pair[0] != pair[1])
         if missing:
-            colmap.match_pairs(database, missing, options.seed, WEAK_INLIERS, workers)
+            match_pairs(database, missing, options)
         stored = matched_pairs(database)
     found = {**stored, **{(sha, sha): (count, count) for sha, count in features.items()}}
     return np.array([found.get(pair, (0, 0))[1] if pair in possible else -1 for pair in named], np.int32)

@@ -8,6 +8,7 @@ from hashpipe.pairgen.candidates import (
     component_labels,
     gps_pairs,
     growth,
+    near_together,
     nearest,
     neighbour_pairs,
     outside_pairs,
@@ -187,3 +188,32 @@ def test_component_labels() -> None:
     assert labels[1] == labels[4]
     assert len(set(labels.tolist())) == 3
     assert len(component_labels(3, set())) == 3
+
+
+def prepared(pairs: list[tuple[int, int]], kept: int) -> int:
+    """How often a photo has to be prepared where the last `kept` that were asked for stay so."""
+    last: dict[int, None] = {}
+    count = 0
+    for photo in (photo for pair in pairs for photo in pair):
+        count += photo not in last
+        last.pop(photo, None)
+        last[photo] = None
+        if len(last) > kept:
+            del last[next(iter(last))]
+    return count
+
+
+def test_pairs_near_together_share_photos() -> None:
+    generator = np.random.default_rng(0)
+    name = generator.permutation(300)  # places of 30 photos, scattered over the folder
+    inside = {(p, q) for start in range(0, 300, 30) for p in range(start, start + 30) for q in range(p + 1, start + 30)}
+    lone = {(int(p), int(q)) for p, q in generator.integers(0, 300, (60, 2)) if p != q}
+    places = {(min(name[p], name[q]), max(name[p], name[q])) for p, q in inside | lone}
+    for pairs, most in [(places, 500), (all_pairs(300), 5_000)]:
+        order = near_together(pairs, 20)
+        assert len(order) == len(pairs)
+        assert set(order) == pairs
+        assert prepared(order, 50) < most
+        assert prepared(sorted(pairs), 50) > 5 * most
+    assert near_together(set(), 20) == []
+    assert near_together({(3, 7)}, 20) == [(3, 7)]

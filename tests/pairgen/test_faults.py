@@ -100,7 +100,7 @@ def test_killed_at_every_write_in_turn(place, undisturbed, tmp_path):
 IN_STAGE = """
 import json, os, signal, sys, threading, time
 from pathlib import Path
-from hashpipe.pairgen import build, colmap, files, geometries, mapping, measure, mine, surface, tables, vlad
+from hashpipe.pairgen import build, colmap, files, geometries, mapping, matchers, measure, mine, surface, tables, vlad
 from hashpipe.pairgen.options import BuildOptions
 
 STAGES = {
@@ -109,6 +109,7 @@ STAGES = {
     "describing": (vlad, "encode", 3, 0),
     "exchange": (geometries, "_key", 1, 0),
     "matching": (colmap, "match_pairs", 1, 0.03),
+    "collecting": (matchers, "write_matches", 2, 0),
     "mapping": (colmap, "map_photos", 1, 0.01),
     "colouring": (mapping, "load_upright", 2, 0),
     "cleaning": (surface, "clean", 1, 0),
@@ -118,6 +119,7 @@ STAGES = {
     "pairset": (build, "write_pairset", 1, 0.002),
     "report": (build, "write_report", 1, 0.1),
 }
+matchers._FEW = 1  # so that worker processes match these few photos as well
 STARTED = int(os.environ.setdefault("STARTED", str(os.getpid())))
 place, name, turn, seconds = STAGES.get(sys.argv[3], (None, "", 0, 0))
 count = 0

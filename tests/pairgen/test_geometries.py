@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hashpipe.pairgen import colmap, match
+from hashpipe.pairgen import colmap, verify
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.database import matched_pairs
 from hashpipe.pairgen.extract import photo_vlads
@@ -159,7 +159,7 @@ def test_matching_with_another_seed_equals_a_fresh_start(
     earlier = matched(rendered_photos.folder, workspace_copy(built, tmp_path / "earlier", EARLIER), other)
     assert table(earlier) == second
     assert earlier.verified_again == built[1].matched_pairs
-    monkeypatch.setattr(match.colmap, "match_pairs", None)  # nothing is left to do
+    monkeypatch.setattr(colmap, "match_pairs", None)  # nothing is left to do
     assert table(matched(rendered_photos.folder, folder, options)) == first
     assert table(matched(rendered_photos.folder, folder, other)) == second
 
@@ -173,13 +173,13 @@ def test_pairs_verified_on_demand_equal_those_of_the_build(
     chosen = np.flatnonzero(inliers >= 15)[::2]
     assert len(chosen) >= 10
     given: list[tuple[str, str]] = []
-    whole = colmap.match_pairs
+    whole = verify.match_pairs
 
-    def noted(path: Path, pairs: list[tuple[str, str]], *rest: int) -> None:
+    def noted(path: Path, pairs: list[tuple[str, str]], options: BuildOptions) -> None:
         given.extend(pairs)
-        whole(path, pairs, *rest)
+        whole(path, pairs, options)
 
-    monkeypatch.setattr(colmap, "match_pairs", noted)
+    monkeypatch.setattr(verify, "match_pairs", noted)
     found = verify_pairs(pairset, np.stack([b[chosen], a[chosen]], axis=1))
     assert found.tolist() == inliers[chosen].tolist()
     shas = pairset.photos["sha256"].to_pylist()

@@ -1,0 +1,96 @@
+"""Pairs matched and verified on all cores, by worker processes that each run one of COLMAP's matching threads.
+
+Two matching threads of one process disturb each other (see colmap.match_pairs), and nothing would be repeatable. Each
+worker gets a database of its own with the photos of one job; what it found is added to the whole all at once.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from hashpipe.pairgen import colmap
+from hashpipe.pairgen.candidates import near_together
+from hashpipe.pairgen.database import Rows, read_matches, write_matches
+from hashpipe.pairgen.errors import UserError
+from hashpipe.pairgen.files import require_space
+from hashpipe.pairgen.memory import budget, matching_bytes
+from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.progress import Advance
+from hashpipe.pairgen.workers import run_jobs, workers_within
+
+WEAK_INLIERS = 8  # geometries of fewer inliers are not kept
+PAIR_BYTES = 40_000  # matches and geometry of a pair that has much in common
+_FEATURE_BYTES = 160  # keypoint and descriptor
+_FEW = 20  # pairs that are matched before workers have started
+_PAIRS, _PHOTOS = 200, 80  # of one job, at most: half a minute that a kill may cost
+_TURNS = 4  # jobs of each worker, at least, so that all end at about the same time
+_TILE = _PHOTOS // 2  # photos; two tiles make a job
+
+Named = tuple[str, str]
+
+
+def geometry_key(seed: int) -> str:
+    """What the geometry of two photos depends on, besides their features."""
+    return f"seed {seed}, at least {WEAK_INLIERS} inliers, COLMAP {colmap.VERSION}"
+
+
+def match_pairs(
+    path: Path, pairs: Sequence[Named], options: BuildOptions, advance: Advance = lambda count: None
+) -> None:
+    """Match and verify pairs of photos named in COLMAP's database, for the caller who holds the lock on its folder.
+
+    Those that are there already stay. To COLMAP the order of the two photos of a pair makes a difference, that of
+    pairs none. What is finished is kept whatever happens to the rest; `advance` hears of it. Raises OSError where the
+    disk is full, UserError where a worker was ended from outside.
+    """
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(name for pair in pairs for name in pair))}
+    names = list(numbers)
+    ordered = near_together([(numbers[a], numbers[b]) for a, b in pairs], _TILE)
+    each = matching_bytes(_PHOTOS, options.max_features)
+    workers = workers_within(options.workers, each, budget(options.memory_gib))
+    most = min(_PAIRS, max(_FEW, len(pairs) // (workers * _TURNS)))
+    jobs = _jobs([(names[a], names[b]) for a, b in ordered], most)
+    if workers == 1 or len(pairs) <= _FEW:
+        for job in jobs:
+            require_space(path.parent, len(job) * PAIR_BYTES)
+            colmap.match_pairs(path, job, options.seed, WEAK_INLIERS)
+            advance(len(job))
+        return
+    arguments = [(path, job, options.seed, options.max_features) for job in jobs]
+    for index, outcome in run_jobs(_match_apart, arguments, workers):
+        if isinstance(outcome, RuntimeError):
+            raise UserError(
+                f"Matching stopped ({outcome}); run the same command again, what is matched is kept. "
+                "If memory ran out, give --workers 1."
+            )
+        if isinstance(outcome, Exception):
+            raise outcome
+        require_space(path.parent, len(jobs[index]) * PAIR_BYTES)
+        write_matches(path, outcome)
+        advance(len(jobs[index]))
+
+
+def _jobs(pairs: Sequence[Named], most: int) -> list[list[Named]]:
+    """Pairs as they stand, cut where a job has `most` of them, or enough photos."""
+    jobs: list[list[Named]] = []
+    photos: set[str] = set()
+    for pair in pairs:
+        photos.update(pair)
+        if not jobs or len(jobs[-1]) == most or len(photos) > _PHOTOS:
+            jobs.append([])
+            photos = set(pair)
+        jobs[-1].append(pair)
+    return jobs
+
+
+def _match_apart(path: Path, pairs: list[Named], seed: int, max_features: int) -> Rows:
+    """Match pairs in a database of their own."""
+    photos = len({name for pair in pairs for name in pair})
+    with tempfile.TemporaryDirectory() as scratch:
+        require_space(Path(scratch), photos * max_features * _FEATURE_BYTES + len(pairs) * PAIR_BYTES)
+        part = Path(scratch) / "part.db"
+        colmap.write_features(path, pairs, part)
+        colmap.match_pairs(part, pairs, seed, WEAK_INLIERS)
+        return read_matches(part)
