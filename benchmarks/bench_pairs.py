@@ -91,7 +91,7 @@ def main() -> None:
                     "matched_share": round(summary.matched_pairs / (summary.distinct * (summary.distinct - 1) / 2), 4),
                     "pairs": summary.pairs,
                     **judge(workspace, truth, options.same_spot),
-                    "peak_gib": round(_peak_kib() / 2**20, 2),
+                    "peak_gib": round(peak_kib() / 2**20, 2),
                     "fingerprint": summary.fingerprint,
                 }
                 print(json.dumps(report), flush=True)
@@ -99,7 +99,7 @@ def main() -> None:
                 print(f"seed {seed}: fingerprints {'equal' if len(set(prints)) == 1 else 'DIFFER'}", flush=True)
 
 
-def _peak_kib() -> int:
+def peak_kib() -> int:
     """Peak memory of this process plus that of its largest worker."""
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return sum(resource.getrusage(kind).ru_maxrss for kind in kinds)

@@ -15,13 +15,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import resource
 import sqlite3
 import time
 from pathlib import Path
 
 import numpy as np
-from bench_pairs import flat_copy
+from bench_pairs import flat_copy, peak_kib
 
 from hashpipe.pairgen import colmap
 from hashpipe.pairgen.build import describe_photos
@@ -114,7 +113,7 @@ def main() -> None:
     workspace = open_workspace(given.workspace, create=True)
     with locked(workspace):
         photos, asked, seconds = candidates(root, make_folder(workspace / "pairs"), options)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = peak_kib()
         report = judge(
             workspace / "pairs" / "database.db", photos, asked, spots(photos, truth, given.same_spot), given, options
         )
@@ -176,7 +175,7 @@ def judge(
         "seconds_per_pair": {"inside": near, "across": far},
         "exhaustive_seconds": round(near * len(inside) + far * len(across), 1) if near and far else took,
         "exhaustive_measured": bool(given.full),
-        "peak_gib_with_exhaustive": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "peak_gib_with_exhaustive": round(peak_kib() / 2**20, 2),
     }
 
 
