@@ -112,9 +112,9 @@ def write_features(path: Path, pairs: Sequence[tuple[str, str]], part: Path) -> 
 def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_inliers: int) -> None:
     """Match and geometrically verify pairs of photos named in the database; pairs already there are skipped.
 
-    A geometry of at least `weak_inliers` is kept. One thread matches, because two of one process disturb each other:
-    COLMAP prepares photos with a BLAS that is not safe to call from several, and now and then a pair loses half of its
-    matches. See matchers.match_pairs for all cores. Pairs that share photos belong together in the list.
+    A geometry of at least `weak_inliers` is kept. One thread matches: where two of one process prepare photos at once,
+    now and then one comes out otherwise, and its pairs lose up to half of their matches (docs/RESULTS.md). For all cores
+    there is matchers.match_pairs. Pairs that share photos belong together in the list.
     """
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu, matching.num_threads = False, 1
