@@ -277,14 +277,20 @@ def changed(options: TrainOptions, changes: list[str]) -> TrainOptions:
     return options
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(text: str) -> argparse.ArgumentParser:
+    """What benchmarks of the learner ask for: workspace, frozen relevance, descriptor, lengths and seeds."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path)
     parser.add_argument("relevance", type=Path)
     parser.add_argument("--backbone", default="vlad")
     parser.add_argument("--weights")
     parser.add_argument("--bits", type=int, nargs="*", default=[16, 32, 64, 128])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    return parser
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
     parser.add_argument("--protocols", nargs="*", default=PROTOCOLS, choices=PROTOCOLS)
     parser.add_argument("--half", nargs="*", default=["all", "choose", "report"], choices=["all", "choose", "report"])
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="change training options")
