@@ -113,7 +113,7 @@ def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_in
     """Match and geometrically verify pairs of photos named in the database; pairs already there are skipped.
 
     A geometry of at least `weak_inliers` is kept. One thread matches: where two of one process prepare photos at once,
-    now and then one comes out otherwise, and its pairs lose up to half of their matches (docs/RESULTS.md). For all
+    now and then one comes out otherwise, and its pairs lose some or all of their matches (docs/RESULTS.md). For all
     cores there is matchers.match_pairs. Pairs that share photos belong together in the list.
     """
     matching = pycolmap.FeatureMatchingOptions()
