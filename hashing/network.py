@@ -25,6 +25,7 @@ class Head:
     hidden layer of m units was learnt.
 
     mean float32 (D,), weight float32 (D,k), bias float32 (k,); hidden float32 (D,m), hidden_bias (m,), outer (m,k).
+    local, known while learning alone: units of the hidden layer speak near photos learnt from and nowhere else.
     """
 
     mean: np.ndarray
@@ -33,6 +34,7 @@ class Head:
     hidden: np.ndarray | None = None
     hidden_bias: np.ndarray | None = None
     outer: np.ndarray | None = None
+    local: bool = False
 
     def first(self, bits: int) -> Head:
         """The layer of the first `bits` outputs alone, with the same weights."""
@@ -44,7 +46,12 @@ class Head:
     def arrays(self) -> dict[str, np.ndarray]:
         """What there is of it, by name."""
         named = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: value for name, value in named.items() if value is not None}
+        return {name: value for name, value in named.items() if isinstance(value, np.ndarray)}
+
+    @property
+    def everywhere(self) -> Head:
+        """The layer without local units: what it says of photos unlike those learnt from."""
+        return replace(self, hidden=None, hidden_bias=None, outer=None, local=False) if self.local else self
 
     def __call__(self, descriptors: np.ndarray) -> np.ndarray:
         """float32 (N,D) -> real outputs u, float32 (N,k)."""
@@ -118,7 +125,7 @@ def load_model(folder: Path, device: str = "auto") -> HashModel:
 
 def _head(arrays: Mapping[str, np.ndarray], bits: int) -> Head:
     keys = {name: f"head{bits}.{name}" for name in HEAD_ARRAYS}
-    return Head(**{name: arrays[key] for name, key in keys.items() if key in arrays})
+    return Head(**{name: arrays[key] for name, key in keys.items() if key in arrays})  # type: ignore[arg-type]
 
 
 def _tensors(

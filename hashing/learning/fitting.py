@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from hashpipe.hashing import codes
 from hashpipe.hashing.learning import distributed, neighbours, neighbours_large, nested
 from hashpipe.hashing.learning.batches import Sampler
 from hashpipe.hashing.learning.course import Course, Moving
+from hashpipe.hashing.learning.local import PRESERVE, SHORT, local_units
 from hashpipe.hashing.learning.objectives import bcdh, faithful
 from hashpipe.hashing.learning.objectives.batch_losses import Network, State, composition, of_objective, signs
-from hashpipe.hashing.learning.space import fit_space, itq
+from hashpipe.hashing.learning.space import fit_space, itq, principal
 from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.network import Head
 from hashpipe.hashing.options import TrainOptions
@@ -28,7 +30,7 @@ ROUNDS = bcdh.ROUNDS  # B-steps and rounds of neighbour discovery, evenly over t
 _CENTRE, _CENTRE_ON = 10, 4096  # steps between two re-centrings, and the photos they look at
 _CANDIDATES = 20  # nearest in code space that hard negatives are looked for among
 _ADDED = 3  # neighbours that one round may add to a photo
-_SHORT = 32  # bits; codes up to here need all that learning gave them
+_LONG = 32  # bits; longer codes have some to spare
 HIDDEN_FROM = 2000  # photos; with fewer a hidden layer learns them by heart
 Deep = tuple[np.ndarray, np.ndarray, np.ndarray]  # of a hidden layer: float32 (d,m), (m,), (m,k)
 
@@ -66,7 +68,7 @@ def fit_heads(
                 first, deep = (None, None) if before is None else (space.weight(before), space.hidden(before))
                 found = fit_layer(x, targets, options, bits, course, first, deep=deep)
                 course.finish(str(bits), found)
-            whole = space.head(*found)
+            whole = replace(space.head(*found), local=_is_short(targets, options, bits))
             for length in options.bits if options.nested else (bits,):
                 heads[length] = whole.first(length)
     return heads
@@ -87,14 +89,21 @@ def fit_layer(
     network: Network | None = None,
     deep: Deep | None = None,
 ) -> tuple[np.ndarray, ...]:
-    """Weight (d,bits) and bias (bits,), from `first` or ITQ, and where there are photos enough for it the three arrays
-    of a hidden layer, from `deep` or one that says nothing yet; a network that learns too is changed in place."""
+    """Weight (d,bits) and bias (bits,), from `first` or ITQ, and perhaps the three arrays of a hidden layer, from
+    `deep` or one that says nothing yet; a network that learns too is changed in place.
+
+    Short codes of known pairs start at the principal axes and have a hidden layer of local units, which stay as they
+    are and only what they say is learnt.
+    """
     generator = np.random.default_rng([options.seed, bits])
     noise = torch.Generator().manual_seed(int(generator.integers(2**62)))
     inputs = torch.from_numpy(x)
     lengths = options.bits if options.nested else (bits,)
+    short = network is None and deep is None and _is_short(targets, options, bits)
+    if short:
+        options = replace(options, joint=replace(options.joint, preserve=PRESERVE * options.joint.preserve))
     if first is None:
-        first = nested.start(x, lengths, options.seed) if options.nested else itq(x, bits, options.seed)
+        first = _start(x, options, bits, short)
     weight = torch.tensor(first, requires_grad=True)
     bias = torch.zeros(bits, requires_grad=True)
     state = State(
@@ -106,21 +115,26 @@ def fit_layer(
         functional.normalize(inputs, dim=1, eps=1e-12),
         None if network is None else network.look,
     )
-    if deep is None and network is None:
-        deep = _quiet_layer(inputs.shape, bits, options)
-    if deep is not None:
-        inner, inner_bias, outer = (torch.tensor(one, requires_grad=True) for one in deep)
-        state.hidden = (inner, inner_bias, outer)
     if not uses_pairs(options):
         targets = no_targets(len(targets))
     sampler = Sampler(targets, generator)
     sampler.set_edges(sampler.undecided(_first_edges(state.geometry.numpy(), options)))
+    if short:
+        units, thresholds = local_units(x, targets.group, sampler.edges)
+        state.local = len(thresholds) > 0
+        deep = (units, thresholds, np.zeros((len(thresholds), bits), np.float32)) if state.local else None
+    elif deep is None and network is None:
+        deep = _quiet_layer(inputs.shape, bits, options)
+    if deep is not None:
+        inner, inner_bias, outer = (torch.tensor(one, requires_grad=not short) for one in deep)
+        state.hidden = (inner, inner_bias, outer.requires_grad_())
     state.binary = signs(torch.from_numpy(state.all_codes()))
     official = faithful.applies(options)
     steps = faithful.steps(options, len(x)) if official and network is None else options.steps
     rounds = faithful.ROUNDS if official else ROUNDS
     rate, epsilon = (faithful.RATE, faithful.EPSILON) if official else (options.learning_rate, 1e-8)
-    optimiser = torch.optim.Adam([weight, bias, *(state.hidden or ())], lr=rate, eps=epsilon)
+    learnt = [one for one in (weight, bias, *(state.hidden or ())) if one.requires_grad]
+    optimiser = torch.optim.Adam(learnt, lr=rate, eps=epsilon)
     rates = [faithful.decay if official else lambda step: _rate(step, steps)]
     if network is not None:
         optimiser.add_param_group({"params": network.parameters, "lr": options.tune.finetune_rate})
@@ -199,16 +213,34 @@ def _go_back(state: State, first: Tensor, options: TrainOptions) -> None:
     They have bits to spare for known places, and places never seen gain (docs/RESULTS.md). Weights are interpolated as
     Wortsman et al. do in Robust fine-tuning of zero-shot models, CVPR 2022.
     """
-    if options.objective != "joint" or options.nested or state.hidden is not None or first.shape[1] <= _SHORT:
+    if options.objective != "joint" or options.nested or state.hidden is not None or first.shape[1] <= _LONG:
         return
     with torch.no_grad():
         state.weight.lerp_(first, options.joint.back)
 
 
 def _centre(state: State, x: Tensor) -> None:
-    """Move every bit's bias so that its median over x is 0: codes are learnt as they will be used, re-centred."""
+    """Move every bit's bias so that its median over x is 0: codes are learnt as they will be used, re-centred.
+
+    Local units are left out, as elsewhere they say nothing.
+    """
     with torch.no_grad():
-        state.bias.copy_(-state.outputs(x).median(dim=0).values)
+        u = x @ state.weight if state.local else state.outputs(x)
+        state.bias.copy_(-u.median(dim=0).values)
+
+
+def _is_short(targets: Targets, options: TrainOptions, bits: int) -> bool:
+    """Whether a code has local units: few bits, and few photos with known pairs."""
+    pairs = options.pairwise and uses_pairs(options) and len(targets.similar) > 0
+    fits = options.objective == "joint" and not options.nested and options.hidden > 0
+    return pairs and fits and bits <= SHORT and len(targets) < HIDDEN_FROM
+
+
+def _start(x: np.ndarray, options: TrainOptions, bits: int, short: bool) -> np.ndarray:
+    """Weights (d,bits) that learning starts from."""
+    if options.nested:
+        return nested.start(x, options.bits, options.seed)
+    return principal(x, bits) if short and bits <= x.shape[1] else itq(x, bits, options.seed)
 
 
 def _first_edges(geometry: np.ndarray, options: TrainOptions) -> np.ndarray:

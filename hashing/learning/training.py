@@ -181,11 +181,12 @@ def write_model(
 def centre(
     heads: Mapping[int, Head], descriptors: np.ndarray, wanted: bool = True
 ) -> tuple[dict[int, np.ndarray], bool]:
-    """Thresholds by code length, float32 (k,): medians over these photos; zeros where unwanted or too few photos."""
+    """Thresholds by code length, float32 (k,): medians over these photos, of what heads say everywhere; zeros where
+    unwanted or too few photos."""
     enough = wanted and len(descriptors) >= codes.ENOUGH_TO_CENTRE
     found = {}
     for bits, head in heads.items():
-        found[bits] = codes.thresholds(head(descriptors)) if enough else np.zeros(bits, np.float32)
+        found[bits] = codes.thresholds(head.everywhere(descriptors)) if enough else np.zeros(bits, np.float32)
     return found, enough
 
 

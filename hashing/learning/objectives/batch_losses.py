@@ -42,7 +42,7 @@ class Network(Protocol):
 @dataclass
 class State:
     """What a fit carries along. x float32 (N,d); binary float32 (N,k) of ±1; hidden: (d,m), (m,), (m,k), of a hidden
-    layer beside the linear one."""
+    layer beside the linear one; local: its units speak near photos learnt from alone (local.py)."""
 
     x: Tensor
     weight: Tensor
@@ -52,6 +52,7 @@ class State:
     geometry: Tensor
     look: Callable[[Tensor, slice], Tensor] | None = None  # x computed anew by a network that learns too
     hidden: tuple[Tensor, Tensor, Tensor] | None = None
+    local: bool = False
 
     def first(self, bits: int) -> State:
         """The same with the first bits alone."""
