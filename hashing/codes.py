@@ -6,6 +6,7 @@ import numpy as np
 
 from hashpipe.pairgen.errors import UserError
 
+_ALIKE, _OTHER = 0.22, 0.27  # how far bits are from half ones (root mean square): like what was learnt, and no more
 ENOUGH_TO_CENTRE = 200  # below this many photos a median says more about the sample than about the collection
 
 
@@ -24,6 +25,19 @@ def thresholds(u: np.ndarray) -> np.ndarray:
     middle = len(u) // 2
     ordered = np.partition(u, (middle - 1, middle), axis=0)
     return (ordered[middle - 1 : middle + 1].mean(axis=0, dtype=np.float64)).astype(np.float32)
+
+
+def recentred(u: np.ndarray, learnt: np.ndarray) -> np.ndarray:
+    """Thresholds float32 (k,) for a database with real outputs u, float (N,k), from those that the model learnt, (k,).
+
+    They are the medians of the database where it is of the kind that was learnt from. Where most of its bits are far
+    from balanced at the learnt thresholds it is mostly of another kind, and what one looks for in it is likely not:
+    then they lie between the two, at the most half-way (measured in docs/RESULTS.md). Raises as `thresholds` does.
+    """
+    medians = thresholds(u)
+    imbalance = float(np.sqrt(np.square(signs(u, learnt).mean(axis=0) - 0.5).mean()))
+    other = np.clip((imbalance - _ALIKE) / (_OTHER - _ALIKE), 0.0, 1.0)
+    return (medians + 0.5 * other * (learnt - medians)).astype(np.float32)
 
 
 def signs(u: np.ndarray, t: np.ndarray | None = None) -> np.ndarray:

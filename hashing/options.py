@@ -126,7 +126,7 @@ class JointWeights:
     preserve: float = field(default=2.0, metadata={"cli": False})
     quantise: float = field(default=0.1, metadata={"cli": False})
     balance: float = field(default=0.5, metadata={"cli": False})
-    back: float = field(default=0.2, metadata={"cli": False})  # share of the way that long codes go back to ITQ
+    back: float = field(default=0.35, metadata={"cli": False})  # share of the way that long codes go back to ITQ
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class TrainOptions:
         default=512,
         metadata={
             "help": "units of a hidden layer beside the linear one, in joint and where at least 2,000 photos are "
-            "learnt from; 0 none",
+            "learnt from; with fewer, codes of up to 16 bits have a unit for each photo with 3D labels; 0 none",
             "min": 0,
             "max": 8192,
         },

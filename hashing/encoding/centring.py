@@ -45,7 +45,8 @@ def given_thresholds(path: Path, model: StoredModel, bits: int | None) -> np.nda
 def common_thresholds(file: Path, model: StoredModel, bits: int, outputs: Callable[[], np.ndarray]) -> np.ndarray:
     """The thresholds in `file`, computed from `outputs()`, float32 (n,k), by whoever comes first.
 
-    Other shards wait until the first one has written them. Raises UserError for fewer photos than medians need.
+    See codes.recentred. Other shards wait until the first one has written them. Raises UserError for fewer photos than
+    medians need.
     """
     while not file.is_file():
         with contextlib.ExitStack() as stack:
@@ -57,7 +58,8 @@ def common_thresholds(file: Path, model: StoredModel, bits: int, outputs: Callab
                 time.sleep(_LOOK_AGAIN)  # another shard is at work
                 continue
             if not file.is_file():
-                write_thresholds(file, model, bits, codes.thresholds(outputs()))
+                found = codes.recentred(outputs(), model.thresholds(bits))
+                write_thresholds(file, model, bits, found)
     return given_thresholds(file, model, bits)
 
 

@@ -33,6 +33,7 @@ from hashpipe.pairgen.progress import say
 
 __all__ = ["EncodeOptions", "EncodeResult", "Encoded", "Encoder", "Outputs", "encode", "open_encoder"]
 
+_CENTRING = 2  # version of the rule, codes.recentred: thresholds of an older one are not taken up
 _CENTRE_ON = 4096  # photos that common thresholds are computed on
 _MEASURE_ON = 32  # photos that a runtime is compared with torch on
 _WORTH_EXPORTING = 100  # photos; below it, making the graph takes longer than it saves
@@ -175,7 +176,7 @@ def _recentred(work: Work, ids: np.ndarray, home: Path) -> tuple[Work, list[Part
     count = min(len(listing), _CENTRE_ON)
     sample = np.unique(np.linspace(0, len(listing) - 1, count).round()).astype(np.int32)
     stamps = [encode_parts.stamp(listing.path(int(photo))) for photo in sample]
-    mark = fingerprint(model.fingerprint, space.bits, listing.fingerprint, stamps)
+    mark = fingerprint(_CENTRING, model.fingerprint, space.bits, listing.fingerprint, stamps)
 
     def outputs() -> np.ndarray:
         photo_jobs.encode_all(work, sample, "centre", outputs=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from hashpipe.hashing import codes
 from hashpipe.hashing.codes import ENOUGH_TO_CENTRE, pack, thresholds
 from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.evaluate.protocols import Protocol
@@ -17,9 +18,15 @@ def coded(method: str, bits: int, u: np.ndarray, protocol: Protocol, t: np.ndarr
     return Coded(method, bits, pack(u[protocol.queries], t), pack(u[protocol.database], t))
 
 
-def recentred(u: np.ndarray, protocol: Protocol) -> np.ndarray | None:
-    """Per-bit medians of the database, float32 (bits,); None where it is too small for that."""
-    return thresholds(u[protocol.database]) if len(protocol.database) >= ENOUGH_TO_CENTRE else None
+def recentred(u: np.ndarray, protocol: Protocol, learnt: np.ndarray | None = None) -> np.ndarray | None:
+    """Per-bit medians of the database, float32 (bits,); None where it is too small for that.
+
+    With the thresholds that a model has learnt, what `encode --recentre` does (codes.recentred).
+    """
+    if len(protocol.database) < ENOUGH_TO_CENTRE:
+        return None
+    own = u[protocol.database]
+    return thresholds(own) if learnt is None else codes.recentred(own, learnt)
 
 
 def baseline_codes(

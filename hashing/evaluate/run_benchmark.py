@@ -37,8 +37,8 @@ def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -
 
     def ours_of(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
         u = model.codes_input(x, bits)
-        t = recentred(u, protocol)
-        where = "the one stored in the model" if t is None else "its median over the database"
+        t = recentred(u, protocol, model.thresholds[bits])
+        where = "the one stored in the model" if t is None else "set on the database"
         result.note(f"{protocol.name}: ours: each bit's threshold is {where}")
         return coded("ours", bits, u, protocol, model.thresholds[bits] if t is None else t)
 

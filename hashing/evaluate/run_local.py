@@ -210,11 +210,12 @@ def _unseen_model(
     result.note(
         "places/unseen: ours is a second model with the same options, fitted to training places alone; "
         "thresholds of bits are "
-        + ("medians over the database" if on_database else "those it learnt, the database is too small to re-centre on")
+        + ("set on the database" if on_database else "those it learnt, the database is too small to re-centre on")
     )
 
     def ours(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
         u = heads[bits](x)
-        return coded("ours", bits, u, protocol, recentred(u, protocol) if on_database else stored[bits])
+        t = recentred(u, protocol, stored[bits]) if on_database else stored[bits]
+        return coded("ours", bits, u, protocol, t)
 
     return ours, describer

@@ -30,7 +30,6 @@ ROUNDS = bcdh.ROUNDS  # B-steps and rounds of neighbour discovery, evenly over t
 _CENTRE, _CENTRE_ON = 10, 4096  # steps between two re-centrings, and the photos they look at
 _CANDIDATES = 20  # nearest in code space that hard negatives are looked for among
 _ADDED = 3  # neighbours that one round may add to a photo
-_LONG = 32  # bits; longer codes have some to spare
 HIDDEN_FROM = 2000  # photos; with fewer a hidden layer learns them by heart
 Deep = tuple[np.ndarray, np.ndarray, np.ndarray]  # of a hidden layer: float32 (d,m), (m,), (m,k)
 
@@ -213,7 +212,7 @@ def _go_back(state: State, first: Tensor, options: TrainOptions) -> None:
     They have bits to spare for known places, and places never seen gain (docs/RESULTS.md). Weights are interpolated as
     Wortsman et al. do in Robust fine-tuning of zero-shot models, CVPR 2022.
     """
-    if options.objective != "joint" or options.nested or state.hidden is not None or first.shape[1] <= _LONG:
+    if options.objective != "joint" or options.nested or state.hidden is not None or first.shape[1] <= SHORT:
         return
     with torch.no_grad():
         state.weight.lerp_(first, options.joint.back)

@@ -45,3 +45,21 @@ def test_thresholds_are_medians_and_balance_bits():
 def test_too_few_photos_to_centre_on():
     with pytest.raises(UserError, match="199 photos are too few"):
         codes.thresholds(np.zeros((199, 4)))
+
+
+def test_recentring_goes_to_the_medians_of_what_is_alike_and_half_way_for_what_is_not():
+    rng = np.random.default_rng(0)
+    learnt = rng.normal(size=8).astype(np.float32)
+    u = rng.normal(size=(2000, 8)) + learnt
+    for shift, way in ((0.0, 1.0), (0.4, 1.0), (0.65, None), (1.0, 0.5), (5.0, 0.5)):
+        moved = u + shift * np.where(np.arange(8) % 2, 1, -1)  # imbalance 0, .155, .242, .341, .5
+        t = codes.recentred(moved, learnt)
+        gone = (t - learnt) / np.where(shift, codes.thresholds(moved) - learnt, 1)
+        if way is None:
+            assert np.ptp(gone) < 1e-3
+            assert 0.5 < gone.mean() < 0.95
+        elif shift:
+            np.testing.assert_allclose(gone, way, atol=1e-4)
+    np.testing.assert_allclose(codes.recentred(u, learnt), codes.thresholds(u))
+    with pytest.raises(UserError, match="too few to centre"):
+        codes.recentred(u[:199], learnt)

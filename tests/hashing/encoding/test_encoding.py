@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from small_models import network_model, vlad_model, workspace_with, write_pictures
 
-from hashpipe.hashing import images
+from hashpipe.hashing import codes, images
 from hashpipe.hashing.codeset import check_same_space, read_codes
 from hashpipe.hashing.encoding import encode as encoding
 from hashpipe.hashing.encoding import parts as encode_parts
@@ -238,11 +238,14 @@ def many(tmp_path_factory) -> Path:
     return folder
 
 
-def test_recentring_splits_every_bit_in_halves_and_shards_share_it(workspace, many, tmp_path):
+def test_recentring_sets_thresholds_on_the_photos_and_shards_share_them(workspace, many, tmp_path):
     options = replace(TORCH, recentre=True)
     whole = read_codes(encode(many, workspace, options).codes)
-    bits = np.unpackbits(whole.codes, axis=1, count=16, bitorder="little")
-    np.testing.assert_allclose(bits.mean(axis=0), 0.5, atol=0.01)
+    encoder = open_encoder(workspace / "model", runtime="torch")
+    found = encoder.outputs(images.from_folder_or_list(many))
+    learnt = encoder.model.thresholds(16)
+    np.testing.assert_allclose(whole.space.thresholds, codes.recentred(found.u[found.ok], learnt), atol=1e-4)
+    assert np.abs(whole.space.thresholds - learnt).max() > 0.01
     assert len(list((workspace / "thresholds").glob("*.json"))) == 1
     for i in (1, 3):
         shard = read_codes(encode(many, workspace, replace(options, shard=f"{i}/6")).codes)

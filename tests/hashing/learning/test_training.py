@@ -23,7 +23,7 @@ from hashpipe.hashing.learning.objectives import batch_losses
 from hashpipe.hashing.learning.sources import open_source
 from hashpipe.hashing.learning.targets import no_targets
 from hashpipe.hashing.learning.training import stored_options, train
-from hashpipe.hashing.network import load_model
+from hashpipe.hashing.network import Head, load_model
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
 from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.files import open_workspace, sha256_file
@@ -196,12 +196,12 @@ def test_a_stop_or_crash_leaves_the_old_model(trained, workspace, options, monke
 def test_few_photos_are_not_centred_and_many_are(trained):
     assert not trained.centred
     assert any("too few to centre" in note for note in trained.notes)
-    heads = {4: lambda x: x @ np.eye(6, 4, dtype=np.float32)}
+    heads = {4: Head(np.zeros(6, np.float32), np.eye(6, 4, dtype=np.float32), np.zeros(4, np.float32))}
     x = np.random.default_rng(0).normal(1, 1, size=(300, 6)).astype(np.float32)
-    found, centred = training.centre(heads, x)  # type: ignore[arg-type]
+    found, centred = training.centre(heads, x)
     assert centred
     np.testing.assert_allclose(found[4], np.median(x[:, :4], axis=0), atol=1e-6)
-    assert not training.centre(heads, x, wanted=False)[1]  # type: ignore[arg-type]
+    assert not training.centre(heads, x, wanted=False)[1]
 
 
 def test_photos_alone(pictures, options, tmp_path):
