@@ -126,7 +126,7 @@ class JointWeights:
     preserve: float = field(default=2.0, metadata={"cli": False})
     quantise: float = field(default=0.1, metadata={"cli": False})
     balance: float = field(default=0.5, metadata={"cli": False})
-    back: float = field(default=0.35, metadata={"cli": False})  # share of the way that long codes go back to ITQ
+    back: float = field(default=0.3, metadata={"cli": False})  # share of the way that 32 bits go back to ITQ
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,10 +16,10 @@ from hashpipe.hashing import codes
 from hashpipe.hashing.learning import distributed, neighbours, neighbours_large, nested
 from hashpipe.hashing.learning.batches import Sampler
 from hashpipe.hashing.learning.course import Course, Moving
-from hashpipe.hashing.learning.local import PRESERVE, SHORT, local_units
+from hashpipe.hashing.learning.local import SHORT, local_units
 from hashpipe.hashing.learning.objectives import bcdh, faithful
 from hashpipe.hashing.learning.objectives.batch_losses import Network, State, composition, of_objective, signs
-from hashpipe.hashing.learning.space import fit_space, itq, principal
+from hashpipe.hashing.learning.space import fit_space, itq
 from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.network import Head
 from hashpipe.hashing.options import TrainOptions
@@ -30,6 +31,7 @@ ROUNDS = bcdh.ROUNDS  # B-steps and rounds of neighbour discovery, evenly over t
 _CENTRE, _CENTRE_ON = 10, 4096  # steps between two re-centrings, and the photos they look at
 _CANDIDATES = 20  # nearest in code space that hard negatives are looked for among
 _ADDED = 3  # neighbours that one round may add to a photo
+_ALONE = 0.4  # times the steps, that local units learn at the end while the linear layer stays
 HIDDEN_FROM = 2000  # photos; with fewer a hidden layer learns them by heart
 Deep = tuple[np.ndarray, np.ndarray, np.ndarray]  # of a hidden layer: float32 (d,m), (m,), (m,k)
 
@@ -91,18 +93,16 @@ def fit_layer(
     """Weight (d,bits) and bias (bits,), from `first` or ITQ, and perhaps the three arrays of a hidden layer, from
     `deep` or one that says nothing yet; a network that learns too is changed in place.
 
-    Short codes of known pairs start at the principal axes and have a hidden layer of local units, which stay as they
-    are and only what they say is learnt.
+    Short codes of known pairs have a hidden layer of local units, which stay as they are and only what they say is
+    learnt.
     """
     generator = np.random.default_rng([options.seed, bits])
     noise = torch.Generator().manual_seed(int(generator.integers(2**62)))
     inputs = torch.from_numpy(x)
     lengths = options.bits if options.nested else (bits,)
     short = network is None and deep is None and _is_short(targets, options, bits)
-    if short:
-        options = replace(options, joint=replace(options.joint, preserve=PRESERVE * options.joint.preserve))
     if first is None:
-        first = _start(x, options, bits, short)
+        first = nested.start(x, lengths, options.seed) if options.nested else itq(x, bits, options.seed)
     weight = torch.tensor(first, requires_grad=True)
     bias = torch.zeros(bits, requires_grad=True)
     state = State(
@@ -176,6 +176,8 @@ def fit_layer(
     course.end(moving)
     if network is None and len(sampler.similar):
         _go_back(state, torch.from_numpy(first), options)
+        if state.local:
+            _learn_units(state, sampler, options, loss, noise)
     if options.recentre:
         _centre(state, inputs)
     return tuple(one.detach().numpy() for one in (weight, bias, *(state.hidden or ())))
@@ -207,15 +209,48 @@ def _new_round(state: State, sampler: Sampler, options: TrainOptions, progress: 
 
 
 def _go_back(state: State, first: Tensor, options: TrainOptions) -> None:
-    """Take long linear codes of joint a share of the way back to where they began.
+    """Take the linear layer of joint a share of the way back to where it began.
 
-    They have bits to spare for known places, and places never seen gain (docs/RESULTS.md). Weights are interpolated as
-    Wortsman et al. do in Robust fine-tuning of zero-shot models, CVPR 2022.
+    Places never seen gain (docs/RESULTS.md); long codes have bits to spare for known places, short ones local units.
+    Weights are interpolated as Wortsman et al. do in Robust fine-tuning of zero-shot models, CVPR 2022.
     """
-    if options.objective != "joint" or options.nested or state.hidden is not None or first.shape[1] <= SHORT:
+    spared = state.local or (state.hidden is None and first.shape[1] > SHORT)
+    if options.objective != "joint" or options.nested or not spared:
         return
     with torch.no_grad():
-        state.weight.lerp_(first, options.joint.back)
+        state.weight.lerp_(first, way_back(options.joint.back, first.shape[1]))
+
+
+def way_back(share: float, bits: int) -> float:
+    """`share` for codes of up to 32 bits, a third of it more for each time that they are twice as long, at most 1."""
+    return min(1.0, share * (1 + math.log2(max(bits, 32) / 32) / 3))
+
+
+def _learn_units(
+    state: State,
+    sampler: Sampler,
+    options: TrainOptions,
+    loss: Callable[..., dict[str, Tensor]],
+    noise: torch.Generator,
+) -> None:
+    """Let local units learn anew what to say, beside a linear layer that has gone back and now stays."""
+    assert state.hidden is not None
+    outer, steps = state.hidden[2], round(_ALONE * options.steps)
+    state.weight.requires_grad_(False)
+    state.bias.requires_grad_(False)
+    state.binary = signs(torch.from_numpy(state.all_codes()))
+    optimiser = torch.optim.Adam([outer], lr=options.learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))
+    for step in range(steps):
+        if options.recentre and step % _CENTRE == 0:
+            _centre(state, state.x)
+        batch = sampler.draw(*composition(options, sampler))
+        parts = loss(state, batch, sampler, options, noise, 1.0)
+        optimiser.zero_grad()
+        torch.stack(list(parts.values())).sum().backward()
+        distributed.sum_gradients([outer])
+        optimiser.step()
+        schedule.step()
 
 
 def _centre(state: State, x: Tensor) -> None:
@@ -233,13 +268,6 @@ def _is_short(targets: Targets, options: TrainOptions, bits: int) -> bool:
     pairs = options.pairwise and uses_pairs(options) and len(targets.similar) > 0
     fits = options.objective == "joint" and not options.nested and options.hidden > 0
     return pairs and fits and bits <= SHORT and len(targets) < HIDDEN_FROM
-
-
-def _start(x: np.ndarray, options: TrainOptions, bits: int, short: bool) -> np.ndarray:
-    """Weights (d,bits) that learning starts from."""
-    if options.nested:
-        return nested.start(x, options.bits, options.seed)
-    return principal(x, bits) if short and bits <= x.shape[1] else itq(x, bits, options.seed)
 
 
 def _first_edges(geometry: np.ndarray, options: TrainOptions) -> np.ndarray:

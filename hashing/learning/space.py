@@ -84,17 +84,6 @@ def itq(x: np.ndarray, bits: int, seed: int) -> np.ndarray:
     return (weight / spread if spread > 0 else weight).astype(np.float32)
 
 
-def principal(x: np.ndarray, bits: int) -> np.ndarray:
-    """The first `bits` axes of PCA coordinates x float32 (N,d), bits <= d, as weight float32 (d,bits).
-
-    Scaled as `itq` is. On photos unlike those learnt from, few bits do better with axes as they are than with a
-    rotation that suits the learnt ones.
-    """
-    weight = np.eye(x.shape[1], bits)
-    spread = float((x[:_SAMPLE] @ weight).std()) if len(x) else 0.0
-    return (weight / spread if spread > 0 else weight).astype(np.float32)
-
-
 def _principal(centred: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Variances (d,) and axes (D,d), largest first, with fixed signs; through the smaller of the two Gram matrices."""
     n, width = centred.shape

@@ -171,10 +171,19 @@ def test_long_codes_of_pairs_go_back_a_share_of_the_way_to_their_start():
     back = [replace(plain, joint=replace(plain.joint, back=share)) for share in (0.0, 0.25)]
     start, whole, most = (fit_heads(x, targets, one) for one in (replace(plain, steps=0), *back))
     np.testing.assert_array_equal(most[16].weight, whole[16].weight)
-    np.testing.assert_allclose(most[40].weight, 0.75 * whole[40].weight + 0.25 * start[40].weight, atol=1e-5)
+    share = 0.25 * (1 + np.log2(40 / 32) / 3)
+    expected = (1 - share) * whole[40].weight + share * start[40].weight
+    np.testing.assert_allclose(most[40].weight, expected, atol=1e-5)
     assert np.abs(whole[40].weight - start[40].weight).max() > 0.01
     alone = [fit_heads(x, no_targets(len(x)), one)[40].weight for one in back]  # measured with pairs only
     np.testing.assert_array_equal(*alone)
+
+
+@pytest.mark.parametrize(
+    ("bits", "share"), [(1, 0.3), (16, 0.3), (32, 0.3), (64, 0.4), (128, 0.5), (256, 0.6), (2**20, 1)]
+)
+def test_longer_codes_go_back_further(bits, share):
+    assert fitting.way_back(0.3, bits) == pytest.approx(share)
 
 
 def slow_outputs(head, x):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hashpipe.hashing import codes
-from hashpipe.hashing.evaluate import baselines
+from hashpipe.hashing.learning import fitting
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.local import local_units
 from hashpipe.hashing.learning.targets import Targets, no_targets
@@ -47,7 +47,7 @@ def slow_units(x, group, edges):
                 nearest = value if nearest is None else max(nearest, value)
         if nearest is None or length <= nearest:
             continue
-        start = nearest + 0.2 * (length - nearest)
+        start = nearest + 0.05 * (length - nearest)
         span = max(length - start, 0.1)
         found.append(np.append(direction / span, -start / span))
     return np.array(found)
@@ -105,12 +105,28 @@ def test_short_codes_of_pairs_have_local_units_and_others_have_none():
     assert fit_heads(x, no_targets(len(x)), QUICK)[8].hidden is None
 
 
-def test_short_codes_of_pairs_start_at_the_principal_axes():
+def test_short_codes_go_back_and_then_their_units_learn_alone():
     x, targets = places()
-    head = fit_heads(x, targets, replace(QUICK, steps=0, recentre=False))[8]
-    baseline = baselines.fit("pca", x, 8, 0)(x)
-    assert ((head(x) >= 0) == (baseline >= 0)).mean() > 0.999
-    assert head(x).std() == pytest.approx(1, abs=1e-3)
+    options = replace(QUICK, recentre=False)
+    heads = {}
+    for share in (0.0, 0.25):
+        changed = replace(options, joint=replace(options.joint, back=share))
+        heads[share] = fit_heads(x, targets, changed)[8]
+    start = fit_heads(x, targets, replace(options, steps=0))[8]
+    expected = 0.75 * heads[0.0].weight + 0.25 * start.weight  # learning alone, units leave the layer as it is
+    np.testing.assert_allclose(heads[0.25].weight, expected, atol=1e-5)
+    assert np.abs(heads[0.0].weight - start.weight).max() > 0.01
+    assert np.abs(heads[0.25].outer - heads[0.0].outer).max() > 1e-3
+
+
+def test_units_learning_alone_make_up_for_what_the_layer_gave_back(monkeypatch):
+    x, targets = places(places=30, photos=4, d=16)
+    options = replace(QUICK, steps=300)
+    learnt = fit_heads(x, targets, options)[8]
+    monkeypatch.setattr(fitting, "_ALONE", 0.0)
+    stopped = fit_heads(x, targets, options)[8]
+    np.testing.assert_array_equal(learnt.weight, stopped.weight)
+    assert apart(learnt(x), targets.group) > apart(stopped(x), targets.group)
 
 
 def test_where_no_unit_fires_the_linear_layer_speaks_alone_and_thresholds_are_its_own():
@@ -119,7 +135,7 @@ def test_where_no_unit_fires_the_linear_layer_speaks_alone_and_thresholds_are_it
     broad = head.everywhere
     assert broad.hidden is None
     assert np.abs(head(x) - broad(x)).max() > 0.1
-    far = -x[:5]
+    far = x.mean(axis=0) + 0.3 * (x[:5] - x.mean(axis=0))  # as ordinary photos are, without what sets them apart
     np.testing.assert_array_equal(head(far), broad(far))
     thresholds, centred = centre({8: head}, x)
     assert centred
@@ -130,12 +146,12 @@ def test_where_no_unit_fires_the_linear_layer_speaks_alone_and_thresholds_are_it
 def test_units_tell_places_apart_that_the_linear_layer_does_not():
     x, targets = places(places=30, photos=4, d=16)
     head = fit_heads(x, targets, replace(QUICK, steps=300))[8]
-    group = targets.group
+    assert apart(head(x), targets.group) > apart(head.everywhere(x), targets.group) + 0.3
 
-    def apart(u):
-        code = np.where(u >= 0, 1.0, -1.0)
-        gap = (8 - code @ code.T) / 2
-        same = (group[:, None] == group[None]) & (group >= 0)[:, None]
-        return gap[~same].mean() - gap[same].mean()
 
-    assert apart(head(x)) > apart(head.everywhere(x)) + 0.3
+def apart(u, group):
+    """Bits by which photos of different places are further apart than photos of one."""
+    code = np.where(u >= 0, 1.0, -1.0)
+    gap = (u.shape[1] - code @ code.T) / 2
+    same = (group[:, None] == group[None]) & (group >= 0)[:, None]
+    return gap[~same].mean() - gap[same].mean()
