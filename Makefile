@@ -63,6 +63,6 @@ distclean: clean
 
 $(STAMP): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.10 to 3.12 with venv found. Debian, Ubuntu: sudo apt-get install -y python3 python3-venv. Others: make PYTHON=/path/to/python"; exit 1; }
-	@test -x $(BIN)/python || { echo "Making .venv, once: about 2 minutes and 7 GB"; $(PYTHON) -m venv $(VENV); }
+	@test -x $(BIN)/python || { echo "Making .venv, once: about 2 minutes and 8 GB"; $(PYTHON) -m venv $(VENV); }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,dev]'
 	@touch $@

@@ -71,7 +71,11 @@ def itq_rotation(projected: np.ndarray, rng: np.random.Generator, rounds: int = 
     Iterative quantisation, Gong and Lazebnik, CVPR 2011: alternate signs and orthogonal Procrustes from a random
     rotation.
     """
-    rotation = _random_rotation(projected.shape[1], rng)
+    return turned(projected, _random_rotation(projected.shape[1], rng), rounds)
+
+
+def turned(projected: np.ndarray, rotation: np.ndarray, rounds: int) -> np.ndarray:
+    """`rotation` (k, k) after rounds of iterative quantisation on float (M, k)."""
     for _ in range(rounds):
         signs = np.where(projected @ rotation >= 0, 1.0, -1.0)
         left, _, right = np.linalg.svd(signs.T @ projected)

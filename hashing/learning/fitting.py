@@ -16,10 +16,10 @@ from hashpipe.hashing import codes
 from hashpipe.hashing.learning import distributed, neighbours, neighbours_large, nested
 from hashpipe.hashing.learning.batches import Sampler
 from hashpipe.hashing.learning.course import Course, Moving
-from hashpipe.hashing.learning.local import SHORT, local_units
+from hashpipe.hashing.learning.local import PRESERVE, SHORT, local_units
 from hashpipe.hashing.learning.objectives import bcdh, faithful
 from hashpipe.hashing.learning.objectives.batch_losses import Network, State, composition, of_objective, signs
-from hashpipe.hashing.learning.space import fit_space, itq
+from hashpipe.hashing.learning.space import fit_space, itq, principal
 from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.network import Head
 from hashpipe.hashing.options import TrainOptions
@@ -93,16 +93,18 @@ def fit_layer(
     """Weight (d,bits) and bias (bits,), from `first` or ITQ, and perhaps the three arrays of a hidden layer, from
     `deep` or one that says nothing yet; a network that learns too is changed in place.
 
-    Short codes of known pairs have a hidden layer of local units, which stay as they are and only what they say is
-    learnt.
+    Short codes of known pairs start at the principal axes, turned to the photos without labels, and have a hidden layer
+    of local units for the others, which stay as they are and only what they say is learnt.
     """
     generator = np.random.default_rng([options.seed, bits])
     noise = torch.Generator().manual_seed(int(generator.integers(2**62)))
     inputs = torch.from_numpy(x)
     lengths = options.bits if options.nested else (bits,)
     short = network is None and deep is None and _is_short(targets, options, bits)
+    if short:
+        options = replace(options, joint=replace(options.joint, preserve=PRESERVE * options.joint.preserve))
     if first is None:
-        first = nested.start(x, lengths, options.seed) if options.nested else itq(x, bits, options.seed)
+        first = _start(x, options, bits, targets.group < 0 if short else None)
     weight = torch.tensor(first, requires_grad=True)
     bias = torch.zeros(bits, requires_grad=True)
     state = State(
@@ -209,13 +211,12 @@ def _new_round(state: State, sampler: Sampler, options: TrainOptions, progress: 
 
 
 def _go_back(state: State, first: Tensor, options: TrainOptions) -> None:
-    """Take the linear layer of joint a share of the way back to where it began.
+    """Take long linear codes of joint a share of the way back to where they began.
 
-    Places never seen gain (docs/RESULTS.md); long codes have bits to spare for known places, short ones local units.
-    Weights are interpolated as Wortsman et al. do in Robust fine-tuning of zero-shot models, CVPR 2022.
+    They have bits to spare for known places, and places never seen gain (docs/RESULTS.md). Weights are interpolated as
+    Wortsman et al. do in Robust fine-tuning of zero-shot models, CVPR 2022.
     """
-    spared = state.local or (state.hidden is None and first.shape[1] > SHORT)
-    if options.objective != "joint" or options.nested or not spared:
+    if options.objective != "joint" or options.nested or state.hidden is not None or first.shape[1] <= SHORT:
         return
     with torch.no_grad():
         state.weight.lerp_(first, way_back(options.joint.back, first.shape[1]))
@@ -233,7 +234,7 @@ def _learn_units(
     loss: Callable[..., dict[str, Tensor]],
     noise: torch.Generator,
 ) -> None:
-    """Let local units learn anew what to say, beside a linear layer that has gone back and now stays."""
+    """Let local units learn on what to say, beside a linear layer that stays as it has become."""
     assert state.hidden is not None
     outer, steps = state.hidden[2], round(_ALONE * options.steps)
     state.weight.requires_grad_(False)
@@ -268,6 +269,15 @@ def _is_short(targets: Targets, options: TrainOptions, bits: int) -> bool:
     pairs = options.pairwise and uses_pairs(options) and len(targets.similar) > 0
     fits = options.objective == "joint" and not options.nested and options.hidden > 0
     return pairs and fits and bits <= SHORT and len(targets) < HIDDEN_FROM
+
+
+def _start(x: np.ndarray, options: TrainOptions, bits: int, unlabelled: np.ndarray | None) -> np.ndarray:
+    """Weights (d,bits) that learning starts from; unlabelled: bool (N,) where local units stand for the others."""
+    if options.nested:
+        return nested.start(x, options.bits, options.seed)
+    if unlabelled is not None and bits <= x.shape[1]:
+        return principal(x, bits, unlabelled)
+    return itq(x, bits, options.seed)
 
 
 def _first_edges(geometry: np.ndarray, options: TrainOptions) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 A linear layer of few bits that is pushed hard on pairs spends its bits on the places it learns from, and places it
 never saw pay for it. So short codes get a unit for each photo with 3D labels, which fires on what is clearly more like
-that photo than any photo of another place is. What holds for the learnt places alone is learnt by the units, so that
-the linear layer can go back to what holds everywhere (measured in docs/RESULTS.md).
+that photo than any photo of another place is. What holds for the learnt places alone is learnt by the units; the linear
+layer is left to photos without labels, which it is turned to at the start, and to what holds everywhere (measured in
+docs/RESULTS.md).
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 SHORT = 16  # bits up to which units were seen to help
-_MARGIN = 0.05  # share of the way from the nearest other photo to the unit's own at which it starts to fire
+PRESERVE = 3.0  # times the weight of the float geometry: all that a short linear layer should still care for
+_MARGIN = 0.15  # share of the way from the nearest other photo to the unit's own at which it starts to fire
 _LEAST = 0.1  # of the root mean square norm of x, smallest span that is stretched to 1
 
 

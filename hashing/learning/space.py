@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hashpipe.hashing.evaluate.baselines import itq_rotation
+from hashpipe.hashing.evaluate.baselines import itq_rotation, turned
 from hashpipe.hashing.network import Head
 
 _SAMPLE = 20_000  # photos that axes are learnt from
+_TURNS = 5  # rounds of ITQ that turn principal axes
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,21 @@ def itq(x: np.ndarray, bits: int, seed: int) -> np.ndarray:
     projected = np.pad(np.asarray(x[:_SAMPLE, :used], np.float64), ((0, 0), (0, bits - used)))
     weight = np.zeros((x.shape[1], bits))
     weight[:used] = itq_rotation(projected, np.random.default_rng([seed, bits]))[:used]
+    spread = float((x[:_SAMPLE] @ weight).std()) if len(x) else 0.0
+    return (weight / spread if spread > 0 else weight).astype(np.float32)
+
+
+def principal(x: np.ndarray, bits: int, towards: np.ndarray) -> np.ndarray:
+    """The first `bits` <= d axes of PCA coordinates x float32 (N,d), turned by ITQ to the photos `towards`, bool (N,).
+
+    As weight float32 (d,bits), scaled as `itq` is. On photos unlike those learnt from, few bits do better with axes as
+    they are than with a rotation that suits the learnt ones; so only photos that nothing else stands for turn them, and
+    too few of them do not.
+    """
+    rows = np.asarray(x[towards][:_SAMPLE, :bits], np.float64)
+    weight = np.eye(x.shape[1], bits)
+    if len(rows) > 2 * bits:
+        weight[:bits] = turned(rows, np.eye(bits), _TURNS)
     spread = float((x[:_SAMPLE] @ weight).std()) if len(x) else 0.0
     return (weight / spread if spread > 0 else weight).astype(np.float32)
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from hashpipe.hashing import codes
+from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.learning import fitting
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.local import local_units
+from hashpipe.hashing.learning.space import fit_space, principal
 from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.learning.training import centre
 from hashpipe.hashing.options import TrainOptions
@@ -47,7 +49,7 @@ def slow_units(x, group, edges):
                 nearest = value if nearest is None else max(nearest, value)
         if nearest is None or length <= nearest:
             continue
-        start = nearest + 0.05 * (length - nearest)
+        start = nearest + 0.15 * (length - nearest)
         span = max(length - start, 0.1)
         found.append(np.append(direction / span, -start / span))
     return np.array(found)
@@ -105,21 +107,40 @@ def test_short_codes_of_pairs_have_local_units_and_others_have_none():
     assert fit_heads(x, no_targets(len(x)), QUICK)[8].hidden is None
 
 
-def test_short_codes_go_back_and_then_their_units_learn_alone():
-    x, targets = places()
-    options = replace(QUICK, recentre=False)
-    heads = {}
-    for share in (0.0, 0.25):
-        changed = replace(options, joint=replace(options.joint, back=share))
-        heads[share] = fit_heads(x, targets, changed)[8]
-    start = fit_heads(x, targets, replace(options, steps=0))[8]
-    expected = 0.75 * heads[0.0].weight + 0.25 * start.weight  # learning alone, units leave the layer as it is
-    np.testing.assert_allclose(heads[0.25].weight, expected, atol=1e-5)
-    assert np.abs(heads[0.0].weight - start.weight).max() > 0.01
-    assert np.abs(heads[0.25].outer - heads[0.0].outer).max() > 1e-3
+def test_short_codes_of_pairs_start_at_the_principal_axes_where_all_photos_have_labels():
+    x, targets = places(alone=0)
+    head = fit_heads(x, targets, replace(QUICK, steps=0, recentre=False))[8]
+    baseline = baselines.fit("pca", x, 8, 0)(x)
+    assert ((head(x) >= 0) == (baseline >= 0)).mean() > 0.999
+    assert head(x).std() == pytest.approx(1, abs=1e-3)
 
 
-def test_units_learning_alone_make_up_for_what_the_layer_gave_back(monkeypatch):
+def test_axes_are_turned_to_the_photos_without_labels():
+    x, targets = places(alone=40)
+    inside = fit_space(x, 40, 0)(x)
+    unlabelled = targets.group < 0
+    axes, turned = (principal(inside, 8, rows) for rows in (np.zeros(len(x), bool), unlabelled))
+
+    def far_from_signs(weight):
+        u = inside[unlabelled].astype(float) @ weight
+        return np.square(u - np.sign(u) * np.abs(u).mean()).sum()
+
+    assert far_from_signs(turned) < 0.9 * far_from_signs(axes)
+    np.testing.assert_allclose(turned.T @ turned, np.eye(8) * (turned[:, 0] @ turned[:, 0]), atol=1e-5)
+    np.testing.assert_allclose(axes, np.eye(40, 8) * axes[0, 0], atol=1e-6)
+    few = unlabelled & (np.cumsum(unlabelled) <= 16)  # no more than two for each bit turn nothing
+    np.testing.assert_array_equal(principal(inside, 8, few), axes)
+    started = fit_heads(x, targets, replace(QUICK, steps=0, pca=40, recentre=False))[8]
+    np.testing.assert_allclose(started(x), inside @ turned, atol=1e-4)
+
+
+def test_more_bits_than_dimensions_start_at_itq():
+    x, targets = places(d=5)
+    head = fit_heads(x, targets, replace(QUICK, steps=0, recentre=False))[8]
+    assert ((head(x) >= 0) == (baselines.fit("itq", x, 8, 0)(x) >= 0)).mean() > 0.999
+
+
+def test_at_the_end_units_learn_on_and_the_linear_layer_stays(monkeypatch):
     x, targets = places(places=30, photos=4, d=16)
     options = replace(QUICK, steps=300)
     learnt = fit_heads(x, targets, options)[8]
