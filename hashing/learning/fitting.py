@@ -93,8 +93,9 @@ def fit_layer(
     """Weight (d,bits) and bias (bits,), from `first` or ITQ, and perhaps the three arrays of a hidden layer, from
     `deep` or one that says nothing yet; a network that learns too is changed in place.
 
-    Short codes of known pairs start at the principal axes, turned to the photos without labels, and have a hidden layer
-    of local units for the others, which stay as they are and only what they say is learnt.
+    joint starts at ITQ of the photos without labels, as pairs teach the others. Short codes of known pairs start at the
+    principal axes, turned to those photos, and have a hidden layer of local units for the others, which stay as they
+    are and only what they say is learnt.
     """
     generator = np.random.default_rng([options.seed, bits])
     noise = torch.Generator().manual_seed(int(generator.integers(2**62)))
@@ -103,8 +104,10 @@ def fit_layer(
     short = network is None and deep is None and _is_short(targets, options, bits)
     if short:
         options = replace(options, joint=replace(options.joint, preserve=PRESERVE * options.joint.preserve))
+    if not uses_pairs(options):
+        targets = no_targets(len(targets))
     if first is None:
-        first = _start(x, options, bits, targets.group < 0 if short else None)
+        first = _start(x, targets, options, bits, short)
     weight = torch.tensor(first, requires_grad=True)
     bias = torch.zeros(bits, requires_grad=True)
     state = State(
@@ -116,8 +119,6 @@ def fit_layer(
         functional.normalize(inputs, dim=1, eps=1e-12),
         None if network is None else network.look,
     )
-    if not uses_pairs(options):
-        targets = no_targets(len(targets))
     sampler = Sampler(targets, generator)
     sampler.set_edges(sampler.undecided(_first_edges(state.geometry.numpy(), options)))
     if short:
@@ -271,13 +272,14 @@ def _is_short(targets: Targets, options: TrainOptions, bits: int) -> bool:
     return pairs and fits and bits <= SHORT and len(targets) < HIDDEN_FROM
 
 
-def _start(x: np.ndarray, options: TrainOptions, bits: int, unlabelled: np.ndarray | None) -> np.ndarray:
-    """Weights (d,bits) that learning starts from; unlabelled: bool (N,) where local units stand for the others."""
+def _start(x: np.ndarray, targets: Targets, options: TrainOptions, bits: int, short: bool) -> np.ndarray:
+    """Weights (d,bits) that learning starts from."""
     if options.nested:
         return nested.start(x, options.bits, options.seed)
-    if unlabelled is not None and bits <= x.shape[1]:
+    unlabelled = targets.group < 0
+    if short and bits <= x.shape[1]:
         return principal(x, bits, unlabelled)
-    return itq(x, bits, options.seed)
+    return itq(x, bits, options.seed, unlabelled if options.objective == "joint" else None)
 
 
 def _first_edges(geometry: np.ndarray, options: TrainOptions) -> np.ndarray:

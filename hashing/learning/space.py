@@ -70,15 +70,17 @@ def fit_space(descriptors: np.ndarray, dimensions: int, seed: int) -> Space:
     return Space(mean, (axes / np.sqrt(values.sum())).astype(np.float32))
 
 
-def itq(x: np.ndarray, bits: int, seed: int) -> np.ndarray:
+def itq(x: np.ndarray, bits: int, seed: int, towards: np.ndarray | None = None) -> np.ndarray:
     """The ITQ baseline's rotation of PCA coordinates x float32 (N,d), columns by falling variance.
 
     Returns weight float32 (d,bits), scaled so that outputs have standard deviation 1 over all bits. The same seed gives
     the codes of `baselines.fit("itq", ...)` as far as both find the same axes, so that a comparison shows what learning
-    added. With more bits than dimensions the coordinates are rotated into the longer code.
+    added. With more bits than dimensions the coordinates are rotated into the longer code. `towards`, bool (N,), are
+    photos that it is to suit; where they are too few, or None, it is to suit all.
     """
     used = min(bits, x.shape[1])
-    projected = np.pad(np.asarray(x[:_SAMPLE, :used], np.float64), ((0, 0), (0, bits - used)))
+    rows = x if towards is None or not _enough(towards, bits) else x[towards]
+    projected = np.pad(np.asarray(rows[:_SAMPLE, :used], np.float64), ((0, 0), (0, bits - used)))
     weight = np.zeros((x.shape[1], bits))
     weight[:used] = itq_rotation(projected, np.random.default_rng([seed, bits]))[:used]
     spread = float((x[:_SAMPLE] @ weight).std()) if len(x) else 0.0
@@ -92,12 +94,15 @@ def principal(x: np.ndarray, bits: int, towards: np.ndarray) -> np.ndarray:
     they are than with a rotation that suits the learnt ones; so only photos that nothing else stands for turn them, and
     too few of them do not.
     """
-    rows = np.asarray(x[towards][:_SAMPLE, :bits], np.float64)
     weight = np.eye(x.shape[1], bits)
-    if len(rows) > 2 * bits:
-        weight[:bits] = turned(rows, np.eye(bits), _TURNS)
+    if _enough(towards, bits):
+        weight[:bits] = turned(np.asarray(x[towards][:_SAMPLE, :bits], np.float64), np.eye(bits), _TURNS)
     spread = float((x[:_SAMPLE] @ weight).std()) if len(x) else 0.0
     return (weight / spread if spread > 0 else weight).astype(np.float32)
+
+
+def _enough(photos: np.ndarray, bits: int) -> bool:
+    return int(photos.sum()) > 2 * bits
 
 
 def _principal(centred: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import pytest
 from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.learning import fitting, neighbours
 from hashpipe.hashing.learning.fitting import fit_heads
-from hashpipe.hashing.learning.space import fit_space
+from hashpipe.hashing.learning.space import fit_space, itq
 from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.options import TrainOptions
 from hashpipe.pairgen.errors import UserError
@@ -163,6 +163,27 @@ def test_learning_starts_from_the_itq_baseline_of_the_same_seed(bits):
     baseline = baselines.fit("itq", x, bits, 3)(x)
     assert ((head(x) >= 0) == (baseline >= 0)).mean() > 0.999
     assert (head(x)).std() == pytest.approx(1, abs=1e-3)
+
+
+def test_joint_starts_at_itq_of_the_photos_without_labels():
+    x, targets = places()
+    unlabelled = targets.group < 0
+    space = fit_space(x, 24, 3)
+    inside = space(x)
+
+    def started(bits, labels=targets, **changes):
+        options = TrainOptions((bits,), steps=0, seed=3, recentre=False, hidden=0, **changes)
+        return space.weight(fit_heads(x, labels, options)[bits])
+
+    assert 16 < unlabelled.sum() <= 48
+    suited = itq(inside[unlabelled], 8, 3)
+    suited = suited / (inside @ suited).std()
+    np.testing.assert_allclose(started(8), suited, atol=1e-4)
+    for one in (started(24), itq(inside, 24, 3, unlabelled)):  # too few to suit so many bits
+        np.testing.assert_allclose(one, itq(inside, 24, 3), atol=1e-4)
+    np.testing.assert_allclose(started(8, no_targets(len(x))), itq(inside, 8, 3), atol=1e-4)
+    np.testing.assert_allclose(started(8, objective="bcdh"), itq(inside, 8, 3), atol=1e-4)
+    np.testing.assert_allclose(started(8, pairs=False), itq(inside, 8, 3), atol=1e-4)
 
 
 def test_long_codes_of_pairs_go_back_a_share_of_the_way_to_their_start():

@@ -135,7 +135,7 @@ def test_axes_are_turned_to_the_photos_without_labels():
 
 
 def test_more_bits_than_dimensions_start_at_itq():
-    x, targets = places(d=5)
+    x, targets = places(d=5, alone=10)
     head = fit_heads(x, targets, replace(QUICK, steps=0, recentre=False))[8]
     assert ((head(x) >= 0) == (baselines.fit("itq", x, 8, 0)(x) >= 0)).mean() > 0.999
 
