@@ -102,7 +102,8 @@ def principal(x: np.ndarray, bits: int, towards: np.ndarray) -> np.ndarray:
 
 
 def _enough(photos: np.ndarray, bits: int) -> bool:
-    return int(photos.sum()) > 2 * bits
+    """Whether a rotation of so many bits that suits these photos alone suits others like them too."""
+    return int(photos.sum()) > 4 * bits
 
 
 def _principal(centred: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
