@@ -103,7 +103,7 @@ def principal(x: np.ndarray, bits: int, towards: np.ndarray) -> np.ndarray:
 
 def _enough(photos: np.ndarray, bits: int) -> bool:
     """Whether a rotation of so many bits that suits these photos alone suits others like them too."""
-    return int(photos.sum()) > 4 * bits
+    return int(photos.sum()) > 6 * bits
 
 
 def _principal(centred: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:

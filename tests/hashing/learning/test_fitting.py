@@ -175,7 +175,7 @@ def test_joint_starts_at_itq_of_the_photos_without_labels():
         options = TrainOptions((bits,), steps=0, seed=3, recentre=False, hidden=0, **changes)
         return space.weight(fit_heads(x, labels, options)[bits])
 
-    assert 4 * 8 < unlabelled.sum() <= 4 * 24
+    assert 6 * 8 < unlabelled.sum() <= 6 * 24
     suited = itq(inside[unlabelled], 8, 3)
     suited = suited / (inside @ suited).std()
     np.testing.assert_allclose(started(8), suited, atol=1e-4)
