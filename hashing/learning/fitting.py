@@ -19,7 +19,8 @@ from hashpipe.hashing.learning.course import Course, Moving
 from hashpipe.hashing.learning.local import PRESERVE, SHORT, local_units
 from hashpipe.hashing.learning.objectives import bcdh, faithful
 from hashpipe.hashing.learning.objectives.batch_losses import Network, State, composition, of_objective, signs
-from hashpipe.hashing.learning.space import fit_space, itq, principal
+from hashpipe.hashing.learning.space import fit_space
+from hashpipe.hashing.learning.start import first_edges, start_weights
 from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.network import Head
 from hashpipe.hashing.options import TrainOptions
@@ -107,7 +108,7 @@ def fit_layer(
     if not uses_pairs(options):
         targets = no_targets(len(targets))
     if first is None:
-        first = _start(x, targets, options, bits, short)
+        first = start_weights(x, targets, options, bits, short)
     weight = torch.tensor(first, requires_grad=True)
     bias = torch.zeros(bits, requires_grad=True)
     state = State(
@@ -120,7 +121,7 @@ def fit_layer(
         None if network is None else network.look,
     )
     sampler = Sampler(targets, generator)
-    sampler.set_edges(sampler.undecided(_first_edges(state.geometry.numpy(), options)))
+    sampler.set_edges(sampler.undecided(first_edges(state.geometry.numpy(), options)))
     if short:
         units, thresholds = local_units(x, targets.group, sampler.edges)
         state.local = len(thresholds) > 0
@@ -270,26 +271,6 @@ def _is_short(targets: Targets, options: TrainOptions, bits: int) -> bool:
     pairs = options.pairwise and uses_pairs(options) and len(targets.similar) > 0
     fits = options.objective == "joint" and not options.nested and options.hidden > 0
     return pairs and fits and bits <= SHORT and len(targets) < HIDDEN_FROM
-
-
-def _start(x: np.ndarray, targets: Targets, options: TrainOptions, bits: int, short: bool) -> np.ndarray:
-    """Weights (d,bits) that learning starts from."""
-    if options.nested:
-        return nested.start(x, options.bits, options.seed)
-    unlabelled = targets.group < 0
-    if short and bits <= x.shape[1]:
-        return principal(x, bits, unlabelled)
-    return itq(x, bits, options.seed, unlabelled if options.objective == "joint" else None)
-
-
-def _first_edges(geometry: np.ndarray, options: TrainOptions) -> np.ndarray:
-    if options.objective == "bcdh" or (options.objective == "joint" and not options.neighbours):
-        return np.zeros((0, 2), np.int64)
-    if options.objective == "dsah":
-        k = min(100, max(options.neighbourhood, len(geometry) // 50))
-        return neighbours.initial(geometry, k, k)
-    k = max(options.neighbourhood, round(len(geometry) ** 0.5 / 4))  # more photos, more of them alike
-    return neighbours.mutual(geometry, k)[0]
 
 
 def _quiet_layer(shape: Sequence[int], bits: int, options: TrainOptions) -> Deep | None:

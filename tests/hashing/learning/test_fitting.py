@@ -11,6 +11,7 @@ from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.learning import fitting, neighbours
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.space import fit_space, itq
+from hashpipe.hashing.learning.start import first_edges
 from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.options import TrainOptions
 from hashpipe.pairgen.errors import UserError
@@ -263,4 +264,4 @@ def test_learning_goes_on_from_a_head_with_a_hidden_layer(monkeypatch):
 def test_neighbourhood_grows_with_the_root_of_the_number_of_photos(photos, k):
     x = np.random.default_rng(0).normal(size=(photos, 4)).astype(np.float32)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    np.testing.assert_array_equal(fitting._first_edges(x, TrainOptions()), neighbours.mutual(x, k)[0])
+    np.testing.assert_array_equal(first_edges(x, TrainOptions()), neighbours.mutual(x, k)[0])

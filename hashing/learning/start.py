@@ -1,0 +1,31 @@
+"""Where learning starts: the weights of a linear layer, and the first neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hashpipe.hashing.learning import neighbours, nested
+from hashpipe.hashing.learning.space import itq, principal
+from hashpipe.hashing.learning.targets import Targets
+from hashpipe.hashing.options import TrainOptions
+
+
+def start_weights(x: np.ndarray, targets: Targets, options: TrainOptions, bits: int, short: bool) -> np.ndarray:
+    """Weights float32 (d,bits) on x float32 (N,d); short: local units stand for the photos with labels."""
+    if options.nested:
+        return nested.start(x, options.bits, options.seed)
+    unlabelled = targets.group < 0
+    if short and bits <= x.shape[1]:
+        return principal(x, bits, unlabelled)
+    return itq(x, bits, options.seed, unlabelled if options.objective == "joint" else None)
+
+
+def first_edges(geometry: np.ndarray, options: TrainOptions) -> np.ndarray:
+    """Neighbours int64 (E,2) that discovery begins with, by geometry: float32 (N,d), unit rows."""
+    if options.objective == "bcdh" or (options.objective == "joint" and not options.neighbours):
+        return np.zeros((0, 2), np.int64)
+    if options.objective == "dsah":
+        k = min(100, max(options.neighbourhood, len(geometry) // 50))
+        return neighbours.initial(geometry, k, k)
+    k = max(options.neighbourhood, round(len(geometry) ** 0.5 / 4))  # more photos, more of them alike
+    return neighbours.mutual(geometry, k)[0]
