@@ -127,6 +127,9 @@ class JointWeights:
     quantise: float = field(default=0.1, metadata={"cli": False})
     balance: float = field(default=0.5, metadata={"cli": False})
     back: float = field(default=0.3, metadata={"cli": False})  # share of the way that 32 bits go back to ITQ
+    unlabelled_start: bool = field(default=True, metadata={"cli": False})  # begin as suits photos without labels
+    unit_margin: float = field(default=0.15, metadata={"cli": False})  # where local units start to fire (local.py)
+    units_alone: float = field(default=0.4, metadata={"cli": False})  # times the steps that units learn on at the end
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ ROUNDS = bcdh.ROUNDS  # B-steps and rounds of neighbour discovery, evenly over t
 _CENTRE, _CENTRE_ON = 10, 4096  # steps between two re-centrings, and the photos they look at
 _CANDIDATES = 20  # nearest in code space that hard negatives are looked for among
 _ADDED = 3  # neighbours that one round may add to a photo
-_ALONE = 0.4  # times the steps, that local units learn at the end while the linear layer stays
 HIDDEN_FROM = 2000  # photos; with fewer a hidden layer learns them by heart
 Deep = tuple[np.ndarray, np.ndarray, np.ndarray]  # of a hidden layer: float32 (d,m), (m,), (m,k)
 
@@ -123,7 +122,7 @@ def fit_layer(
     sampler = Sampler(targets, generator)
     sampler.set_edges(sampler.undecided(first_edges(state.geometry.numpy(), options)))
     if short:
-        units, thresholds = local_units(x, targets.group, sampler.edges)
+        units, thresholds = local_units(x, targets.group, sampler.edges, options.joint.unit_margin)
         state.local = len(thresholds) > 0
         deep = (units, thresholds, np.zeros((len(thresholds), bits), np.float32)) if state.local else None
     elif deep is None and network is None:
@@ -238,7 +237,7 @@ def _learn_units(
 ) -> None:
     """Let local units learn on what to say, beside a linear layer that stays as it has become."""
     assert state.hidden is not None
-    outer, steps = state.hidden[2], round(_ALONE * options.steps)
+    outer, steps = state.hidden[2], round(options.joint.units_alone * options.steps)
     state.weight.requires_grad_(False)
     state.bias.requires_grad_(False)
     state.binary = signs(torch.from_numpy(state.all_codes()))

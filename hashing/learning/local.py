@@ -13,16 +13,16 @@ import numpy as np
 
 SHORT = 16  # bits up to which units were seen to help
 PRESERVE = 3.0  # times the weight of the float geometry: all that a short linear layer should still care for
-_MARGIN = 0.15  # share of the way from the nearest other photo to the unit's own at which it starts to fire
 _LEAST = 0.1  # of the root mean square norm of x, smallest span that is stretched to 1
 
 
-def local_units(x: np.ndarray, group: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def local_units(x: np.ndarray, group: np.ndarray, edges: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
     """Directions float32 (d,m) and biases float32 (m,) of one unit for each photo whose place has labels.
 
     x: float32 (N,d) with root mean square norm 1; group: int64 (N,), -1 for photos without a place; edges: int64 (E,2),
     neighbours that 3D has not decided, which may be of the same place. A unit gives 1 for its own photo and 0 for all
-    that are of another place or of none; photos more like another place than like themselves get no unit.
+    that are of another place or of none; it starts to fire `margin` of the way from the nearest of those to its own.
+    Photos more like another place than like themselves get no unit.
     """
     rows = np.flatnonzero(group >= 0)
     length = np.linalg.norm(x[rows], axis=1)
@@ -36,6 +36,6 @@ def local_units(x: np.ndarray, group: np.ndarray, edges: np.ndarray) -> tuple[np
         may_be_same[one[labelled], number[other[labelled]]] = True
     nearest = np.where(may_be_same, -np.inf, along).max(axis=0, initial=-np.inf)
     clear = np.isfinite(nearest) & (length > nearest)
-    start = nearest[clear] + _MARGIN * (length[clear] - nearest[clear])
+    start = nearest[clear] + margin * (length[clear] - nearest[clear])
     scale = 1 / np.maximum(length[clear] - start, _LEAST)
     return (direction[clear].T * scale).astype(np.float32), (-start * scale).astype(np.float32)

@@ -14,7 +14,7 @@ def start_weights(x: np.ndarray, targets: Targets, options: TrainOptions, bits: 
     """Weights float32 (d,bits) on x float32 (N,d); short: local units stand for the photos with labels."""
     if options.nested:
         return nested.start(x, options.bits, options.seed)
-    unlabelled = targets.group < 0
+    unlabelled = (targets.group < 0) & options.joint.unlabelled_start
     if short and bits <= x.shape[1]:
         return principal(x, bits, unlabelled)
     return itq(x, bits, options.seed, unlabelled if options.objective == "joint" else None)

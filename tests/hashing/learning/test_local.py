@@ -59,7 +59,7 @@ def slow_units(x, group, edges):
 def test_units_against_one_at_a_time(edges):
     x, targets = places()
     x[8] *= 0.1  # shorter than what others have along it: no unit
-    direction, bias = local_units(x, targets.group, edges)
+    direction, bias = local_units(x, targets.group, edges, 0.15)
     expected = slow_units(x, targets.group, edges)
     assert len(bias) < (targets.group >= 0).sum()
     np.testing.assert_allclose(np.vstack([direction, bias]).T, expected, rtol=1e-4, atol=1e-5)
@@ -67,7 +67,7 @@ def test_units_against_one_at_a_time(edges):
 
 def test_a_unit_is_one_on_its_own_photo_and_silent_on_other_places():
     x, targets = places()
-    direction, bias = local_units(x, targets.group, NO_EDGES)
+    direction, bias = local_units(x, targets.group, NO_EDGES, 0.15)
     said = np.maximum(x @ direction + bias, 0)
     placed = targets.group[targets.group >= 0]
     other = targets.group[:, None] != placed[None]
@@ -80,14 +80,14 @@ def test_a_unit_is_one_on_its_own_photo_and_silent_on_other_places():
 @pytest.mark.parametrize("group", [np.full(5, -1), np.zeros(5, int), np.zeros(0, int)])
 def test_without_places_to_tell_apart_there_are_no_units(group):
     x = np.random.default_rng(0).normal(size=(len(group), 4)).astype(np.float32)
-    direction, bias = local_units(x, group, NO_EDGES)
+    direction, bias = local_units(x, group, NO_EDGES, 0.15)
     assert direction.shape == (4, 0)
     assert bias.shape == (0,)
 
 
 def test_equal_photos_of_two_places_get_no_unit():
     x = np.ones((4, 3), np.float32)
-    assert local_units(x, np.array([0, 0, 1, 1]), NO_EDGES)[0].shape == (3, 0)
+    assert local_units(x, np.array([0, 0, 1, 1]), NO_EDGES, 0.15)[0].shape == (3, 0)
 
 
 def test_short_codes_of_pairs_have_local_units_and_others_have_none():
