@@ -9,7 +9,6 @@ import pytest
 
 from hashpipe.hashing import codes
 from hashpipe.hashing.evaluate import baselines
-from hashpipe.hashing.learning import fitting
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.local import local_units
 from hashpipe.hashing.learning.space import fit_space, principal
@@ -140,12 +139,12 @@ def test_more_bits_than_dimensions_start_at_itq():
     assert ((head(x) >= 0) == (baselines.fit("itq", x, 8, 0)(x) >= 0)).mean() > 0.999
 
 
-def test_at_the_end_units_learn_on_and_the_linear_layer_stays(monkeypatch):
+def test_at_the_end_units_learn_on_and_the_linear_layer_stays():
     x, targets = places(places=60, photos=5, d=8)
     heads = {}
     for more in (0.0, 2.0):
-        monkeypatch.setattr(fitting, "_ALONE", more)
-        heads[more] = fit_heads(x, targets, replace(QUICK, steps=100))[8]
+        options = replace(QUICK, steps=100, joint=replace(QUICK.joint, units_alone=more))
+        heads[more] = fit_heads(x, targets, options)[8]
     np.testing.assert_array_equal(heads[0.0].weight, heads[2.0].weight)
     assert apart(heads[2.0](x), targets.group) > apart(heads[0.0](x), targets.group) + 0.1
 
