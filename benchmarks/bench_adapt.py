@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from bench_learner import FOLDS, TURNS, Data, Values, arguments, judge, labels, read_data, search, show
+from bench_learner import TURNS, Data, Values, arguments, judge, labels, read_data, search, show
 
 from hashpipe.hashing.evaluate.methods import baseline_codes, coded
 from hashpipe.hashing.evaluate.protocols import Protocol
@@ -39,7 +39,7 @@ class Case:
 
 def cases(data: Data, seed: int) -> Iterator[Case]:
     held = data.turn == seed % TURNS
-    for fold in range(FOLDS):
+    for fold in range(data.fold.max() + 1):
         inside = data.fold == fold
         learnt = np.flatnonzero(data.ok & (data.place >= 0) & ~inside)
         new = np.flatnonzero(data.ok & ~held & (inside | (data.place < 0)))

@@ -51,7 +51,7 @@ from hashpipe.hashing.learning.training import centre
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
 from hashpipe.pairgen.pairset import PairSet, read_pairset
 
-FOLDS, TURNS = 3, 5
+TURNS = 5
 PROTOCOLS = ("known", "adapted", "unseen", "beside")
 ELSEWHERE = ("unseen", "beside")  # bits are re-centred on a database of places never seen
 BASELINES = ("lsh", "pca", "itq")
@@ -88,7 +88,9 @@ class Data:
     describe: Callable[[np.ndarray], np.ndarray]
 
 
-def read_data(workspace: Path, relevance: Path, backbone: BackboneOptions, filler: Path | None, most: int) -> Data:
+def read_data(
+    workspace: Path, relevance: Path, backbone: BackboneOptions, filler: Path | None, most: int, folds: int = 3
+) -> Data:
     """Photos, frozen relevance and folds; descriptors are computed once and kept in the workspace."""
     pairset = read_pairset(workspace / "pairs")
     images, cache = image_lists.from_pairset(pairset), workspace / "descriptors"
@@ -110,7 +112,7 @@ def read_data(workspace: Path, relevance: Path, backbone: BackboneOptions, fille
     sha = np.array([hashlib.sha256(key.encode()).hexdigest() for key in images.keys])
     members = sorted((np.flatnonzero(place == one) for one in np.unique(place[place >= 0])), key=lambda m: min(sha[m]))
     for order, rows in enumerate(members):
-        fold[rows], half[rows] = order // 2 % FOLDS, order % 2 == 0
+        fold[rows], half[rows] = order // 2 % folds, order % 2 == 0
         turn[rows[np.argsort(sha[rows])]] = np.arange(len(rows)) % TURNS
     known: dict[bytes, np.ndarray] = {}
 
@@ -154,7 +156,7 @@ def cases(data: Data, form: str, seed: int) -> Iterator[Case]:
         training = np.flatnonzero(data.ok & ~held)
         yield Case(training, labels(data, data.place >= 0, training), searches(data, form, held, training), False)
         return
-    for fold in range(FOLDS):
+    for fold in range(data.fold.max() + 1):
         inside = data.fold == fold
         if form == "adapted":
             training = np.flatnonzero(data.ok & ~held)
@@ -332,10 +334,11 @@ def main() -> None:
     parser.add_argument("--save", type=Path, metavar="FILE", help="keep the scores of all places")
     parser.add_argument("--ablations", action="store_true", help="also without each part")
     parser.add_argument("--filler", type=Path, help="a CIFAR-10 archive; also search databases with its photos added")
+    parser.add_argument("--folds", type=int, default=3, help="of the places; with 2 half of them are learnt from")
     parser.add_argument("--filler-photos", type=int, default=2000)
     given = parser.parse_args()
     describe = BackboneOptions(backbone=given.backbone, weights=given.weights)
-    data = read_data(given.workspace, given.relevance, describe, given.filler, given.filler_photos)
+    data = read_data(given.workspace, given.relevance, describe, given.filler, given.filler_photos, given.folds)
     bits = tuple(given.bits)
     variants = {"ours": changed(TrainOptions(bits=bits, describe=describe), given.set)}
     asked = ABLATIONS if given.ablations else {}
