@@ -195,7 +195,7 @@ class TrainOptions:
     margin: float = field(
         default=0.25, metadata={"help": "Hamming distance that dissimilar pairs should reach, as a share of the bits"}
     )
-    temperature: float = field(default=0.2, metadata={"help": "temperature of contrast in joint", "min": 0.01})
+    temperature: float = field(default=0.3, metadata={"help": "temperature of contrast in joint", "min": 0.01})
     neighbourhood: int = field(
         default=6,
         metadata={

@@ -16,7 +16,7 @@ from hashpipe.hashing import codes
 from hashpipe.hashing.learning import distributed, neighbours, neighbours_large, nested
 from hashpipe.hashing.learning.batches import Sampler
 from hashpipe.hashing.learning.course import Course, Moving
-from hashpipe.hashing.learning.local import PRESERVE, SHORT, local_units
+from hashpipe.hashing.learning.local import PRESERVE, SHARPEN, SHORT, local_units
 from hashpipe.hashing.learning.objectives import bcdh, faithful
 from hashpipe.hashing.learning.objectives.batch_losses import Network, State, composition, of_objective, signs
 from hashpipe.hashing.learning.space import fit_space
@@ -103,7 +103,8 @@ def fit_layer(
     lengths = options.bits if options.nested else (bits,)
     short = network is None and deep is None and _is_short(targets, options, bits)
     if short:
-        options = replace(options, joint=replace(options.joint, preserve=PRESERVE * options.joint.preserve))
+        kept = replace(options.joint, preserve=PRESERVE * options.joint.preserve)
+        options = replace(options, joint=kept, temperature=SHARPEN * options.temperature)
     if not uses_pairs(options):
         targets = no_targets(len(targets))
     if first is None:

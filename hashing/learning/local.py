@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 SHORT = 16  # bits up to which units were seen to help
+SHARPEN = 2 / 3  # times the temperature
 PRESERVE = 3.0  # times the weight of the float geometry: all that a short linear layer should still care for
 _LEAST = 0.1  # of the root mean square norm of x, smallest span that is stretched to 1
 

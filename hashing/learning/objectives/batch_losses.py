@@ -16,7 +16,6 @@ from hashpipe.hashing.learning.batches import Batch, Sampler
 from hashpipe.hashing.learning.objectives import bcdh, dsah, faithful, joint
 from hashpipe.hashing.options import TrainOptions
 
-_GUESSED = 1.5  # times the temperature where no pair is known: then what counts as dissimilar is a guess too
 _DSAH_TEMPERATURE = 0.1  # of information weights; at the published 1 they hardly differ
 
 
@@ -97,14 +96,13 @@ def _joint(
     left, parts = torch.arange(batch.pairs), {}
     right = left + batch.pairs
     known = len(sampler.similar) > 0
-    temperature = options.temperature * (1.0 if known else _GUESSED)
     for name, part in (("pairwise", slice(0, batch.sure)), ("neighbours", slice(batch.sure, batch.pairs))):
         i, j = left[part], right[part]
         if not len(i):
             continue
-        value = joint.contrast(cosine, i, j, negative, temperature)
+        value = joint.contrast(cosine, i, j, negative, options.temperature)
         if options.information:
-            value = value * joint.pair_information(cosine[i, j], temperature)
+            value = value * joint.pair_information(cosine[i, j], options.temperature)
         parts[name] = (amount.neighbours if name == "neighbours" and known else amount.pairwise) * value.mean()
     if options.pairwise and batch.sure:
         parts["constraint"] = amount.constraint * _constraint(h, binary, batch, sampler, options)

@@ -35,7 +35,7 @@ def some_state(hidden: bool) -> State:
 
 @pytest.mark.parametrize("hidden", [False, True])
 @pytest.mark.parametrize("known", [False, True])
-def test_joint_contrasts_guesses_alone_at_a_higher_temperature(known, hidden):
+def test_joint_contrasts_guesses_at_the_temperature_asked_for(known, hidden):
     sampler, state = Sampler(some_targets(known), np.random.default_rng(0)), some_state(hidden)
     sampler.set_edges(np.array([[6, 7], [8, 9]]))
     options = TrainOptions(temperature=0.4, **QUIET)
@@ -44,7 +44,7 @@ def test_joint_contrasts_guesses_alone_at_a_higher_temperature(known, hidden):
     h = state.codes(state.x[torch.from_numpy(batch.rows)])
     cosine = functional.normalize(h, dim=1) @ functional.normalize(h, dim=1).T
     i = torch.arange(batch.sure, batch.pairs)
-    wanted = joint.contrast(cosine, i, i + batch.pairs, torch.from_numpy(batch.negative), 0.4 if known else 0.6)
+    wanted = joint.contrast(cosine, i, i + batch.pairs, torch.from_numpy(batch.negative), 0.4)
     amount = options.joint.neighbours if known else options.joint.pairwise
     assert float(parts["neighbours"]) == pytest.approx(amount * float(wanted.mean()), rel=1e-5)
     assert ("pairwise" in parts) == known

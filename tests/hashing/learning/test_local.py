@@ -9,6 +9,7 @@ import pytest
 
 from hashpipe.hashing import codes
 from hashpipe.hashing.evaluate import baselines
+from hashpipe.hashing.learning import fitting
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.local import local_units
 from hashpipe.hashing.learning.space import fit_space, principal
@@ -147,6 +148,15 @@ def test_at_the_end_units_learn_on_and_the_linear_layer_stays():
         heads[more] = fit_heads(x, targets, options)[8]
     np.testing.assert_array_equal(heads[0.0].weight, heads[2.0].weight)
     assert apart(heads[2.0](x), targets.group) > apart(heads[0.0](x), targets.group) + 0.1
+
+
+def test_codes_with_local_units_contrast_at_two_thirds_of_the_temperature(monkeypatch):
+    x, targets = places()
+    head = fit_heads(x, targets, replace(QUICK, temperature=0.3))[8]
+    monkeypatch.setattr(fitting, "SHARPEN", 1.0)
+    sharp, blunt = (fit_heads(x, targets, replace(QUICK, temperature=one))[8] for one in (0.2, 0.3))
+    np.testing.assert_array_equal(head.weight, sharp.weight)
+    assert np.abs(head.weight - blunt.weight).max() > 1e-3
 
 
 def test_where_no_unit_fires_the_linear_layer_speaks_alone_and_thresholds_are_its_own():
