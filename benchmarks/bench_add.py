@@ -17,10 +17,10 @@ from pathlib import Path
 
 from bench_pairs import flat_copy
 
+from hashpipe.common.progress import show_progress
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.database import matched_pairs, photo_names
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.progress import show_progress
 
 
 def work_done(workspace: Path) -> dict[str, int]:

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.files import atomic_folder, open_workspace
 from hashpipe.hashing import codes, images
 from hashpipe.hashing.describing import preprocess
 from hashpipe.hashing.describing.descriptors import make_describer
@@ -35,7 +36,6 @@ from hashpipe.hashing.modelfile import read_model
 from hashpipe.hashing.network import make_model, save_model
 from hashpipe.hashing.options import BackboneOptions
 from hashpipe.pairgen.demo_photos import write_demo_photos
-from hashpipe.pairgen.files import atomic_folder, open_workspace
 from hashpipe.pairgen.photos import load_upright
 
 BITS = 64

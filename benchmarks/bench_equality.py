@@ -26,6 +26,7 @@ import torchvision
 from PIL import Image
 from safetensors.torch import save_file
 
+from hashpipe.common.files import open_workspace
 from hashpipe.hashing import codes
 from hashpipe.hashing.describing.descriptors import make_describer
 from hashpipe.hashing.images import from_folder_or_list
@@ -34,7 +35,6 @@ from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.training import resume, train
 from hashpipe.hashing.network import HashModel, load_model
 from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, TrainOptions
-from hashpipe.pairgen.files import open_workspace
 
 BITS, BATCH = 64, 16
 

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from hashpipe.common.files import open_workspace
 from hashpipe.hashing.calibrating.calibration import read_calibration
 from hashpipe.hashing.codes import pack
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, write_codes
@@ -36,7 +37,6 @@ from hashpipe.hashing.grouping import kinds as groups_kinds
 from hashpipe.hashing.grouping.groups import Grouping, find_groups
 from hashpipe.hashing.grouping.options import GroupsOptions
 from hashpipe.hashing.images import from_paths
-from hashpipe.pairgen.files import open_workspace
 from hashpipe.pairgen.photos import load_upright
 
 # places that are one spot: pairs across them are neither right nor wrong

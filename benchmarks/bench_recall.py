@@ -22,16 +22,16 @@ from pathlib import Path
 import numpy as np
 from bench_pairs import flat_copy, peak_kib
 
+from hashpipe.common.files import locked, make_folder, open_workspace
+from hashpipe.common.progress import show_progress, stage
 from hashpipe.pairgen import colmap
 from hashpipe.pairgen.build import describe_photos
 from hashpipe.pairgen.database import matched_pairs
 from hashpipe.pairgen.extract import extract_features, photo_vlads
-from hashpipe.pairgen.files import locked, make_folder, open_workspace
 from hashpipe.pairgen.match import match_photos
 from hashpipe.pairgen.matchers import WEAK_INLIERS, match_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos import Photo, find_photos
-from hashpipe.pairgen.progress import show_progress, stage
 from hashpipe.pairgen.tables import file_status
 
 Pair = tuple[int, int]

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.workers import core_count
 from hashpipe.pairgen import colmap
 from hashpipe.pairgen.database import matched_pairs, read_matches
 from hashpipe.pairgen.matchers import match_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.workers import core_count
 
 Matched = dict[int, tuple[int, bytes]]
 

@@ -32,11 +32,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hashpipe.common.files import open_workspace
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, write_codes
 from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.indexing.build import build_index
 from hashpipe.hashing.indexing.options import IndexOptions
-from hashpipe.pairgen.files import open_workspace
 
 if TYPE_CHECKING:
     from hashpipe.hashing.options import BackboneOptions

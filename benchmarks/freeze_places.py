@@ -19,13 +19,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_path, sha256_file
+from hashpipe.common.progress import show_progress
 from hashpipe.hashing.evaluate.protocols import read_relevance
 from hashpipe.pairgen.build import build_pairs
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_path, sha256_file
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import read_pairset
-from hashpipe.pairgen.progress import show_progress
 
 
 def spots(folders: list[str], groups: list[list[str]]) -> list[list[str]]:

@@ -12,7 +12,7 @@ import click
 
 from hashpipe.cli.options import json_option, workspace_option
 from hashpipe.cli.output import print_json
-from hashpipe.pairgen.files import locked, open_workspace
+from hashpipe.common.files import locked, open_workspace
 
 _PARTS = {
     "pairs": "pairs, 3D models and their evidence",

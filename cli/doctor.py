@@ -16,8 +16,8 @@ import click
 from hashpipe.cli.installed import Package, core_packages, install_command, optional_parts
 from hashpipe.cli.options import json_option, workspace_option
 from hashpipe.cli.output import show
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import WORKSPACE_VERSION, read_json
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import WORKSPACE_VERSION, read_json
 
 _PURPOSE = {
     "heif": "reads HEIC photos",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 from hashpipe.pairgen.pairset import PairSet
 
 _PHOTO_FACTS = ("photo", "path", "status", "place", "model", "split", "query", "taken_at")

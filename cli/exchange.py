@@ -41,8 +41,8 @@ def export_command(out: Path, workspace: Path, as_json: bool, **given: Any) -> N
     OUT is a new folder for cirtorch (name it retrieval-SfM-...) and hloc, a new file for csv and pml.
     """
     options = build(ExportOptions, given)
+    from hashpipe.common.files import open_workspace
     from hashpipe.pairgen.exchange_write import export_pairs
-    from hashpipe.pairgen.files import open_workspace
     from hashpipe.pairgen.pairset import read_pairset
 
     show(lambda: export_pairs(read_pairset(open_workspace(workspace, create=False) / "pairs"), out, options), as_json)

@@ -14,8 +14,8 @@ from typing import Any
 import click
 
 from hashpipe.cli import signals
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.progress import show_progress
+from hashpipe.common.errors import UserError
+from hashpipe.common.progress import show_progress
 
 EXIT_USER = 2
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

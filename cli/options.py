@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import click
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])

@@ -9,9 +9,9 @@ import click
 
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import Result, print_json, show
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
+from hashpipe.common.progress import say
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.progress import say
 
 
 @click.command("build")
@@ -59,7 +59,7 @@ def show_command(first: str, second: str, picture: Path | None, workspace: Path,
     with the points of the 3D model, the surface or the verified matches that they share.
     """
     from hashpipe.cli.evidence import evidence, with_picture
-    from hashpipe.pairgen.files import open_workspace
+    from hashpipe.common.files import open_workspace
     from hashpipe.pairgen.pairset import read_pairset
 
     def look() -> Result:
@@ -82,8 +82,8 @@ def check_command(photos: bool, workspace: Path, as_json: bool) -> None:
     Looks at ids, labels and their logic, relations, counts, fingerprint and the files beside the tables. Ends with exit
     code 2 and says everything that is wrong, and where, if anything is.
     """
+    from hashpipe.common.files import open_workspace
     from hashpipe.pairgen.examine import examine
-    from hashpipe.pairgen.files import open_workspace
 
     folder = open_workspace(workspace, create=False) / "pairs"
     found = examine(folder, photos)

@@ -11,9 +11,9 @@ import click
 
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import Result, show
+from hashpipe.common.errors import UserError
+from hashpipe.common.progress import say, show_progress
 from hashpipe.hashing.options import TrainOptions
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.progress import say, show_progress
 
 
 @click.command("train")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 _ALIKE, _OTHER = 0.22, 0.3  # how far bits are from half ones (root mean square): like what was learnt, and no more
 ENOUGH_TO_CENTRE = 200  # below this many photos a median says more about the sample than about the collection

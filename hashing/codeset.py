@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_path, fingerprint
 from hashpipe.hashing import codes as packing
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_path, fingerprint
 
 CODES_VERSION = 1
 _PROBES = 3

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.files import sha256_file
 from hashpipe.hashing.listing import list_photos, shown
 from hashpipe.pairgen import photos
-from hashpipe.pairgen.files import sha256_file
 from hashpipe.pairgen.pairset import PairSet
 
 if TYPE_CHECKING:

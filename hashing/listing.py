@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hashpipe.common.errors import UserError
 from hashpipe.pairgen import photos
-from hashpipe.pairgen.errors import UserError
 
 _CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
 

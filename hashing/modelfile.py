@@ -12,8 +12,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import fingerprint, read_json
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import fingerprint, read_json
 
 MODEL_VERSION = 1
 LONGEST_DEFAULT = 64  # bits

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import write_json
 from hashpipe.hashing.describing.descriptors import Describer, restore_describer
 from hashpipe.hashing.modelfile import DESCRIBER, HEAD_ARRAYS, MODEL_VERSION, model_fingerprint, outputs, read_model
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import write_json
 
 
 @dataclass(frozen=True)

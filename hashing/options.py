@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 BITS_MIN, BITS_MAX = 4, 4096
 DEFAULT_TABLE = "hashpipe_codes"  # of PostgreSQL, where codes are exported to and searched

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 if TYPE_CHECKING:
     import psycopg

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hashpipe.pairgen.files import atomic_path, fingerprint, write_text
+from hashpipe.common.files import atomic_path, fingerprint, write_text
 
 
 def read(folder: Path | None) -> dict[str, np.ndarray]:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
+from hashpipe.common.progress import stage
 from hashpipe.pairgen import colmap, mine, tables
 from hashpipe.pairgen.agreement import doubtful_models
 from hashpipe.pairgen.changes import compare, contents, contents_before
 from hashpipe.pairgen.doubts import part_places, take_apart
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.extract import extract_features, photo_vlads
-from hashpipe.pairgen.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
 from hashpipe.pairgen.match import match_photos
 from hashpipe.pairgen.matchers import WEAK_INLIERS
 from hashpipe.pairgen.measure import EVIDENCE, measure_models, measured_cameras, measured_parts, registered_paths
@@ -26,7 +27,6 @@ from hashpipe.pairgen.near import nearness
 from hashpipe.pairgen.options import BuildOptions, identity
 from hashpipe.pairgen.pairset import write_pairset
 from hashpipe.pairgen.photos import Photo, describe, find_photos
-from hashpipe.pairgen.progress import stage
 from hashpipe.pairgen.reconstruct import Component, Mapping, connected, reconstruct
 from hashpipe.pairgen.report import write_report
 from hashpipe.pairgen.splits import assign_queries, assign_splits

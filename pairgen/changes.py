@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 from hashpipe.pairgen.pairset import PairSet, read_pairset
 
 

@@ -28,8 +28,8 @@ if threading.current_thread() is threading.main_thread():  # its crash reporter 
         signal.signal(_number, _handler if _handler is not None else signal.SIG_DFL)
 pycolmap.logging.minloglevel = 3
 
+from hashpipe.common.errors import UserError  # noqa: E402
 from hashpipe.pairgen.database import copy_features, copy_part  # noqa: E402
-from hashpipe.pairgen.errors import UserError  # noqa: E402
 from hashpipe.pairgen.model import Model  # noqa: E402
 
 VERSION: str = pycolmap.__version__

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 _IDS = 2_147_483_647  # COLMAP's pair_id = smaller image id * this + larger image id
 _BUSY_SECONDS = 60.0

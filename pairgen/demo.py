@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_folder, make_folder, read_json, write_json
 from hashpipe.pairgen.demo_photos import DemoTruth, write_demo_photos
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_folder, make_folder, read_json, write_json
 from hashpipe.pairgen.pairset import read_pairset
 
 

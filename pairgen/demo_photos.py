@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from hashpipe.pairgen.files import atomic_path, make_folder
-from hashpipe.pairgen.progress import Advance, stage
+from hashpipe.common.files import atomic_path, make_folder
+from hashpipe.common.progress import Advance, stage
 from hashpipe.pairgen.render import Stage, View, render, viewpoints
 from hashpipe.pairgen.scenes import make_scene
 

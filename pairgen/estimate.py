@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.memory import budget, extraction_bytes
+from hashpipe.common.workers import workers_within
 from hashpipe.pairgen import colmap, vlad
 from hashpipe.pairgen.build import check_options, describe_photos, list_photos
 from hashpipe.pairgen.database import matched_pairs, photo_names
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.extract import comparable
 from hashpipe.pairgen.geometries import key_in_use
 from hashpipe.pairgen.matchers import WEAK_INLIERS, geometry_key
-from hashpipe.pairgen.memory import budget, extraction_bytes
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos import Photo, UnreadablePhoto, load_upright
 from hashpipe.pairgen.tables import file_status
-from hashpipe.pairgen.workers import workers_within
 
 COUNTED = 1000  # files of which every one is read; of larger folders this many are drawn
 _PROBED, _PROBED_PAIRS = 16, 48

@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
+from hashpipe.common.progress import stage
 from hashpipe.pairgen import mine, tables
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.exchange_models import read_models
 from hashpipe.pairgen.exchange_options import ImportOptions
 from hashpipe.pairgen.exchange_read import read_cirtorch, read_csv, read_hloc
-from hashpipe.pairgen.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
 from hashpipe.pairgen.given import Given, mirrored
 from hashpipe.pairgen.mine import Relation
 from hashpipe.pairgen.options import BuildOptions, identity
 from hashpipe.pairgen.pairset import PAIRS_SCHEMA, write_pairset
 from hashpipe.pairgen.photos import Photo, describe
-from hashpipe.pairgen.progress import stage
 from hashpipe.pairgen.report import write_report
 from hashpipe.pairgen.splits import assign_queries, assign_splits
 

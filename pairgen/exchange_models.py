@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.workers import run_jobs
 from hashpipe.pairgen import colmap, mine
 from hashpipe.pairgen.agreement import doubtful_models
 from hashpipe.pairgen.candidates import component_labels
 from hashpipe.pairgen.doubts import take_apart
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.given import Given, safe_name
 from hashpipe.pairgen.measure import EVIDENCE, measure_models, measured_cameras, measured_parts, registered_paths
 from hashpipe.pairgen.model_files import check_lengths
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos import Photo
-from hashpipe.pairgen.workers import run_jobs
 
 _FILES = ("cameras", "images", "points3D")
 _PARTS = (*_FILES, "rigs", "frames")

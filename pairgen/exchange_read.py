@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
+from hashpipe.common.safe_pickle import load_file
 from hashpipe.pairgen.given import Given, components, safe_name, unite
 from hashpipe.pairgen.mine import Relation
 from hashpipe.pairgen.pairset import KINDS, SPLITS
-from hashpipe.pairgen.safe_pickle import load_file
 
 _KEYS = ("cids", "cluster", "qidxs", "pidxs")
 _NUMBERS = (

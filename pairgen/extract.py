@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.files import atomic_path, fingerprint, read_json, require_space, write_json
+from hashpipe.common.memory import budget, extraction_bytes
+from hashpipe.common.progress import Advance, stage
+from hashpipe.common.workers import run_jobs, workers_within
 from hashpipe.pairgen import colmap, vlad
 from hashpipe.pairgen.database import check_database
-from hashpipe.pairgen.files import atomic_path, fingerprint, read_json, require_space, write_json
-from hashpipe.pairgen.memory import budget, extraction_bytes
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos import Photo, UnreadablePhoto, load_upright
-from hashpipe.pairgen.progress import Advance, stage
-from hashpipe.pairgen.workers import run_jobs, workers_within
 
 NOTE = "features.json"  # beside the database: how its features were made, and which photos have none
 _BATCH = 8  # photos per job: small enough that a kill loses little

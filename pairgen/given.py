@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
 from hashpipe.pairgen.candidates import component_labels
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.mine import Relation
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.progress import stage
 from hashpipe.pairgen.candidates import (
     Pair,
     all_pairs,
@@ -24,7 +25,6 @@ from hashpipe.pairgen.geometries import use_geometries
 from hashpipe.pairgen.matchers import geometry_key, match_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos import Photo
-from hashpipe.pairgen.progress import stage
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import require_space
+from hashpipe.common.memory import budget, matching_bytes
+from hashpipe.common.progress import Advance
+from hashpipe.common.workers import run_jobs, workers_within
 from hashpipe.pairgen import colmap
 from hashpipe.pairgen.candidates import near_together
 from hashpipe.pairgen.database import Rows, read_matches, write_matches
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import require_space
-from hashpipe.pairgen.memory import budget, matching_bytes
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.progress import Advance
-from hashpipe.pairgen.workers import run_jobs, workers_within
 
 WEAK_INLIERS = 8  # geometries of fewer inliers are not kept
 PAIR_BYTES = 40_000  # matches and geometry of a pair that has much in common

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.files import atomic_path
+from hashpipe.common.progress import stage
+from hashpipe.common.workers import run_jobs
 from hashpipe.pairgen.agreement import Cameras
 from hashpipe.pairgen.colmap import read_model, registered_in
-from hashpipe.pairgen.files import atomic_path
 from hashpipe.pairgen.overlap import Evidence
-from hashpipe.pairgen.progress import stage
 from hashpipe.pairgen.twins import Parts
-from hashpipe.pairgen.workers import run_jobs
 
 EVIDENCE = "evidence-6.npz"  # the number goes up when a rule of measuring changes, so that old results are not read
 _FIELDS = tuple(Evidence.__dataclass_fields__)

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_path, fingerprint, read_json, write_json
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_path, fingerprint, read_json, write_json
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")

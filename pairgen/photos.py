@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import ExifTags, Image
 
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import sha256_file
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import sha256_file
 
 HEIF = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs"})  # read where a decoder is there
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".bmp", ".webp"}) | HEIF

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import DISK_FULL, fingerprint, read_json
+from hashpipe.common.memory import budget, mapping_bytes
+from hashpipe.common.progress import stage
+from hashpipe.common.workers import run_jobs
 from hashpipe.pairgen import colmap
 from hashpipe.pairgen.candidates import component_labels
 from hashpipe.pairgen.communities import communities
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import DISK_FULL, fingerprint, read_json
 from hashpipe.pairgen.mapping import map_community
-from hashpipe.pairgen.memory import budget, mapping_bytes
 from hashpipe.pairgen.model_files import model_fault
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos import Photo
-from hashpipe.pairgen.progress import stage
-from hashpipe.pairgen.workers import run_jobs
 
 _VERSION = 1  # goes up when mapping changes, so that older results are made again
 

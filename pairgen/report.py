@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import write_text
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import write_text
 from hashpipe.pairgen.jpegs import data_uri
 from hashpipe.pairgen.model_files import model_fault
 from hashpipe.pairgen.options import BuildOptions

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_path
 from hashpipe.pairgen.database import matched_places
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_path
 from hashpipe.pairgen.model_files import model_fault
 from hashpipe.pairgen.pairset import PairSet
 from hashpipe.pairgen.photos import UnreadablePhoto, load_upright

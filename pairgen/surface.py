@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from hashpipe.pairgen.files import atomic_path
+from hashpipe.common.files import atomic_path
 from hashpipe.pairgen.model import Model
 
 MIN_TRACK = 3  # photos that observe a point

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hashpipe.pairgen.files import atomic_path
+from hashpipe.common.files import atomic_path
 from hashpipe.pairgen.mine import Relation
 from hashpipe.pairgen.pairset import MINED_KINDS, PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, SPLITS
 from hashpipe.pairgen.photos import Photo

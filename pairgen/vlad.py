@@ -13,9 +13,9 @@ import faiss
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.files import read_json
 from hashpipe.pairgen import colmap
 from hashpipe.pairgen.database import FeatureReader
-from hashpipe.pairgen.files import read_json
 
 WORDS = 64
 MAX_FEATURES = 8192

@@ -10,11 +10,11 @@ import torchvision
 from PIL import Image
 from safetensors.torch import save_file
 
+from hashpipe.common.files import atomic_folder, open_workspace
 from hashpipe.hashing import images
 from hashpipe.hashing.describing.descriptors import make_describer
 from hashpipe.hashing.network import Head, make_model, save_model
 from hashpipe.hashing.options import BackboneOptions
-from hashpipe.pairgen.files import atomic_folder, open_workspace
 
 NET = "shufflenet_v2_x0_5"
 SHAPES = ((120, 90), (90, 120), (100, 100), (160, 60))  # width, height

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import open_workspace, read_json
 from hashpipe.hashing.calibrating.calibration import FILE, Calibration, write_calibration
 from hashpipe.hashing.calibrating.options import CalibrateOptions
 from hashpipe.hashing.calibrating.rates import Comparisons, Rates, compare, rates, suggest
 from hashpipe.hashing.codeset import CodeSet, read_codes
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import open_workspace, read_json
 from hashpipe.pairgen.pairset import PairSet, read_pairset
 
 _ENOUGH_QUERIES, _ENOUGH_PLACES = 15, 3  # query photos with a similar one, and their places

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import read_json, write_json
+from hashpipe.common.progress import say
 from hashpipe.hashing.codeset import CodeSpace
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import read_json, write_json
-from hashpipe.pairgen.progress import say
 
 CALIBRATION_VERSION = 1
 FILE = "calibration.json"

@@ -12,8 +12,8 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.progress import say
+from hashpipe.common.errors import UserError
+from hashpipe.common.progress import say
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, the same for all its classification weights
 COMMON = ("resnet50", "mobilenet_v2", "resnet18", "resnet101", "efficientnet_b0", "convnext_tiny", "vit_b_16")

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import fingerprint
+from hashpipe.common.progress import Advance, say, stage
 from hashpipe.hashing import store
 from hashpipe.hashing.describing import backbones, memory, preprocess
 from hashpipe.hashing.images import ImageList
 from hashpipe.hashing.options import BackboneOptions
 from hashpipe.pairgen import vlad
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import fingerprint
 from hashpipe.pairgen.photos import UnreadablePhoto
-from hashpipe.pairgen.progress import Advance, say, stage
 
 NETWORK_SIDE, VLAD_SIDE = 384, 1024  # pixels
 CHUNK = 256  # images between two writes to the cache

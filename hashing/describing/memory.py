@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import torch
 
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.progress import say
+from hashpipe.common.errors import UserError
+from hashpipe.common.progress import say
 
 T = TypeVar("T")
 

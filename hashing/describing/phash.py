@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image
 from scipy.fft import dctn
 
+from hashpipe.common.progress import stage
 from hashpipe.hashing.images import ImageList
 from hashpipe.pairgen.photos import UnreadablePhoto
-from hashpipe.pairgen.progress import stage
 
 SIDE = 32
 BITS_MAX = SIDE * SIDE - 1

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import locked, read_json, write_json
 from hashpipe.hashing import codes
 from hashpipe.hashing.codeset import read_codes
 from hashpipe.hashing.modelfile import StoredModel
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import locked, read_json, write_json
 
 _LOOK_AGAIN = 1.0  # seconds between two looks for thresholds that another shard computes
 

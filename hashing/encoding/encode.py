@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_path, fingerprint, locked, open_workspace
+from hashpipe.common.progress import say
 from hashpipe.hashing import store
 from hashpipe.hashing.codes import ENOUGH_TO_CENTRE
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, read_codes, write_codes
@@ -27,9 +30,6 @@ from hashpipe.hashing.encoding.result import EncodeResult, failures_file
 from hashpipe.hashing.listing import Listing, list_photos, shown
 from hashpipe.hashing.modelfile import StoredModel, descriptors_fingerprint, read_model
 from hashpipe.hashing.quality import LOW
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_path, fingerprint, locked, open_workspace
-from hashpipe.pairgen.progress import say
 
 __all__ = ["EncodeOptions", "EncodeResult", "Encoded", "Encoder", "Outputs", "encode", "open_encoder"]
 

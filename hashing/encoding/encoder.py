@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing import quality as looks
 from hashpipe.hashing.codeset import CodeSpace, encode_outputs
 from hashpipe.hashing.describing import preprocess
@@ -18,7 +19,6 @@ from hashpipe.hashing.describing.preprocess import Open
 from hashpipe.hashing.encoding import runtimes
 from hashpipe.hashing.encoding.engines import Engine
 from hashpipe.hashing.modelfile import StoredModel, read_model
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.photos import UnreadablePhoto
 
 if TYPE_CHECKING:

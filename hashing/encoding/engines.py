@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.describing import preprocess
 from hashpipe.hashing.describing.preprocess import Open
 from hashpipe.hashing.modelfile import StoredModel
-from hashpipe.pairgen.errors import UserError
 
 RUNTIMES = ("onnx", "openvino", "torch")
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "torch"}

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_path
 from hashpipe.hashing.describing import backbones, descriptors, preprocess
 from hashpipe.hashing.encoding.engines import torch_engine
 from hashpipe.hashing.modelfile import HEAD_ARRAYS, StoredModel
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_path
 
 OPSET = 17
 CLOSE = 1e-2  # of the outputs' spread: far above rounding, far below what a wrong graph gives

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_path, make_folder, read_json, write_json
-from hashpipe.pairgen.progress import say
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_path, make_folder, read_json, write_json
+from hashpipe.common.progress import say
 
 PART = 256  # photos
 

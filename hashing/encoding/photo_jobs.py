@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.progress import stage
 from hashpipe.hashing import codes as packing
 from hashpipe.hashing.codeset import CodeSet
 from hashpipe.hashing.describing.preprocess import Open
@@ -20,7 +21,6 @@ from hashpipe.hashing.encoding.parts import PART, Part
 from hashpipe.hashing.listing import Listing
 from hashpipe.pairgen import photos
 from hashpipe.pairgen.photos import UnreadablePhoto
-from hashpipe.pairgen.progress import stage
 
 _LONGEST_REASON = 120  # characters
 

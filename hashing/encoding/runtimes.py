@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import read_json, sha256_file, write_json
+from hashpipe.common.progress import say
 from hashpipe.hashing.describing.preprocess import Open
 from hashpipe.hashing.encoding import engines
 from hashpipe.hashing.encoding.engines import RUNTIMES, Engine
 from hashpipe.hashing.modelfile import StoredModel
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import read_json, sha256_file, write_json
 from hashpipe.pairgen.photos import UnreadablePhoto
-from hashpipe.pairgen.progress import say
 
 MOST_FLIPS = 1e-3  # share of bits; a runtime that differs more from torch is never chosen by itself
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA, the same under WSL, AMD

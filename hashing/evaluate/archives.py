@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_folder
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_folder
 
 MOST_GROWTH = 200  # unpacked bytes per packed byte; photos barely grow
 _ALWAYS_FINE = 10_000_000  # bytes

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 PROJECTIONS = ("lsh", "pca", "pca-rr", "itq", "sh")  # those that code a float descriptor
 Encoder = Callable[[np.ndarray], np.ndarray]  # float (N, D) -> float32 (N, k); a bit is 1 where its value >= threshold

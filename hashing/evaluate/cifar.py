@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.safe_pickle import MOST_BYTES, load, read_bounded
 from hashpipe.hashing.images import ImageList, from_paths, from_zip
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.safe_pickle import MOST_BYTES, load, read_bounded
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _PARTS = ("train", "train", "train", "train", "train", "test")

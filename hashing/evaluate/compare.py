@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.evaluate.bootstrap import paired
 from hashpipe.hashing.evaluate.result import EvalResult, read_result
 from hashpipe.hashing.evaluate.scoring import number
-from hashpipe.pairgen.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import make_folder, write_text
+from hashpipe.common.progress import say, stage
 from hashpipe.hashing.evaluate.archives import unpack
 from hashpipe.hashing.evaluate.manifests import File, Manifest
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import make_folder, write_text
-from hashpipe.pairgen.progress import say, stage
 
 LARGE = 50_000_000  # bytes; beyond it the user is asked
 ATTEMPTS = 4

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.evaluate.relevance import Relevance
 from hashpipe.hashing.evaluate.ties import Groups
-from hashpipe.pairgen.errors import UserError
 
 _BLOCK = 1 << 25  # similarities held at once
 

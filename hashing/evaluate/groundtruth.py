@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.safe_pickle import load_file
+from hashpipe.common.errors import UserError
+from hashpipe.common.safe_pickle import load_file
 
 
 @dataclass(frozen=True)

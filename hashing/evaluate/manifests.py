@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 if sys.version_info >= (3, 11):
     import tomllib

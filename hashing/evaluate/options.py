@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.options import BITS_MAX, BITS_MIN
-from hashpipe.pairgen.errors import UserError
 
 BASELINES = ("lsh", "pca", "pca-rr", "itq", "sh", "phash", "float")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 

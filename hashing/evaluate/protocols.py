@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_path, fingerprint
 from hashpipe.hashing.evaluate.relevance import Lists, Relevance, lists
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_path, fingerprint
 from hashpipe.pairgen.pairset import PairSet
 
 PLACES_METRICS = ("map", "p@10", "r@10", "mrr")

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import read_json
 from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.scoring import Score
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import read_json
 
 FORMAT_VERSION = 1
 

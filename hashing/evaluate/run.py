@@ -14,6 +14,9 @@ import faiss
 import numpy as np
 import torch
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_folder, open_workspace, write_json, write_text
+from hashpipe.common.progress import stage
 from hashpipe.hashing.describing.preprocess import cores
 from hashpipe.hashing.evaluate.options import EvalOptions
 from hashpipe.hashing.evaluate.protocols import Protocol
@@ -21,9 +24,6 @@ from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.scoring import Coded, runnable_metrics, score
 from hashpipe.hashing.images import ImageList
 from hashpipe.hashing.learning.card import add_scores
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_folder, open_workspace, write_json, write_text
-from hashpipe.pairgen.progress import stage
 
 Gallery = Callable[[], list[dict[str, Any]]]
 

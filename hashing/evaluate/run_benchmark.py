@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.files import write_json
 from hashpipe.hashing import images as image_lists
 from hashpipe.hashing.describing.descriptors import Descriptors
 from hashpipe.hashing.evaluate.benchmarks import Benchmark, load_benchmark
@@ -20,7 +21,6 @@ from hashpipe.hashing.evaluate.run_local import all_methods, check_described, ha
 from hashpipe.hashing.evaluate.scoring import Coded
 from hashpipe.hashing.learning.targets import learnable
 from hashpipe.hashing.network import HashModel, load_model
-from hashpipe.pairgen.files import write_json
 from hashpipe.pairgen.pairset import read_pairset
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import write_json
 from hashpipe.hashing import images as image_lists
 from hashpipe.hashing.evaluate.codesfile import Codes, read_codes
 from hashpipe.hashing.evaluate.options import EvalOptions
@@ -16,8 +18,6 @@ from hashpipe.hashing.evaluate.run_benchmark import find, split
 from hashpipe.hashing.evaluate.scoring import Coded
 from hashpipe.hashing.images import ImageList
 from hashpipe.hashing.network import load_model
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import write_json
 from hashpipe.pairgen.pairset import read_pairset
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.progress import say
 from hashpipe.hashing import images as image_lists
 from hashpipe.hashing.codes import ENOUGH_TO_CENTRE
 from hashpipe.hashing.describing.descriptors import Describer, Descriptors, make_describer
@@ -23,10 +25,8 @@ from hashpipe.hashing.images import ImageList
 from hashpipe.hashing.learning.targets import targets_from_pairset
 from hashpipe.hashing.learning.training import centre, fit_heads, stored_options
 from hashpipe.hashing.network import HashModel, Head, load_model
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.pairset import PairSet, read_pairset
 from hashpipe.pairgen.photos import UnreadablePhoto
-from hashpipe.pairgen.progress import say
 
 
 def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> list[Gallery]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 
 def sampled(rows: np.ndarray, identities: Sequence[str], count: int, seed: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import digamma, gammaln
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 Normaliser = Literal["min(k,R)", "found"]
 _TABLE = 1 << 22  # ranks up to which harmonic numbers are kept in a table

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_folder, open_workspace, read_json, write_json
+from hashpipe.common.progress import say
 from hashpipe.hashing.codeset import CodeSet, hamming, probes, read_codes
 from hashpipe.hashing.exporting.options import ExportOptions
 from hashpipe.hashing.listing import shown
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_folder, open_workspace, read_json, write_json
-from hashpipe.pairgen.progress import say
 
 EXPORT_VERSION = 1
 BIT_ORDER = "bit i of a code is bit i % 8, least significant first, of byte i // 8; 1 where the output is >= threshold"

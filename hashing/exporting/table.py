@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.progress import say, stage
 from hashpipe.hashing import postgres
 from hashpipe.hashing.codeset import CodeSet, probes
 from hashpipe.hashing.postgres import StoredSpace, execute, first_line, where
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.progress import say, stage
 
 if TYPE_CHECKING:
     import psycopg

@@ -11,11 +11,11 @@ from typing import TypeVar
 import numpy as np
 from PIL import ExifTags
 
+from hashpipe.common.progress import stage
 from hashpipe.hashing.codeset import CodeSet
 from hashpipe.hashing.describing.preprocess import cores, in_threads
 from hashpipe.pairgen.pairset import PairSet
 from hashpipe.pairgen.photos import open_photo
-from hashpipe.pairgen.progress import stage
 
 T = TypeVar("T")
 

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import locked, make_folder, open_workspace
+from hashpipe.common.progress import say
 from hashpipe.hashing.calibrating.calibration import Calibration, read_calibration
 from hashpipe.hashing.codeset import CodeSet, read_codes
 from hashpipe.hashing.grouping import facts as groups_facts
@@ -20,10 +23,7 @@ from hashpipe.hashing.grouping.facts import Facts
 from hashpipe.hashing.grouping.kinds import KINDS, Group, Looks, Rules, Same, all_groups
 from hashpipe.hashing.grouping.options import GroupsOptions
 from hashpipe.hashing.quality import LOW
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import locked, make_folder, open_workspace
 from hashpipe.pairgen.pairset import PairSet, read_pairset
-from hashpipe.pairgen.progress import say
 
 NAMES = {"exact": "exact duplicates", "near": "near-duplicates", "burst": "bursts", "place": "same place"}
 

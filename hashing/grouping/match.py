@@ -13,12 +13,12 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from hashpipe.common.progress import stage
 from hashpipe.hashing import store
 from hashpipe.hashing.codeset import CodeSet
 from hashpipe.hashing.grouping.kinds import Same
 from hashpipe.pairgen import vlad
 from hashpipe.pairgen.photos import UnreadablePhoto, load_upright
-from hashpipe.pairgen.progress import stage
 
 SIDE = 480  # pixels of the longest side that features are found at
 FEATURES = 600  # of one photo

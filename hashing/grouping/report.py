@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.files import atomic_path, write_json, write_text
+from hashpipe.common.progress import stage
 from hashpipe.hashing.describing.preprocess import cores, in_threads
 from hashpipe.hashing.grouping.groups import NAMES, Grouping
 from hashpipe.hashing.grouping.kinds import HASH_RADIUS, KINDS, Group
 from hashpipe.hashing.grouping.options import GroupsOptions
-from hashpipe.pairgen.files import atomic_path, write_json, write_text
 from hashpipe.pairgen.jpegs import as_jpeg, small
-from hashpipe.pairgen.progress import stage
 
 PICTURE_SIDE = 240  # pixels of the longest side
 PICTURES = 24  # of one group on the page; more are listed by name

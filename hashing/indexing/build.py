@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import locked, open_workspace
+from hashpipe.common.progress import say
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, check_same_space, read_codes
 from hashpipe.hashing.indexing import files as index_files
 from hashpipe.hashing.indexing import kinds as index_kinds
 from hashpipe.hashing.indexing.index import Index, index_folder, open_index, rows_of
 from hashpipe.hashing.indexing.options import IndexFolder, IndexOptions, RemoveOptions
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import locked, open_workspace
-from hashpipe.pairgen.progress import say
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_path, read_json, sha256_file, write_json
 from hashpipe.hashing.codeset import CodeSpace
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_path, read_json, sha256_file, write_json
 
 INDEX_VERSION = 1
 PHOTOS_SCHEMA = pa.schema(

@@ -13,9 +13,9 @@ from typing import Any
 import faiss
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.progress import stage
 from hashpipe.hashing.indexing.options import IndexOptions
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.progress import stage
 
 _faiss: Any = faiss  # its type hints lack what SWIG generates
 _BLOCK = 100_000  # codes added at a time, so that progress shows

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import fingerprint, locked, open_workspace
+from hashpipe.common.progress import say
 from hashpipe.hashing import images as image_lists
 from hashpipe.hashing.codes import ENOUGH_TO_CENTRE
 from hashpipe.hashing.learning import runs
@@ -16,9 +19,6 @@ from hashpipe.hashing.learning.targets import no_targets
 from hashpipe.hashing.learning.training import TrainResult, centre, final_losses, write_model
 from hashpipe.hashing.network import load_model, make_model
 from hashpipe.hashing.options import AdaptOptions
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import fingerprint, locked, open_workspace
-from hashpipe.pairgen.progress import say
 
 MODEL = "adapted"  # the folder's name in a workspace
 

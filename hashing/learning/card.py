@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hashpipe.pairgen.files import read_json, write_text
+from hashpipe.common.files import read_json, write_text
 
 CARD = "README.md"
 _SCORES = "## Scores"

@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_path
 from hashpipe.hashing.learning.interruption import Held
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_path
 
 STATE_VERSION = 1
 STATE = "state.safetensors"

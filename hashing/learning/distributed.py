@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 
 def rank() -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 
 def check() -> None:

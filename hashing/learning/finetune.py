@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.describing import backbones, memory
 from hashpipe.hashing.describing.descriptors import Describer, normalised, restore_describer
 from hashpipe.hashing.images import ImageList
@@ -24,7 +25,6 @@ from hashpipe.hashing.learning.fitting import fit_heads, fit_layer
 from hashpipe.hashing.learning.space import Space, fit_space
 from hashpipe.hashing.learning.targets import Targets
 from hashpipe.hashing.options import TrainOptions
-from hashpipe.pairgen.errors import UserError
 
 LAST = 0.25  # share of the network's weight tensors, from its end, that --finetune last lets learn
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.progress import stage
 from hashpipe.hashing import codes
 from hashpipe.hashing.learning import distributed, neighbours, neighbours_large, nested
 from hashpipe.hashing.learning.batches import Sampler
@@ -25,8 +27,6 @@ from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.network import Head
 from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.threads import one_torch_thread
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.progress import stage
 
 ROUNDS = bcdh.ROUNDS  # B-steps and rounds of neighbour discovery, evenly over the steps
 _CENTRE, _CENTRE_ON = 10, 4096  # steps between two re-centrings, and the photos they look at

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import fingerprint, read_json, write_json
 from hashpipe.hashing.learning.course import STATE
 from hashpipe.hashing.learning.targets import Targets
 from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, JointWeights, TrainOptions
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import fingerprint, read_json, write_json
 
 RUN = "run"  # the folder's name in a workspace
 _ELSEWHERE = ("photos", "benchmark", "root", "describe", "tensorboard")  # known by content, or of no consequence

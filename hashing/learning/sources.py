@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import fingerprint
 from hashpipe.hashing import images
 from hashpipe.hashing.images import ImageList
 from hashpipe.hashing.learning.targets import Targets, learnable, no_targets, targets_from_pairset
 from hashpipe.hashing.options import TrainOptions
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import fingerprint
 from hashpipe.pairgen.pairset import read_pairset
 
 

@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_folder, locked, make_folder, open_workspace, write_json, write_text
+from hashpipe.common.progress import say
 from hashpipe.hashing import codes
 from hashpipe.hashing.describing.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.learning import card, distributed, events, plots, runs, sources
@@ -26,9 +29,6 @@ from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.learning.validation import watcher
 from hashpipe.hashing.network import HashModel, Head, load_model, make_model, save_model
 from hashpipe.hashing.options import TrainOptions
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_folder, locked, make_folder, open_workspace, write_json, write_text
-from hashpipe.pairgen.progress import say
 
 __all__ = ["TrainResult", "centre", "fit_heads", "load_model", "resume", "stored_options", "train"]
 

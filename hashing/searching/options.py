@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.indexing.options import IndexFolder
 from hashpipe.hashing.options import DEFAULT_TABLE
-from hashpipe.pairgen.errors import UserError
 
 DEFAULT_K = 10
 

@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import open_workspace
+from hashpipe.common.progress import say
 from hashpipe.hashing.calibrating.calibration import read_calibration
 from hashpipe.hashing.codeset import CodeSpace, check_same_space
 from hashpipe.hashing.encoding.encoder import Encoder, open_encoder
@@ -19,10 +22,7 @@ from hashpipe.hashing.quality import LOW
 from hashpipe.hashing.searching.options import DEFAULT_K, SearchOptions
 from hashpipe.hashing.searching.results import Hit, SearchResult
 from hashpipe.hashing.searching.sources import IndexSource, Source, TableSource, encoder_for
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import open_workspace
 from hashpipe.pairgen.photos import load_upright
-from hashpipe.pairgen.progress import say
 
 RERANK_POOL = 10  # times k candidates by Hamming distance are put in order by asymmetric distance
 _FEWEST_CANDIDATES = 200

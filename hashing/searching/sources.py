@@ -8,11 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.encoding.encoder import Encoder, open_encoder
 from hashpipe.hashing.indexing.index import Index, index_folder, open_index
 from hashpipe.hashing.searching.options import SearchOptions
 from hashpipe.hashing.searching.results import Hit
-from hashpipe.pairgen.errors import UserError
 
 
 class Source(Protocol):

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.serve.answers import Health, Info, Limits, PhotoFacts, PhotoLine, PhotoList, Problem
 from hashpipe.hashing.serve.collection import Collection
 from hashpipe.hashing.serve.pictures import GonePhoto, OutsidePhoto, open_inside
 from hashpipe.hashing.serve.state import DEPTH, PAGE, State
 from hashpipe.hashing.serve.uploads import NAMES
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.photos import UnreadablePhoto
 
 GONE = "The photo has been deleted or moved since it was encoded; run `hashpipe index remove --missing`."

@@ -9,13 +9,13 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import fingerprint
 from hashpipe.hashing.serve.answers import Camera, CloudAnswer, PlaceAnswer, PlaceLine, PlaceList, Problem
 from hashpipe.hashing.serve.api_photos import line
 from hashpipe.hashing.serve.collection import Collection
 from hashpipe.hashing.serve.kept import Kept
 from hashpipe.hashing.serve.state import PAGE, State
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import fingerprint
 
 _COVERS = 5
 _KEPT = 64_000_000  # bytes of models from above, some 600,000 each

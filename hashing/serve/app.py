@@ -13,11 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.serve import api_groups, api_photos, api_places, api_search
 from hashpipe.hashing.serve.answers import Problem
 from hashpipe.hashing.serve.guard import App, Policy, guard
 from hashpipe.hashing.serve.state import State
-from hashpipe.pairgen.errors import UserError
 
 _KINDS = {
     "html": "text/html; charset=utf-8",

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import atomic_path, fingerprint
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import atomic_path, fingerprint
 from hashpipe.pairgen.photos import load_upright, open_photo
 
 SIDES = {"small": 360, "large": 1600}  # longest side, pixels

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.serve import clouds
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.pairset import read_pairset
 
 

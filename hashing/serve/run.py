@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import open_workspace
 from hashpipe.hashing.serve.guard import Policy, is_loopback
 from hashpipe.hashing.serve.options import ServeOptions
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import open_workspace
 
 if TYPE_CHECKING:
     from hashpipe.hashing.codeset import CodeSpace

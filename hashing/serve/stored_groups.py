@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import read_json
 from hashpipe.hashing.serve.collection import Collection
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import read_json
 
 KINDS = ("exact", "near", "burst", "place")
 

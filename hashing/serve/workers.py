@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from starlette.exceptions import HTTPException
 
+from hashpipe.common.progress import say
 from hashpipe.hashing.codeset import CodeSpace
 from hashpipe.hashing.serve.options import ServeOptions
 from hashpipe.hashing.serve.process import Gone, Process, ask, start
 from hashpipe.hashing.serve.uploads import Asked
-from hashpipe.pairgen.progress import say
 
 PHOTO_SECONDS, OPEN_SECONDS = 60.0, 300.0  # for one photo; for imports and the model, and its export where it is needed
 IDLE_SECONDS = 300.0  # after which a process that nothing is asked of is ended, but for one

@@ -12,7 +12,7 @@ from console import SCRIPT, environment
 from PIL import Image
 
 from hashpipe.cli.main import run
-from hashpipe.pairgen.files import open_workspace
+from hashpipe.common.files import open_workspace
 
 
 def texture(seed: int, width: int = 320, height: int = 240) -> Image.Image:
@@ -102,7 +102,7 @@ def test_workspace_would_lie_among_other_files(refused, folder):
 
 
 def test_a_second_command_on_the_same_workspace(refused, folder, tmp_path):
-    from hashpipe.pairgen.files import locked
+    from hashpipe.common.files import locked
 
     texture(0).save(folder / "a.png")
     texture(1).save(folder / "b.png")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hashpipe.pairgen.files import locked, open_workspace
+from hashpipe.common.files import locked, open_workspace
 
 
 @pytest.fixture

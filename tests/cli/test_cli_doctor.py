@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from hashpipe.cli import doctor, installed
-from hashpipe.pairgen.files import write_json
+from hashpipe.common.files import write_json
 
 
 @pytest.fixture(scope="module")

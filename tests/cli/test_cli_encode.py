@@ -79,7 +79,7 @@ def test_what_is_refused(refused, workspace, arguments, says):
 
 
 def test_no_model_yet(refused, pictures, tmp_path):
-    from hashpipe.pairgen.files import open_workspace
+    from hashpipe.common.files import open_workspace
 
     sentence = refused("encode", pictures, "-w", open_workspace(tmp_path / "empty", create=True))
     assert "holds no model yet; run `hashpipe train" in sentence

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from hashpipe.common.files import open_workspace
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, write_codes
-from hashpipe.pairgen.files import open_workspace
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hashpipe.common.files import open_workspace
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, write_codes
-from hashpipe.pairgen.files import open_workspace
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hashpipe.cli.evidence import evidence, find_photo
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import open_workspace
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import open_workspace
 from hashpipe.pairgen.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
 
 PATHS = ("church/front.jpg", "church/side.jpg", "bridge/front.jpg", "lost.jpg", "copy.jpg", "tower/it's 塔.jpg")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageFilter
 
-from hashpipe.pairgen.files import open_workspace, sha256_file
+from hashpipe.common.files import open_workspace, sha256_file
 from hashpipe.pairgen.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet, write_pairset
 
 PLACES, PHOTOS, LONERS = 6, 6, 4

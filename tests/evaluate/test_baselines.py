@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.describing.phash import frequencies, phash
 from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.images import ImageList
-from hashpipe.pairgen.errors import UserError
 
 
 @pytest.fixture

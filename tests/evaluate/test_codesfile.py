@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.io import savemat
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.evaluate import EvalOptions, evaluate
 from hashpipe.hashing.evaluate.codesfile import pack_any, read_codes
 from hashpipe.hashing.evaluate.compare import compare_runs
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.pairset import read_pairset
 
 
@@ -102,7 +102,7 @@ def codes_of_places(workspace):
 
 
 def test_codes_on_a_workspace_and_comparison(workspace, tmp_path, pairset):
-    from hashpipe.pairgen.files import open_workspace
+    from hashpipe.common.files import open_workspace
 
     ws = open_workspace(tmp_path / "ws", create=True)
     pairset.folder.rename(ws / "pairs")
@@ -134,7 +134,7 @@ def test_codes_on_a_workspace_and_comparison(workspace, tmp_path, pairset):
 
 
 def test_codes_that_do_not_fit_the_photos(tmp_path, pairset):
-    from hashpipe.pairgen.files import open_workspace
+    from hashpipe.common.files import open_workspace
 
     ws = open_workspace(tmp_path / "ws", create=True)
     pairset.folder.rename(ws / "pairs")

@@ -12,11 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.evaluate import fetch as fetching
 from hashpipe.hashing.evaluate.archives import unpack
 from hashpipe.hashing.evaluate.fetch import fetch
 from hashpipe.hashing.evaluate.manifests import File, Manifest
-from hashpipe.pairgen.errors import UserError
 
 CONTENT = bytes(range(256)) * 4000
 

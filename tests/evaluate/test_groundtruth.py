@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.safe_pickle import MOST_BYTES, load
 from hashpipe.hashing.evaluate.benchmarks import load_benchmark
 from hashpipe.hashing.evaluate.floats import join_groups, ranking_groups
 from hashpipe.hashing.evaluate.groundtruth import read_matlab, read_oxford, read_revisited
@@ -19,8 +21,6 @@ from hashpipe.hashing.evaluate.manifests import find_manifest
 from hashpipe.hashing.evaluate.metrics import trapezoid_ap
 from hashpipe.hashing.evaluate.objects import holidays_relevance
 from hashpipe.hashing.evaluate.scoring import measure
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.safe_pickle import MOST_BYTES, load
 
 NAMES = [f"town_{i:06d}" for i in range(12)]
 

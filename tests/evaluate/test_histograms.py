@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.evaluate import hamming
 from hashpipe.hashing.evaluate.floats import float_groups
 from hashpipe.hashing.evaluate.metrics import average_precision, ndcg
 from hashpipe.hashing.evaluate.relevance import ClassLabels, SharedLabels, lists
-from hashpipe.pairgen.errors import UserError
 
 
 def random_codes(rng, n, bits):

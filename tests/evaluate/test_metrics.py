@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.evaluate import metrics
 from hashpipe.hashing.evaluate.ties import groups_from_histograms
-from hashpipe.pairgen.errors import UserError
 
 METHODS_EXAMPLE = np.array([(3, 1), (7, 3), (20, 4), (5, 0), (40, 2)])
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing import codes
-from hashpipe.pairgen.errors import UserError
 
 
 @pytest.mark.parametrize("bits", [1, 7, 8, 9, 12, 64])

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, check_same_space, hamming, probes, read_codes, write_codes
-from hashpipe.pairgen.errors import UserError
 
 
 def make(count: int, bits: int = 20, seed: int = 0) -> CodeSet:

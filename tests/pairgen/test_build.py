@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import open_workspace, sha256_file
 from hashpipe.pairgen.build import build_pairs, check_options
 from hashpipe.pairgen.database import matched_pairs
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.examine import examine
-from hashpipe.pairgen.files import open_workspace, sha256_file
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import read_pairset
 from hashpipe.pairgen.report import write_report

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import read_json
 from hashpipe.pairgen.demo import compare, prepare_photos
 from hashpipe.pairgen.demo_photos import DemoTruth
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import read_json
 from hashpipe.pairgen.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
 
 SMALL = {"places": 1, "views": 2, "distractors": 1, "size": (96, 72), "detail": 0.2}

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from hashpipe.common.errors import UserError
 from hashpipe.pairgen import estimate
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.estimate import estimate_build, expected_pairs
 from hashpipe.pairgen.options import BuildOptions
 

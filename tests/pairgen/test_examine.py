@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from hashpipe.common.files import read_json, sha256_file, write_json
 from hashpipe.pairgen.examine import examine
-from hashpipe.pairgen.files import read_json, sha256_file, write_json
 from hashpipe.pairgen.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, compute_fingerprint, write_pairset
 
 

@@ -12,7 +12,7 @@ import pytest
 from colmap_text import write_place
 from PIL import Image
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 from hashpipe.pairgen.exchange import ImportSummary, import_pairs
 from hashpipe.pairgen.exchange_options import ExportOptions, ImportOptions
 from hashpipe.pairgen.exchange_read import cid_path

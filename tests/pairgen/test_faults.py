@@ -15,10 +15,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from hashpipe.pairgen import build, colmap, files
+from hashpipe.common import files
+from hashpipe.common.errors import UserError
+from hashpipe.pairgen import build, colmap
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.database import check_database
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.measure import EVIDENCE
 from hashpipe.pairgen.options import BuildOptions
 

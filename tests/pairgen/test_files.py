@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hashpipe.pairgen import files
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common import files
+from hashpipe.common.errors import UserError
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:

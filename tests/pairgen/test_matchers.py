@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hashpipe.common.errors import UserError
 from hashpipe.pairgen import colmap, matchers
 from hashpipe.pairgen.database import Rows, matched_pairs, photo_names, read_matches, write_matches
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.extract import extract_features
 from hashpipe.pairgen.matchers import _jobs, match_pairs
 from hashpipe.pairgen.options import BuildOptions

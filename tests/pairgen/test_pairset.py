@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import read_json, write_json
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import read_json, write_json
 from hashpipe.pairgen.pairset import (
     PAIRS_SCHEMA,
     PHOTOS_SCHEMA,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hashpipe.common.errors import UserError
 from hashpipe.pairgen import photos
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.photos import UnreadablePhoto, describe, find_photos, load_upright
 
 

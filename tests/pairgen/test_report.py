@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 from hashpipe.pairgen.model import Model
 from hashpipe.pairgen.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
 from hashpipe.pairgen.preview import preview

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hashpipe.pairgen import safe_pickle
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.safe_pickle import dump_plain, load, load_file
+from hashpipe.common import safe_pickle
+from hashpipe.common.errors import UserError
+from hashpipe.common.safe_pickle import dump_plain, load, load_file
 
 PLAIN = {
     "cids": ["a", "bb"],

@@ -9,8 +9,8 @@ import pytest
 from colmap_text import write_model
 from PIL import Image, ImageOps
 
+from hashpipe.common.errors import UserError
 from hashpipe.pairgen.colmap import copy_model, shared_places
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.exchange import import_pairs
 from hashpipe.pairgen.exchange_options import ImportOptions
 from hashpipe.pairgen.pairset import PairSet, read_pairset

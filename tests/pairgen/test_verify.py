@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hashpipe.pairgen import files, verify
+from hashpipe.common import files
+from hashpipe.common.errors import UserError
+from hashpipe.pairgen import verify
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.database import check_database, matched_pairs
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.exchange import import_pairs
 from hashpipe.pairgen.exchange_options import ImportOptions
 from hashpipe.pairgen.options import BuildOptions

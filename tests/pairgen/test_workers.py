@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hashpipe.pairgen import memory
-from hashpipe.pairgen.workers import _fits, run_jobs, workers_within
+from hashpipe.common import memory
+from hashpipe.common.workers import _fits, run_jobs, workers_within
 
 
 def square(number: int) -> int:

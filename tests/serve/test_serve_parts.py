@@ -12,6 +12,7 @@ from PIL import Image
 from served import jpeg
 from starlette.exceptions import HTTPException
 
+from hashpipe.common.files import open_workspace
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, write_codes
 from hashpipe.hashing.indexing.build import build_index
 from hashpipe.hashing.indexing.options import IndexOptions
@@ -21,7 +22,6 @@ from hashpipe.hashing.serve.guard import Policy, guard, is_loopback
 from hashpipe.hashing.serve.kept import Kept
 from hashpipe.hashing.serve.pictures import GonePhoto, pictures
 from hashpipe.hashing.serve.pool import pool
-from hashpipe.pairgen.files import open_workspace
 
 
 @pytest.mark.parametrize("bits", [4, 16, 64, 100, 128])

@@ -19,12 +19,12 @@ from PIL import Image
 from served import Served, encoded, jpeg
 from small_models import vlad_model, write_pictures
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.codeset import write_codes
 from hashpipe.hashing.indexing.build import build_index
 from hashpipe.hashing.indexing.options import IndexOptions
 from hashpipe.hashing.serve.options import ServeOptions
 from hashpipe.hashing.serve.run import listening
-from hashpipe.pairgen.errors import UserError
 
 
 def refused(answer: httpx.Response, status: int) -> str:

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import open_workspace
 from hashpipe.hashing.calibrating.calibrate import calibrate, codes_by_photo, query_groups
 from hashpipe.hashing.calibrating.calibration import read_calibration
 from hashpipe.hashing.calibrating.options import CalibrateOptions
 from hashpipe.hashing.calibrating.rates import Comparisons, compare, continued, rates, suggest
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, write_codes
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import open_workspace
 from hashpipe.pairgen.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet, write_pairset
 
 BITS = 32

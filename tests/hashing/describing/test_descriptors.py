@@ -14,11 +14,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from small_models import random_weights
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing import images, store
 from hashpipe.hashing.describing import backbones
 from hashpipe.hashing.describing.descriptors import make_describer, restore_describer
 from hashpipe.hashing.options import BackboneOptions
-from hashpipe.pairgen.errors import UserError
 
 NET = "shufflenet_v2_x0_5"  # small and without a head that matters
 

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 from small_models import random_weights
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing import images
 from hashpipe.hashing.describing.descriptors import make_describer
 from hashpipe.hashing.learning.training import train
 from hashpipe.hashing.network import load_model
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
-from hashpipe.pairgen.errors import UserError
 
 NET = "squeezenet1_1"
 

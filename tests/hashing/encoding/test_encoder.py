@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from small_models import network_model, vlad_model, write_pictures
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing import codes, images
 from hashpipe.hashing.encoding.encoder import open_encoder
 from hashpipe.hashing.modelfile import descriptors_fingerprint, read_model
 from hashpipe.hashing.network import load_model
 from hashpipe.hashing.quality import LOW, quality
-from hashpipe.pairgen.errors import UserError
 
 
 @pytest.fixture(scope="module")

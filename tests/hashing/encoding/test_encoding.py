@@ -18,6 +18,8 @@ import pytest
 from PIL import Image
 from small_models import network_model, vlad_model, workspace_with, write_pictures
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import locked, sha256_file
 from hashpipe.hashing import codes, images
 from hashpipe.hashing.codeset import check_same_space, read_codes
 from hashpipe.hashing.encoding import encode as encoding
@@ -28,8 +30,6 @@ from hashpipe.hashing.encoding.encode import encode, open_encoder
 from hashpipe.hashing.encoding.options import EncodeOptions
 from hashpipe.hashing.listing import list_photos, split_list
 from hashpipe.hashing.network import load_model
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import locked, sha256_file
 
 PHOTOS = 12
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from small_models import network_model, vlad_model, workspace_with, write_pictures
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing import images
 from hashpipe.hashing.codeset import hamming
 from hashpipe.hashing.encoding import runtimes
@@ -20,7 +21,6 @@ from hashpipe.hashing.encoding.encoder import open_encoder
 from hashpipe.hashing.encoding.options import OnnxOptions
 from hashpipe.hashing.exporting.export_onnx import export_onnx
 from hashpipe.hashing.modelfile import read_model
-from hashpipe.pairgen.errors import UserError
 from hashpipe.pairgen.photos import load_upright
 
 onnx = pytest.importorskip("onnx")

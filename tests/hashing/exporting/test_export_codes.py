@@ -10,11 +10,11 @@ import faiss
 import numpy as np
 import pytest
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, probes, write_codes
 from hashpipe.hashing.exporting import export_codes as module
 from hashpipe.hashing.exporting.export_codes import export_codes
 from hashpipe.hashing.exporting.options import ExportOptions
-from hashpipe.pairgen.errors import UserError
 
 
 def make(count: int, bits: int = 20, seed: int = 0) -> CodeSet:

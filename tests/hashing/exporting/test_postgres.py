@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from postgres_server import PostgresServer, find_server
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, probes, write_codes
 from hashpipe.hashing.exporting.export_codes import export_codes
 from hashpipe.hashing.exporting.options import ExportOptions
 from hashpipe.hashing.postgres import bit_texts, open_postgres
-from hashpipe.pairgen.errors import UserError
 
 psycopg = pytest.importorskip("psycopg", reason="pip install 'hashpipe[postgres]'")
 

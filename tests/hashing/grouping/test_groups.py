@@ -14,6 +14,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import open_workspace
 from hashpipe.hashing.calibrating.calibration import Calibration
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, write_codes
 from hashpipe.hashing.grouping.cluster import Near, star_groups
@@ -23,8 +25,6 @@ from hashpipe.hashing.grouping.kinds import KINDS, Rules, all_groups
 from hashpipe.hashing.grouping.look import sharpness
 from hashpipe.hashing.grouping.match import features, one_shot
 from hashpipe.hashing.grouping.options import GroupsOptions
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import open_workspace
 from hashpipe.pairgen.pairset import PairSet
 
 BITS = 32

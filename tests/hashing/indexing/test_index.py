@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import locked
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, write_codes
 from hashpipe.hashing.indexing import files as index_files
 from hashpipe.hashing.indexing import kinds as index_kinds
 from hashpipe.hashing.indexing.build import add_to_index, build_index, index_info, remove_from_index
 from hashpipe.hashing.indexing.index import open_index, rows_of
 from hashpipe.hashing.indexing.options import IndexFolder, IndexOptions, RemoveOptions
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import locked
 
 KINDS = ("flat", "hnsw", "ivf", "mih")
 FOLDER = IndexFolder()

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.learning.adapting import adapt
 from hashpipe.hashing.learning.runs import stored_options
 from hashpipe.hashing.learning.training import train
 from hashpipe.hashing.network import load_model
 from hashpipe.hashing.options import AdaptOptions, BackboneOptions, TrainOptions
-from hashpipe.pairgen.errors import UserError
 
 
 def write_photos(folder: Path, count: int, seed: int) -> Path:

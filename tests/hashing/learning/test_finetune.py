@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from small_models import random_weights
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing import images
 from hashpipe.hashing.describing import backbones, memory
 from hashpipe.hashing.describing.descriptors import make_describer
@@ -23,7 +24,6 @@ from hashpipe.hashing.learning.space import fit_space
 from hashpipe.hashing.learning.training import resume, train
 from hashpipe.hashing.network import load_model
 from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, TrainOptions
-from hashpipe.pairgen.errors import UserError
 
 NET = "squeezenet1_1"
 

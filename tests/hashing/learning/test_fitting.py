@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.learning import fitting, neighbours
 from hashpipe.hashing.learning.fitting import fit_heads
@@ -14,7 +15,6 @@ from hashpipe.hashing.learning.space import fit_space, itq
 from hashpipe.hashing.learning.start import first_edges
 from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.options import TrainOptions
-from hashpipe.pairgen.errors import UserError
 
 QUICK = {"steps": 30, "batch_pairs": 16, "batch_others": 32}
 OBJECTIVES = ("joint", "bcdh", "dsah")

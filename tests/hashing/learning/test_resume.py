@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.learning import course as courses
 from hashpipe.hashing.learning import fitting
 from hashpipe.hashing.learning.course import STATE, Course
@@ -23,7 +24,6 @@ from hashpipe.hashing.learning.runs import read_run
 from hashpipe.hashing.learning.targets import Targets
 from hashpipe.hashing.learning.training import resume, train
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
-from hashpipe.pairgen.errors import UserError
 
 QUICK = {"steps": 24, "batch_pairs": 8, "batch_others": 16}
 CASES = {

@@ -15,6 +15,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from small_models import random_weights
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.files import open_workspace, sha256_file
 from hashpipe.hashing import codes, images
 from hashpipe.hashing.learning import training
 from hashpipe.hashing.learning.card import add_scores
@@ -25,8 +27,6 @@ from hashpipe.hashing.learning.targets import no_targets
 from hashpipe.hashing.learning.training import stored_options, train
 from hashpipe.hashing.network import Head, load_model
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
-from hashpipe.pairgen.errors import UserError
-from hashpipe.pairgen.files import open_workspace, sha256_file
 from hashpipe.pairgen.pairset import (
     PAIRS_SCHEMA,
     PHOTOS_SCHEMA,

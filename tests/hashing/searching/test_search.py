@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from small_models import network_model, workspace_with, write_pictures
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.calibrating.calibration import Calibration, write_calibration
 from hashpipe.hashing.codeset import CodeSpace, hamming, read_codes, write_codes
 from hashpipe.hashing.encoding.encode import encode, open_encoder
@@ -23,7 +24,6 @@ from hashpipe.hashing.searching import search as searching
 from hashpipe.hashing.searching.geometric import verified_first
 from hashpipe.hashing.searching.options import SearchOptions
 from hashpipe.hashing.searching.search import asymmetric, search
-from hashpipe.pairgen.errors import UserError
 
 PHOTOS = 24
 

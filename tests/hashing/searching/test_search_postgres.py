@@ -8,6 +8,7 @@ import pytest
 from postgres_server import PostgresServer, find_server
 from small_models import network_model, workspace_with, write_pictures
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.codeset import read_codes, write_codes
 from hashpipe.hashing.encoding.encode import encode
 from hashpipe.hashing.encoding.encoder import open_encoder
@@ -19,7 +20,6 @@ from hashpipe.hashing.indexing.build import build_index
 from hashpipe.hashing.indexing.options import IndexOptions
 from hashpipe.hashing.searching.options import SearchOptions
 from hashpipe.hashing.searching.search import search
-from hashpipe.pairgen.errors import UserError
 
 pytest.importorskip("psycopg", reason="pip install 'hashpipe[postgres]'")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from hashpipe.pairgen.errors import UserError
+from hashpipe.common.errors import UserError
 
 MOST_BYTES = 1 << 30  # of a file; the largest published training database has some 50 MB
 MOST_OPCODES = 10_000_000
