@@ -37,7 +37,7 @@ from hashpipe.hashing.grouping import kinds as groups_kinds
 from hashpipe.hashing.grouping.groups import Grouping, find_groups
 from hashpipe.hashing.grouping.options import GroupsOptions
 from hashpipe.hashing.images import from_paths
-from hashpipe.pairgen.photos import load_upright
+from hashpipe.pairgen.photos.photo_files import load_upright
 
 # places that are one spot: pairs across them are neither right nor wrong
 ONE_SPOT = (

@@ -28,7 +28,7 @@ from hashpipe.pairgen.model import Model
 from hashpipe.pairgen.near import nearness
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.overlap import Evidence, pair_evidence
-from hashpipe.pairgen.photos import Photo
+from hashpipe.pairgen.photos.photo_files import Photo
 from hashpipe.pairgen.reconstruct import connected
 
 WORDS = 64 * 128

@@ -31,7 +31,7 @@ from hashpipe.pairgen.extract import extract_features, photo_vlads
 from hashpipe.pairgen.match import match_photos
 from hashpipe.pairgen.matchers import WEAK_INLIERS, match_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos import Photo, find_photos
+from hashpipe.pairgen.photos.photo_files import Photo, find_photos
 from hashpipe.pairgen.tables import file_status
 
 Pair = tuple[int, int]

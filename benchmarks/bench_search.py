@@ -25,7 +25,7 @@ from hashpipe.hashing.encoding.encoder import open_encoder
 from hashpipe.hashing.indexing import files as index_files
 from hashpipe.hashing.indexing import kinds as index_kinds
 from hashpipe.hashing.indexing.options import IndexOptions
-from hashpipe.pairgen.photos import load_upright
+from hashpipe.pairgen.photos.photo_files import load_upright
 
 SCRIPT = Path(sys.executable).with_name("hashpipe")
 

@@ -15,7 +15,7 @@ from hashpipe.hashing.codes import signs
 from hashpipe.hashing.images import from_pairset
 from hashpipe.hashing.network import load_model
 from hashpipe.pairgen.pairset import PairSet, read_pairset
-from hashpipe.pairgen.photos import load_upright
+from hashpipe.pairgen.photos.photo_files import load_upright
 
 TARGET = Path(__file__).with_name("images") / "overview.jpg"
 WIDTH, HEIGHT, GAP, CODE, CAPTION = 300, 225, 8, 22, 34  # pixels

@@ -26,7 +26,7 @@ from hashpipe.pairgen.measure import EVIDENCE, measure_models, measured_cameras,
 from hashpipe.pairgen.near import nearness
 from hashpipe.pairgen.options import BuildOptions, identity
 from hashpipe.pairgen.pairset import write_pairset
-from hashpipe.pairgen.photos import Photo, describe, find_photos
+from hashpipe.pairgen.photos.photo_files import Photo, describe, find_photos
 from hashpipe.pairgen.reconstruct import Component, Mapping, connected, reconstruct
 from hashpipe.pairgen.report import write_report
 from hashpipe.pairgen.splits import assign_queries, assign_splits

@@ -23,7 +23,7 @@ from hashpipe.pairgen.extract import comparable
 from hashpipe.pairgen.geometries import key_in_use
 from hashpipe.pairgen.matchers import WEAK_INLIERS, geometry_key
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos import Photo, UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
 from hashpipe.pairgen.tables import file_status
 
 COUNTED = 1000  # files of which every one is read; of larger folders this many are drawn

@@ -23,7 +23,7 @@ from hashpipe.pairgen.given import Given, mirrored
 from hashpipe.pairgen.mine import Relation
 from hashpipe.pairgen.options import BuildOptions, identity
 from hashpipe.pairgen.pairset import PAIRS_SCHEMA, write_pairset
-from hashpipe.pairgen.photos import Photo, describe
+from hashpipe.pairgen.photos.photo_files import Photo, describe
 from hashpipe.pairgen.report import write_report
 from hashpipe.pairgen.splits import assign_queries, assign_splits
 

@@ -17,7 +17,7 @@ from hashpipe.pairgen.given import Given, safe_name
 from hashpipe.pairgen.measure import EVIDENCE, measure_models, measured_cameras, measured_parts, registered_paths
 from hashpipe.pairgen.model_files import check_lengths
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos import Photo
+from hashpipe.pairgen.photos.photo_files import Photo
 
 _FILES = ("cameras", "images", "points3D")
 _PARTS = (*_FILES, "rigs", "frames")

@@ -17,7 +17,7 @@ from hashpipe.common.workers import run_jobs, workers_within
 from hashpipe.pairgen import colmap, vlad
 from hashpipe.pairgen.database import check_database
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos import Photo, UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
 
 NOTE = "features.json"  # beside the database: how its features were made, and which photos have none
 _BATCH = 8  # photos per job: small enough that a kill loses little

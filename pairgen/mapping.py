@@ -17,7 +17,7 @@ from hashpipe.common.files import atomic_folder, require_space, write_json
 from hashpipe.common.workers import run_alone
 from hashpipe.pairgen import colmap
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos import Photo, UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
 
 MIN_POINTS = 30  # a "model" of fewer points is an accident of a few matches
 MIN_POINTS_PER_PHOTO = 8  # the global mapper also registers photos that hardly any point holds

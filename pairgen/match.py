@@ -24,7 +24,7 @@ from hashpipe.pairgen.database import matched_pairs
 from hashpipe.pairgen.geometries import use_geometries
 from hashpipe.pairgen.matchers import geometry_key, match_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos import Photo
+from hashpipe.pairgen.photos.photo_files import Photo
 
 
 @dataclass(frozen=True)

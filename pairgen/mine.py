@@ -18,7 +18,7 @@ from hashpipe.pairgen.match import Matches
 from hashpipe.pairgen.near import near_components
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.overlap import Evidence
-from hashpipe.pairgen.photos import Photo
+from hashpipe.pairgen.photos.photo_files import Photo
 
 BURST_SECONDS = 1.0  # EXIF counts whole seconds
 LOOK_ALIKE = 30  # matches without a geometry; 1,691 pairs of unrelated photos had 24 at most

@@ -22,7 +22,7 @@ from hashpipe.pairgen.communities import communities
 from hashpipe.pairgen.mapping import map_community
 from hashpipe.pairgen.model_files import model_fault
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos import Photo
+from hashpipe.pairgen.photos.photo_files import Photo
 
 _VERSION = 1  # goes up when mapping changes, so that older results are made again
 

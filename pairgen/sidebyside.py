@@ -14,7 +14,7 @@ from hashpipe.common.files import atomic_path
 from hashpipe.pairgen.database import matched_places
 from hashpipe.pairgen.model_files import model_fault
 from hashpipe.pairgen.pairset import PairSet
-from hashpipe.pairgen.photos import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
 
 HEIGHT = 600  # of the picture, pixels
 _DOTS, _LINES, _GAP = 400, 40, 8

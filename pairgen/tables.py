@@ -14,7 +14,7 @@ import pyarrow as pa
 from hashpipe.common.files import atomic_path
 from hashpipe.pairgen.mine import Relation
 from hashpipe.pairgen.pairset import MINED_KINDS, PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, SPLITS
-from hashpipe.pairgen.photos import Photo
+from hashpipe.pairgen.photos.photo_files import Photo
 from hashpipe.pairgen.reconstruct import Component, Mapping
 
 ABSENT = "not on disk"  # the reason of a photo that an import names

@@ -19,7 +19,7 @@ from hashpipe.pairgen.matchers import geometry_key, match_pairs
 from hashpipe.pairgen.mine import look_alike, weak_geometry
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import PairSet
-from hashpipe.pairgen.photos import describe
+from hashpipe.pairgen.photos.photo_files import describe
 
 
 def verify_pairs(pairset: PairSet, pairs: np.ndarray, workers: int = 0) -> np.ndarray:

@@ -21,7 +21,7 @@ from hashpipe.hashing.describing import backbones, memory, preprocess
 from hashpipe.hashing.images import ImageList
 from hashpipe.hashing.options import BackboneOptions
 from hashpipe.pairgen import vlad
-from hashpipe.pairgen.photos import UnreadablePhoto
+from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
 NETWORK_SIDE, VLAD_SIDE = 384, 1024  # pixels
 CHUNK = 256  # images between two writes to the cache

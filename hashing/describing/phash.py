@@ -8,7 +8,7 @@ from scipy.fft import dctn
 
 from hashpipe.common.progress import stage
 from hashpipe.hashing.images import ImageList
-from hashpipe.pairgen.photos import UnreadablePhoto
+from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
 SIDE = 32
 BITS_MAX = SIDE * SIDE - 1

@@ -19,7 +19,7 @@ from hashpipe.hashing.describing.preprocess import Open
 from hashpipe.hashing.encoding import runtimes
 from hashpipe.hashing.encoding.engines import Engine
 from hashpipe.hashing.modelfile import StoredModel, read_model
-from hashpipe.pairgen.photos import UnreadablePhoto
+from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
 if TYPE_CHECKING:
     from hashpipe.hashing.images import ImageList

@@ -19,7 +19,7 @@ from hashpipe.hashing.describing.preprocess import Open
 from hashpipe.hashing.encoding import engines
 from hashpipe.hashing.encoding.engines import RUNTIMES, Engine
 from hashpipe.hashing.modelfile import StoredModel
-from hashpipe.pairgen.photos import UnreadablePhoto
+from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
 MOST_FLIPS = 1e-3  # share of bits; a runtime that differs more from torch is never chosen by itself
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA, the same under WSL, AMD

@@ -11,8 +11,8 @@ from hashpipe.hashing.evaluate.hamming import distances_to
 from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.scoring import Coded
 from hashpipe.hashing.images import ImageList
-from hashpipe.pairgen.jpegs import as_uri
-from hashpipe.pairgen.photos import UnreadablePhoto
+from hashpipe.pairgen.photos.jpegs import as_uri
+from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
 THUMBNAIL = 120  # pixels, longest side
 SHOWN = 8  # photos per query

@@ -26,7 +26,7 @@ from hashpipe.hashing.learning.targets import targets_from_pairset
 from hashpipe.hashing.learning.training import centre, fit_heads, stored_options
 from hashpipe.hashing.network import HashModel, Head, load_model
 from hashpipe.pairgen.pairset import PairSet, read_pairset
-from hashpipe.pairgen.photos import UnreadablePhoto
+from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
 
 def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> list[Gallery]:

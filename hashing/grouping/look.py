@@ -13,7 +13,7 @@ from hashpipe.hashing import store
 from hashpipe.hashing.codeset import CodeSet
 from hashpipe.hashing.grouping.facts import each
 from hashpipe.hashing.grouping.kinds import Looks, Same
-from hashpipe.pairgen.photos import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
 
 LOOK_SIDE = 32  # pixels of the square grey copy that photos are compared by
 _SHARP_SIDE = 768  # pixels of the longest side that sharpness is judged on

@@ -18,7 +18,7 @@ from hashpipe.hashing import store
 from hashpipe.hashing.codeset import CodeSet
 from hashpipe.hashing.grouping.kinds import Same
 from hashpipe.pairgen import vlad
-from hashpipe.pairgen.photos import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
 
 SIDE = 480  # pixels of the longest side that features are found at
 FEATURES = 600  # of one photo

@@ -17,7 +17,7 @@ from hashpipe.hashing.describing.preprocess import cores, in_threads
 from hashpipe.hashing.grouping.groups import NAMES, Grouping
 from hashpipe.hashing.grouping.kinds import HASH_RADIUS, KINDS, Group
 from hashpipe.hashing.grouping.options import GroupsOptions
-from hashpipe.pairgen.jpegs import as_jpeg, small
+from hashpipe.pairgen.photos.jpegs import as_jpeg, small
 
 PICTURE_SIDE = 240  # pixels of the longest side
 PICTURES = 24  # of one group on the page; more are listed by name

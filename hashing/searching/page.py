@@ -13,7 +13,7 @@ from hashpipe.common.files import write_text
 from hashpipe.common.progress import say, stage
 from hashpipe.hashing.searching.geometric import MIN_INLIERS
 from hashpipe.hashing.searching.results import Hit, SearchResult
-from hashpipe.pairgen.jpegs import as_uri, small
+from hashpipe.pairgen.photos.jpegs import as_uri, small
 
 _SIDE = 256  # pixels, longest side of a thumbnail
 _MOST_HITS = 200  # of one query; more make a page slow and are said to be left out

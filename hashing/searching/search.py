@@ -22,7 +22,7 @@ from hashpipe.hashing.quality import LOW
 from hashpipe.hashing.searching.options import DEFAULT_K, SearchOptions
 from hashpipe.hashing.searching.results import Hit, SearchResult
 from hashpipe.hashing.searching.sources import IndexSource, Source, TableSource, encoder_for
-from hashpipe.pairgen.photos import load_upright
+from hashpipe.pairgen.photos.photo_files import load_upright
 
 RERANK_POOL = 10  # times k candidates by Hamming distance are put in order by asymmetric distance
 _FEWEST_CANDIDATES = 200

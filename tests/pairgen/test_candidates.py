@@ -16,7 +16,7 @@ from hashpipe.pairgen.candidates import (
 )
 from hashpipe.pairgen.match import first_round
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos import Photo
+from hashpipe.pairgen.photos.photo_files import Photo
 
 
 def unit_rows(count: int, width: int, seed: int = 0) -> np.ndarray:

@@ -22,7 +22,7 @@ from hashpipe.pairgen.geometries import UNKNOWN, geometries_of, key_in_use, use_
 from hashpipe.pairgen.match import Matches, match_photos
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import read_pairset
-from hashpipe.pairgen.photos import describe
+from hashpipe.pairgen.photos.photo_files import describe
 from hashpipe.pairgen.summary import BuildSummary
 from hashpipe.pairgen.verify import verify_pairs
 

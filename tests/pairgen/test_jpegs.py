@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from hashpipe.pairgen.jpegs import as_jpeg, as_uri, small
+from hashpipe.pairgen.photos.jpegs import as_jpeg, as_uri, small
 
 
 def test_small_upright_and_without_metadata(tmp_path):

@@ -16,7 +16,7 @@ from hashpipe.pairgen.database import Rows, matched_pairs, photo_names, read_mat
 from hashpipe.pairgen.extract import extract_features
 from hashpipe.pairgen.matchers import _jobs, match_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos import describe
+from hashpipe.pairgen.photos.photo_files import describe
 
 if TYPE_CHECKING:  # several folders have a conftest, so the name must not be imported when tests run
     from conftest import RenderedPhotos

@@ -7,7 +7,7 @@ from hashpipe.pairgen import mine
 from hashpipe.pairgen.match import Matches
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.overlap import Evidence
-from hashpipe.pairgen.photos import Photo
+from hashpipe.pairgen.photos.photo_files import Photo
 
 
 def evidence(rows: list[tuple]) -> Evidence:

@@ -7,7 +7,7 @@ import pytest
 
 from hashpipe.pairgen.candidates import EARTH_METRES, positions
 from hashpipe.pairgen.near import near_components, nearness
-from hashpipe.pairgen.photos import Photo
+from hashpipe.pairgen.photos.photo_files import Photo
 
 
 def scattered(count: int, components: int, seed: int) -> tuple[list[Photo], np.ndarray]:

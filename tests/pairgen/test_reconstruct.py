@@ -14,7 +14,7 @@ from hashpipe.pairgen import colmap
 from hashpipe.pairgen.database import matched_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import read_pairset
-from hashpipe.pairgen.photos import Photo
+from hashpipe.pairgen.photos.photo_files import Photo
 from hashpipe.pairgen.reconstruct import Component, connected, reconstruct, split
 
 

@@ -19,7 +19,7 @@ from hashpipe.pairgen.model import Model
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.overlap import pair_evidence
 from hashpipe.pairgen.pairset import read_pairset
-from hashpipe.pairgen.photos import Photo
+from hashpipe.pairgen.photos.photo_files import Photo
 from hashpipe.pairgen.render import look_at
 from hashpipe.pairgen.surface import visible_surface
 from hashpipe.pairgen.twins import (

@@ -1,0 +1,1 @@
+"""Photos on disk: found, checked, described, turned upright, and as small pictures."""
