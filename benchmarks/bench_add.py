@@ -19,7 +19,7 @@ from bench_pairs import flat_copy
 
 from hashpipe.common.progress import show_progress
 from hashpipe.pairgen.build import build_pairs
-from hashpipe.pairgen.database import matched_pairs, photo_names
+from hashpipe.pairgen.colmap.database import matched_pairs, photo_names
 from hashpipe.pairgen.options import BuildOptions
 
 

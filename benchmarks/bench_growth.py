@@ -22,9 +22,9 @@ from collections.abc import Callable
 import numpy as np
 
 from hashpipe.pairgen.candidates import gps_pairs, growth, nearest, neighbour_pairs, outside_pairs, time_pairs
+from hashpipe.pairgen.colmap.model import Model
 from hashpipe.pairgen.match import Matches
 from hashpipe.pairgen.mine import dissimilar_pairs, relations, similar_pairs
-from hashpipe.pairgen.model import Model
 from hashpipe.pairgen.near import nearness
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.overlap import Evidence, pair_evidence

@@ -24,9 +24,9 @@ from bench_pairs import flat_copy, peak_kib
 
 from hashpipe.common.files import locked, make_folder, open_workspace
 from hashpipe.common.progress import show_progress, stage
-from hashpipe.pairgen import colmap
 from hashpipe.pairgen.build import describe_photos
-from hashpipe.pairgen.database import matched_pairs
+from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap.database import matched_pairs
 from hashpipe.pairgen.extract import extract_features, photo_vlads
 from hashpipe.pairgen.match import match_photos
 from hashpipe.pairgen.matchers import WEAK_INLIERS, match_pairs
@@ -57,7 +57,7 @@ def match_all(path: Path, photos: list[Photo], pairs: list[Pair], options: Build
 
 def match_everything(path: Path, photos: int, options: BuildOptions) -> float:
     """Seconds in which COLMAP's exhaustive matcher matches and verifies all pairs of a database without matches."""
-    pycolmap = colmap.pycolmap  # imported there in the order that it needs
+    pycolmap = adapter.pycolmap  # imported there in the order that it needs
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu, matching.num_threads = False, options.workers or -1
     verification = pycolmap.TwoViewGeometryOptions()

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.common.workers import core_count
-from hashpipe.pairgen import colmap
-from hashpipe.pairgen.database import matched_pairs, read_matches
+from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap.database import matched_pairs, read_matches
 from hashpipe.pairgen.matchers import match_pairs
 from hashpipe.pairgen.options import BuildOptions
 
@@ -29,7 +29,7 @@ Matched = dict[int, tuple[int, bytes]]
 
 def by_threads(path: Path, pairs: list[tuple[str, str]], threads: int) -> None:
     """COLMAP's own matcher with so many threads of this process, photos prepared again and again."""
-    pycolmap = colmap.pycolmap  # imported there in the order that it needs
+    pycolmap = adapter.pycolmap  # imported there in the order that it needs
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu, matching.num_threads, matching.skip_geometric_verification = False, threads, True
     pairing = pycolmap.ImportedPairingOptions()

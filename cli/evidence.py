@@ -138,7 +138,7 @@ def _why_unknown(pairset: PairSet, a: dict[str, Any], b: dict[str, Any]) -> str:
 
 
 def _matched(pairset: PairSet, a: int, b: int) -> tuple[int, int] | None:
-    from hashpipe.pairgen.database import FeatureReader
+    from hashpipe.pairgen.colmap.database import FeatureReader
 
     path = pairset.folder / "database.db"
     if not path.is_file():

@@ -15,9 +15,10 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
 from hashpipe.common.progress import stage
-from hashpipe.pairgen import colmap, mine, tables
+from hashpipe.pairgen import mine, tables
 from hashpipe.pairgen.agreement import doubtful_models
 from hashpipe.pairgen.changes import compare, contents, contents_before
+from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.doubts import part_places, take_apart
 from hashpipe.pairgen.extract import extract_features, photo_vlads
 from hashpipe.pairgen.match import match_photos
@@ -248,7 +249,7 @@ def _places(
             number = numbers[mapping.component]
             place[list(components[mapping.component].photos)] = number
             registered = [rows[path] for path in registered_paths(folder)]
-            found.append((-len(registered), number, folder, registered, colmap.point_count(folder)))
+            found.append((-len(registered), number, folder, registered, adapter.point_count(folder)))
     found.sort(key=lambda item: (item[0], item[1], item[2].name))
     infos = []
     for index, (size, number, _, registered, points) in enumerate(found):
@@ -293,4 +294,4 @@ def _versions() -> dict[str, str]:
         own = version("hashpipe")
     except PackageNotFoundError:
         own = "unknown"
-    return {"hashpipe": own, "pycolmap": colmap.VERSION}
+    return {"hashpipe": own, "pycolmap": adapter.VERSION}

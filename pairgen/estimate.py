@@ -16,11 +16,12 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.memory import budget, extraction_bytes
 from hashpipe.common.workers import workers_within
-from hashpipe.pairgen import colmap, vlad
+from hashpipe.pairgen import vlad
 from hashpipe.pairgen.build import check_options, describe_photos, list_photos
-from hashpipe.pairgen.database import matched_pairs, photo_names
+from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap.database import matched_pairs, photo_names
+from hashpipe.pairgen.colmap.geometries import key_in_use
 from hashpipe.pairgen.extract import comparable
-from hashpipe.pairgen.geometries import key_in_use
 from hashpipe.pairgen.matchers import WEAK_INLIERS, geometry_key
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
@@ -189,14 +190,14 @@ def _probe(root: Path, photos: Sequence[Photo], options: BuildOptions) -> tuple[
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "probe.db"
         shas, spent, features = [], 0.0, 0
-        with colmap.FeatureDatabase(path) as database:
+        with adapter.FeatureDatabase(path) as database:
             for turn, photo in enumerate(photos):
                 start = time.monotonic()
                 try:
                     picture = load_upright(root / photo.path, options.max_side)
                 except UnreadablePhoto:
                     continue
-                keypoints, descriptors = colmap.extract_sift(vlad.gray(picture), options.max_features)
+                keypoints, descriptors = adapter.extract_sift(vlad.gray(picture), options.max_features)
                 database.add_photo(photo.sha256, picture.size, photo.focal, keypoints, descriptors)
                 shas.append(photo.sha256)
                 features += len(keypoints)
@@ -208,7 +209,7 @@ def _probe(root: Path, photos: Sequence[Photo], options: BuildOptions) -> tuple[
         if not pairs:
             return per_photo, features / max(1, len(shas)), 0.0
         start = time.monotonic()
-        colmap.match_pairs(path, pairs, options.seed, WEAK_INLIERS)
+        adapter.match_pairs(path, pairs, options.seed, WEAK_INLIERS)
         return per_photo, features / len(shas), (time.monotonic() - start) / len(pairs)
 
 

@@ -9,13 +9,14 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.workers import run_jobs
-from hashpipe.pairgen import colmap, mine
+from hashpipe.pairgen import mine
 from hashpipe.pairgen.agreement import doubtful_models
 from hashpipe.pairgen.candidates import component_labels
+from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap.model_files import check_lengths
 from hashpipe.pairgen.doubts import take_apart
 from hashpipe.pairgen.given import Given, safe_name
 from hashpipe.pairgen.measure import EVIDENCE, measure_models, measured_cameras, measured_parts, registered_paths
-from hashpipe.pairgen.model_files import check_lengths
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import Photo
 
@@ -96,7 +97,7 @@ def _copy(folders: Sequence[Path], into: Path, workers: int) -> list[Path]:
     for folder in folders:
         if cut := check_lengths(folder):
             raise UserError(f"{folder / cut} is cut or damaged; copy the model again or leave it out.")
-    outcomes = dict(run_jobs(colmap.copy_model, list(zip(folders, drafts, strict=True)), workers))
+    outcomes = dict(run_jobs(adapter.copy_model, list(zip(folders, drafts, strict=True)), workers))
     for index, folder in enumerate(folders):
         outcome = outcomes[index]
         if isinstance(outcome, Exception):

@@ -14,8 +14,9 @@ from hashpipe.common.files import atomic_path, fingerprint, read_json, require_s
 from hashpipe.common.memory import budget, extraction_bytes
 from hashpipe.common.progress import Advance, stage
 from hashpipe.common.workers import run_jobs, workers_within
-from hashpipe.pairgen import colmap, vlad
-from hashpipe.pairgen.database import check_database
+from hashpipe.pairgen import vlad
+from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap.database import check_database
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
 
@@ -41,7 +42,7 @@ def extract_features(root: Path, photos: Sequence[Photo], folder: Path, options:
     check_database(folder / "database.db")
     lasting: dict[str, str] = read_json(note)["unreadable"]
     passing: dict[str, str] = {}
-    with colmap.FeatureDatabase(folder / "database.db") as database:
+    with adapter.FeatureDatabase(folder / "database.db") as database:
         missing = [photo for photo in photos if photo.sha256 not in database.ids and photo.sha256 not in lasting]
         batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
         with stage("Finding features", len(missing), "photos") as advance:
@@ -64,13 +65,13 @@ def comparable(folder: Path, options: BuildOptions) -> bool:
 
 
 def _choices(options: BuildOptions) -> dict[str, Any]:
-    return {"max_side": options.max_side, "max_features": options.max_features, "colmap": colmap.VERSION}
+    return {"max_side": options.max_side, "max_features": options.max_features, "colmap": adapter.VERSION}
 
 
 def _extract(
     root: Path,
     batches: Sequence[Sequence[Photo]],
-    database: colmap.FeatureDatabase,
+    database: adapter.FeatureDatabase,
     options: BuildOptions,
     lasting: dict[str, str],
     passing: dict[str, str],
@@ -123,7 +124,7 @@ def _extract_batch(root: Path, photos: Sequence[Photo], max_side: int, max_featu
             there = (root / photo.path).exists()  # one that was moved away may come back
             found.append(_Found((0, 0), *_NOTHING, error.reason, lasting=there))
             continue
-        found.append(_Found(picture.size, *colmap.extract_sift(vlad.gray(picture), max_features)))
+        found.append(_Found(picture.size, *adapter.extract_sift(vlad.gray(picture), max_features)))
     return found
 
 
@@ -133,7 +134,7 @@ def photo_vlads(folder: Path, shas: Sequence[str], options: BuildOptions) -> np.
     The codebook is learnt again only when most photos are not those that it was learnt on. Till then photos that were
     added are described with it, so that all others keep their VLADs and with them their neighbours.
     """
-    key = fingerprint(options.max_side, options.max_features, colmap.VERSION, options.seed)
+    key = fingerprint(options.max_side, options.max_features, adapter.VERSION, options.seed)
     store = folder / "vlad.npz"
     codebook, learnt, stored = _stored_vlads(store, key)
     if 2 * len(learnt & set(shas)) < max(len(learnt), len(shas)):
@@ -141,7 +142,7 @@ def photo_vlads(folder: Path, shas: Sequence[str], options: BuildOptions) -> np.
     missing = [sha for sha in shas if sha not in stored]
     if codebook is not None and not missing and len(stored) == len(shas):
         return np.stack([stored[sha] for sha in shas]).astype(np.float32)
-    with colmap.FeatureDatabase(folder / "database.db") as database:
+    with adapter.FeatureDatabase(folder / "database.db") as database:
         if codebook is None:
             generator = np.random.default_rng(options.seed)
             learning = sorted(generator.permutation(len(shas))[:2000])  # photos; more do not change the words

@@ -15,7 +15,7 @@ import numpy as np
 
 from hashpipe.common.files import atomic_folder, require_space, write_json
 from hashpipe.common.workers import run_alone
-from hashpipe.pairgen import colmap
+from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
 
@@ -42,10 +42,10 @@ def map_community(
     with tempfile.TemporaryDirectory() as scratch:
         names = [photo.sha256 for photo in photos]
         part = Path(scratch) / "part.db"
-        colmap.write_part(database, names, [(a, b) for a, b, _ in edges], part)
+        adapter.write_part(database, names, [(a, b) for a, b, _ in edges], part)
         models = _map_globally(part, Path(scratch), options, clock) if options.mapper == "global" else []
         attempts = int(bool(models))
-        if len(set().union(*map(colmap.registered, models))) < ENOUGH * len(names):
+        if len(set().union(*map(adapter.registered, models))) < ENOUGH * len(names):
             more, tried = _map_until_registered(part, names, edges, options, clock)
             models, attempts = models + more, attempts + tried
     stopped = {"stopped_after": options.job_minutes} if clock.over() else {}  # colouring and writing have no limit
@@ -56,7 +56,7 @@ def map_community(
         for index, model in enumerate(kept):
             (temporary / str(index)).mkdir()
             colors = _point_colors(model, root, paths, options.max_side)
-            colmap.write_model(model, temporary / str(index), paths, colors)
+            adapter.write_model(model, temporary / str(index), paths, colors)
         done = {"models": len(kept), "attempts": attempts, "seconds": round(clock.spent(), 2)}
         write_json(temporary / "done.json", {**done, **stopped})
 
@@ -82,11 +82,11 @@ def _map_globally(part: Path, scratch: Path, options: BuildOptions, clock: _Cloc
     out = scratch / "global"
     out.mkdir()
     job = (part, out, options.seed, options.min_inliers, options.min_model_size)
-    if run_alone(colmap.write_global_models, job, clock.left()):
+    if run_alone(adapter.write_global_models, job, clock.left()):
         return []
     return [
         model
-        for model in colmap.written_models(out)
+        for model in adapter.written_models(out)
         if model.num_points3D() >= max(MIN_POINTS, MIN_POINTS_PER_PHOTO * model.num_reg_images())
     ]
 
@@ -98,7 +98,7 @@ def _map_until_registered(
     models = _map(part, names, options, 0, None, clock)
     attempts = 1
     used: set[tuple[str, str] | None] = set()
-    while attempts < options.mapper_attempts and (missing := set(names).difference(*map(colmap.registered, models))):
+    while attempts < options.mapper_attempts and (missing := set(names).difference(*map(adapter.registered, models))):
         initial = _initial_pair(edges, missing, used) if attempts > 1 else None  # first COLMAP's own choice, gently
         if clock.over() or (attempts > 1 and initial is None):
             break
@@ -106,7 +106,7 @@ def _map_until_registered(
         near = missing.union(*({a, b} for a, b, _ in edges if a in missing or b in missing))
         around = [name for name in names if name in near]
         fresh = _map(part, around, options, attempts, initial, clock)
-        models += [model for model in fresh if colmap.registered(model) & missing]
+        models += [model for model in fresh if adapter.registered(model) & missing]
         attempts += 1
     return models, attempts
 
@@ -121,7 +121,7 @@ def _map(
 ) -> list:
     if len(names) < options.min_model_size:
         return []
-    found = colmap.map_photos(
+    found = adapter.map_photos(
         database,
         names,
         options.seed + attempt,
@@ -155,7 +155,7 @@ def _without_subsets(models: list) -> list:
     ordered = sorted(models, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
     kept: list = []
     for model in ordered:
-        if not any(colmap.registered(model) <= colmap.registered(other) for other in kept):
+        if not any(adapter.registered(model) <= adapter.registered(other) for other in kept):
             kept.append(model)
     return kept
 
@@ -163,7 +163,7 @@ def _without_subsets(models: list) -> list:
 def _point_colors(model: Any, root: Path, paths: dict[str, str], max_side: int) -> dict[int, np.ndarray]:
     """Mean colour of every 3D point over the photos that observe it; a photo gone since leaves no colour behind."""
     sums: dict[int, np.ndarray] = {}
-    for name, points, places in colmap.observations(model):
+    for name, points, places in adapter.observations(model):
         try:
             picture = np.asarray(load_upright(root / paths[name], max_side), np.int64)
         except UnreadablePhoto:

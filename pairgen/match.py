@@ -20,8 +20,8 @@ from hashpipe.pairgen.candidates import (
     outside_pairs,
     time_pairs,
 )
-from hashpipe.pairgen.database import matched_pairs
-from hashpipe.pairgen.geometries import use_geometries
+from hashpipe.pairgen.colmap.database import matched_pairs
+from hashpipe.pairgen.colmap.geometries import use_geometries
 from hashpipe.pairgen.matchers import geometry_key, match_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import Photo

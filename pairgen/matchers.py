@@ -15,9 +15,9 @@ from hashpipe.common.files import require_space
 from hashpipe.common.memory import budget, matching_bytes
 from hashpipe.common.progress import Advance
 from hashpipe.common.workers import run_jobs, workers_within
-from hashpipe.pairgen import colmap
 from hashpipe.pairgen.candidates import near_together
-from hashpipe.pairgen.database import Rows, read_matches, write_matches
+from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap.database import Rows, read_matches, write_matches
 from hashpipe.pairgen.options import BuildOptions
 
 WEAK_INLIERS = 8  # geometries of fewer inliers are not kept
@@ -33,7 +33,7 @@ Named = tuple[str, str]
 
 def geometry_key(seed: int) -> str:
     """What the geometry of two photos depends on, besides their features."""
-    return f"seed {seed}, at least {WEAK_INLIERS} inliers, COLMAP {colmap.VERSION}"
+    return f"seed {seed}, at least {WEAK_INLIERS} inliers, COLMAP {adapter.VERSION}"
 
 
 def match_pairs(
@@ -55,7 +55,7 @@ def match_pairs(
     if workers == 1 or len(pairs) <= _FEW:
         for job in jobs:
             require_space(path.parent, len(job) * PAIR_BYTES)
-            colmap.match_pairs(path, job, options.seed, WEAK_INLIERS)
+            adapter.match_pairs(path, job, options.seed, WEAK_INLIERS)
             advance(len(job))
         return
     arguments = [(path, job, options.seed, options.max_features) for job in jobs]
@@ -91,6 +91,6 @@ def _match_apart(path: Path, pairs: list[Named], seed: int, max_features: int) -
     with tempfile.TemporaryDirectory() as scratch:
         require_space(Path(scratch), photos * max_features * _FEATURE_BYTES + len(pairs) * PAIR_BYTES)
         part = Path(scratch) / "part.db"
-        colmap.write_features(path, pairs, part)
-        colmap.match_pairs(part, pairs, seed, WEAK_INLIERS)
+        adapter.write_features(path, pairs, part)
+        adapter.match_pairs(part, pairs, seed, WEAK_INLIERS)
         return read_matches(part)

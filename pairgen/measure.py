@@ -13,7 +13,7 @@ from hashpipe.common.files import atomic_path
 from hashpipe.common.progress import stage
 from hashpipe.common.workers import run_jobs
 from hashpipe.pairgen.agreement import Cameras
-from hashpipe.pairgen.colmap import read_model, registered_in
+from hashpipe.pairgen.colmap.adapter import read_model, registered_in
 from hashpipe.pairgen.overlap import Evidence
 from hashpipe.pairgen.twins import Parts
 

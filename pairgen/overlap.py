@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix, triu
 
-from hashpipe.pairgen.model import Model
+from hashpipe.pairgen.colmap.model import Model
 from hashpipe.pairgen.surface import visible_surface
 
 

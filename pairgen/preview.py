@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hashpipe.pairgen.model import Model
+from hashpipe.pairgen.colmap.model import Model
 
 _BACKGROUND, _CAMERA, _EDGE = (24, 27, 33), (255, 176, 32), (70, 50, 10)
 _OVERSIZE = 2  # drawn larger, then shrunk, for smooth edges

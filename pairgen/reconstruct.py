@@ -16,11 +16,11 @@ from hashpipe.common.files import DISK_FULL, fingerprint, read_json
 from hashpipe.common.memory import budget, mapping_bytes
 from hashpipe.common.progress import stage
 from hashpipe.common.workers import run_jobs
-from hashpipe.pairgen import colmap
 from hashpipe.pairgen.candidates import component_labels
+from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap.model_files import model_fault
 from hashpipe.pairgen.communities import communities
 from hashpipe.pairgen.mapping import map_community
-from hashpipe.pairgen.model_files import model_fault
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import Photo
 
@@ -164,4 +164,4 @@ def _key(photos: Sequence[Photo], part: Component, options: BuildOptions) -> str
         options.max_features,
         *([options.mapper] if options.mapper != "incremental" else []),
     )
-    return fingerprint(shas, edges, choices, colmap.VERSION)
+    return fingerprint(shas, edges, choices, adapter.VERSION)

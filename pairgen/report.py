@@ -14,7 +14,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import write_text
-from hashpipe.pairgen.model_files import model_fault
+from hashpipe.pairgen.colmap.model_files import model_fault
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import PairSet, read_pairset
 from hashpipe.pairgen.photos.jpegs import data_uri
@@ -166,7 +166,7 @@ def _splits(pairset: PairSet) -> list[tuple[str, int, int, int]]:
 
 def _models(pairset: PairSet) -> list[dict[str, Any]]:
     """Pictures and sizes of the largest models on disk."""
-    from hashpipe.pairgen.colmap import read_model, registered_in
+    from hashpipe.pairgen.colmap.adapter import read_model, registered_in
 
     folder = pairset.folder / "models"
     numbered = (

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from hashpipe.common.files import atomic_path
-from hashpipe.pairgen.model import Model
+from hashpipe.pairgen.colmap.model import Model
 
 MIN_TRACK = 3  # photos that observe a point
 MAX_ERROR = 1.5  # mean reprojection error, pixels

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix, triu
 from scipy.sparse.csgraph import connected_components
 
-from hashpipe.pairgen.model import Model
+from hashpipe.pairgen.colmap.model import Model
 
 PART = 3  # fewest photos that are taken apart
 SHARED = 10  # points that two photos must share to be compared

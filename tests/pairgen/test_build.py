@@ -18,7 +18,7 @@ from PIL import Image
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace, sha256_file
 from hashpipe.pairgen.build import build_pairs, check_options
-from hashpipe.pairgen.database import matched_pairs
+from hashpipe.pairgen.colmap.database import matched_pairs
 from hashpipe.pairgen.examine import examine
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import read_pairset

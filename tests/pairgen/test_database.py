@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hashpipe.pairgen import colmap
-from hashpipe.pairgen.database import FeatureReader, matched_pairs
+from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap.database import FeatureReader, matched_pairs
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def whole(tmp_path: Path) -> Path:
     """Six photos with random features; pairs 0-1, 0-2 and 3-4 were matched, two of them with inliers."""
     path = tmp_path / "whole ü'.db"
     rng = np.random.default_rng(0)
-    with colmap.FeatureDatabase(path) as database:
+    with adapter.FeatureDatabase(path) as database:
         for number in range(6):
             keypoints = rng.uniform(0, 100, (20, 4)).astype(np.float32)
             descriptors = rng.integers(0, 255, (20, 128)).astype(np.uint8)
@@ -43,8 +43,8 @@ def test_every_matched_pair_is_told_also_those_without_inliers(whole: Path) -> N
 
 def test_a_part_holds_what_was_asked_under_the_same_ids(whole: Path, tmp_path: Path) -> None:
     part = tmp_path / "part.db"
-    colmap.write_part(whole, ["photo4", "photo3"], [("photo4", "photo3")], part)
-    with colmap.FeatureDatabase(whole) as all_photos, colmap.FeatureDatabase(part) as some:
+    adapter.write_part(whole, ["photo4", "photo3"], [("photo4", "photo3")], part)
+    with adapter.FeatureDatabase(whole) as all_photos, adapter.FeatureDatabase(part) as some:
         assert some.ids == {name: all_photos.ids[name] for name in ("photo3", "photo4")}
         for name in some.ids:
             assert np.array_equal(some.keypoints(name), all_photos.keypoints(name))
@@ -54,7 +54,7 @@ def test_a_part_holds_what_was_asked_under_the_same_ids(whole: Path, tmp_path: P
 
 
 def test_features_are_read_as_colmap_wrote_them_while_another_process_writes(whole: Path) -> None:
-    with colmap.FeatureDatabase(whole) as database:
+    with adapter.FeatureDatabase(whole) as database:
         ids = database.ids
         written = {name: (database.keypoints(name), database.descriptors(name)) for name in ids}
         database.add_photo("bare", (10, 10), 0.0, np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8))
@@ -91,8 +91,8 @@ def test_what_was_matched_of_two_photos(whole: Path) -> None:
 def test_parts_are_written_while_others_hold_the_database(whole: Path, tmp_path: Path) -> None:
     def write(number: int) -> int:
         part = tmp_path / f"part{number}.db"
-        colmap.write_part(whole, ["photo0", "photo1"], [("photo0", "photo1")], part)
+        adapter.write_part(whole, ["photo0", "photo1"], [("photo0", "photo1")], part)
         return len(matched_pairs(whole))
 
-    with colmap.FeatureDatabase(whole), ThreadPoolExecutor(4) as threads:
+    with adapter.FeatureDatabase(whole), ThreadPoolExecutor(4) as threads:
         assert list(threads.map(write, range(20))) == [3] * 20

@@ -299,8 +299,8 @@ def test_what_cannot_be_imported_or_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["points3D.bin", "images.bin"])
 def test_cut_binary_files_are_named(tmp_path: Path, name: str) -> None:
-    from hashpipe.pairgen.colmap import copy_model
-    from hashpipe.pairgen.model_files import check_lengths
+    from hashpipe.pairgen.colmap.adapter import copy_model
+    from hashpipe.pairgen.colmap.model_files import check_lengths
 
     write_place(tmp_path / "text", tmp_path / "images", 1, 3)
     (tmp_path / "0").mkdir()

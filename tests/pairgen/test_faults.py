@@ -17,9 +17,10 @@ import pytest
 
 from hashpipe.common import files
 from hashpipe.common.errors import UserError
-from hashpipe.pairgen import build, colmap
+from hashpipe.pairgen import build
 from hashpipe.pairgen.build import build_pairs
-from hashpipe.pairgen.database import check_database
+from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap.database import check_database
 from hashpipe.pairgen.measure import EVIDENCE
 from hashpipe.pairgen.options import BuildOptions
 
@@ -241,7 +242,7 @@ def foreign(path: Path) -> None:
 
 
 def cut_short(path: Path) -> None:
-    with colmap.FeatureDatabase(path):
+    with adapter.FeatureDatabase(path):
         pass
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
@@ -272,7 +273,7 @@ def test_a_database_that_is_none_is_named_and_left_alone(place, tmp_path, spoil,
 
 def test_sound_databases_pass(tmp_path):
     check_database(tmp_path / "none.db")
-    with colmap.FeatureDatabase(tmp_path / "new.db"):
+    with adapter.FeatureDatabase(tmp_path / "new.db"):
         pass
     check_database(tmp_path / "new.db")
     (tmp_path / "empty.db").write_bytes(b"")  # killed before the first write

@@ -14,11 +14,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hashpipe.pairgen import colmap, verify
+from hashpipe.pairgen import verify
 from hashpipe.pairgen.build import build_pairs
-from hashpipe.pairgen.database import matched_pairs
+from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap.database import matched_pairs
+from hashpipe.pairgen.colmap.geometries import UNKNOWN, geometries_of, key_in_use, use_geometries
 from hashpipe.pairgen.extract import photo_vlads
-from hashpipe.pairgen.geometries import UNKNOWN, geometries_of, key_in_use, use_geometries
 from hashpipe.pairgen.match import Matches, match_photos
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import read_pairset
@@ -36,7 +37,7 @@ NAMES = [f"photo{number}" for number in range(4)]
 def small(tmp_path: Path) -> Path:
     path = tmp_path / "small.db"
     generator = np.random.default_rng(0)
-    with colmap.FeatureDatabase(path) as database:
+    with adapter.FeatureDatabase(path) as database:
         for name in NAMES:
             keypoints = generator.uniform(0, 100, (20, 4)).astype(np.float32)
             database.add_photo(name, (100, 80), 0.0, keypoints, generator.integers(0, 255, (20, 128)).astype(np.uint8))
@@ -52,7 +53,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 def put(path: Path, inliers: dict[tuple[int, int], int]) -> None:
     """As COLMAP would: matches once, a geometry where there is none."""
-    with colmap.FeatureDatabase(path) as database:
+    with adapter.FeatureDatabase(path) as database:
         ids = [database.ids[name] for name in NAMES]
     with opened(path) as rows:
         for (a, b), number in inliers.items():
@@ -85,7 +86,7 @@ def test_each_key_has_its_own_geometries_and_gets_them_back(small: Path) -> None
     assert geometries_of(small, "seed 0") == {("photo0", "photo1"): (40, 20), ("photo0", "photo2"): (40, 0)}
     use_geometries(small, "seed 1")
     assert kept(small) == second
-    with colmap.FeatureDatabase(small) as database:  # COLMAP does not mind what stands beside
+    with adapter.FeatureDatabase(small) as database:  # COLMAP does not mind what stands beside
         assert sorted(database.ids) == NAMES
 
 
@@ -159,7 +160,7 @@ def test_matching_with_another_seed_equals_a_fresh_start(
     earlier = matched(rendered_photos.folder, workspace_copy(built, tmp_path / "earlier", EARLIER), other)
     assert table(earlier) == second
     assert earlier.verified_again == built[1].matched_pairs
-    monkeypatch.setattr(colmap, "match_pairs", None)  # nothing is left to do
+    monkeypatch.setattr(adapter, "match_pairs", None)  # nothing is left to do
     assert table(matched(rendered_photos.folder, folder, options)) == first
     assert table(matched(rendered_photos.folder, folder, other)) == second
 

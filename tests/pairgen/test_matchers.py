@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hashpipe.common.errors import UserError
-from hashpipe.pairgen import colmap, matchers
-from hashpipe.pairgen.database import Rows, matched_pairs, photo_names, read_matches, write_matches
+from hashpipe.pairgen import matchers
+from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap.database import Rows, matched_pairs, photo_names, read_matches, write_matches
 from hashpipe.pairgen.extract import extract_features
 from hashpipe.pairgen.matchers import _jobs, match_pairs
 from hashpipe.pairgen.options import BuildOptions
@@ -55,7 +56,7 @@ def in_place(features: bytes, tmp_path: Path) -> Rows:
     """What one thread of this process finds, all pairs in one go."""
     path = tmp_path / "in_place.db"
     path.write_bytes(features)
-    colmap.match_pairs(path, all_named(path), 0, matchers.WEAK_INLIERS)
+    adapter.match_pairs(path, all_named(path), 0, matchers.WEAK_INLIERS)
     found = read_matches(path)
     assert sum(row[1] >= 15 for row in found["two_view_geometries"]) >= 9
     return found

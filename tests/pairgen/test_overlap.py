@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from hashpipe.pairgen.model import Model
+from hashpipe.pairgen.colmap.model import Model
 from hashpipe.pairgen.overlap import Evidence, common_counts, pair_evidence
 
 

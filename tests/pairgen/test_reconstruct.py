@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hashpipe.pairgen import colmap
-from hashpipe.pairgen.database import matched_pairs
+from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap.database import matched_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import read_pairset
 from hashpipe.pairgen.photos.photo_files import Photo
@@ -33,7 +33,7 @@ def matched(built, rendered_photos, tmp_path_factory) -> tuple[Path, Path, list[
 
 
 def registered(models) -> set[str]:
-    return {path for model in models for path in colmap.registered_in(model)}
+    return {path for model in models for path in adapter.registered_in(model)}
 
 
 def test_a_component_within_the_bound_is_one_job_as_it_is(matched):
@@ -54,7 +54,7 @@ def test_a_larger_one_is_mapped_in_communities_and_all_models_are_its_own(matche
     assert not mapping.error
     assert registered(mapping.models) <= {photos[row].path for row in component.photos}
     assert len(registered(mapping.models)) >= 5
-    assert all(len(colmap.registered_in(model)) <= 5 for model in mapping.models)
+    assert all(len(adapter.registered_in(model)) <= 5 for model in mapping.models)
 
 
 def test_a_job_that_fails_takes_no_other_along(matched):
@@ -105,7 +105,7 @@ def test_the_global_mapper(matched):
     (mapping,) = reconstruct(root, photos, folder, components[:1], BuildOptions(mapper="global"))
     assert not mapping.error
     assert len(registered(mapping.models)) >= 5
-    assert all(colmap.point_count(model) >= 30 for model in mapping.models)
+    assert all(adapter.point_count(model) >= 30 for model in mapping.models)
     done = json.loads((mapping.models[0].parent / "done.json").read_text())
     assert done["attempts"] >= 1
 
@@ -118,7 +118,7 @@ def test_the_incremental_mapper_follows_where_the_global_one_fails(matched, monk
     empty = tmp_path / "empty.db"
     chosen = [photos[row] for row in components[0].photos]
     edges = [(photos[a].sha256, photos[b].sha256, strength) for a, b, strength in components[0].edges]
-    colmap.write_part(folder / "database.db", [photo.sha256 for photo in chosen], [], empty)
+    adapter.write_part(folder / "database.db", [photo.sha256 for photo in chosen], [], empty)
     whole = job._map_globally
     monkeypatch.setattr(job, "_map_globally", lambda part, *rest: whole(empty, *rest))
     job.map_community(folder / "database.db", root, chosen, edges, tmp_path / "out", BuildOptions(mapper="global"))

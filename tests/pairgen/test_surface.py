@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hashpipe.pairgen.model import Model
+from hashpipe.pairgen.colmap.model import Model
 from hashpipe.pairgen.render import View, look_at, render_place
 from hashpipe.pairgen.surface import (
     clean,

@@ -12,10 +12,10 @@ from scipy.sparse import csr_matrix
 from hashpipe.pairgen.agreement import Cameras, disagreement, doubtful_models
 from hashpipe.pairgen.bridges import bridges
 from hashpipe.pairgen.build import build_pairs
+from hashpipe.pairgen.colmap.model import Model
 from hashpipe.pairgen.doubts import part_places, take_apart
 from hashpipe.pairgen.match import Matches
 from hashpipe.pairgen.mine import Relation, dissimilar_pairs, relations, similar_pairs
-from hashpipe.pairgen.model import Model
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.overlap import pair_evidence
 from hashpipe.pairgen.pairset import read_pairset

@@ -17,7 +17,7 @@ from hashpipe.common import files
 from hashpipe.common.errors import UserError
 from hashpipe.pairgen import verify
 from hashpipe.pairgen.build import build_pairs
-from hashpipe.pairgen.database import check_database, matched_pairs
+from hashpipe.pairgen.colmap.database import check_database, matched_pairs
 from hashpipe.pairgen.exchange import import_pairs
 from hashpipe.pairgen.exchange_options import ImportOptions
 from hashpipe.pairgen.options import BuildOptions

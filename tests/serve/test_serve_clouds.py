@@ -9,7 +9,7 @@ import pytest
 
 from hashpipe.hashing.serve.clouds import Cameras, read_cameras, read_ply, top_view
 from hashpipe.pairgen import surface
-from hashpipe.pairgen.colmap import pycolmap  # the only door to COLMAP: zlib comes before it
+from hashpipe.pairgen.colmap.adapter import pycolmap  # the only door to COLMAP: zlib comes before it
 
 
 def looking(directions: np.ndarray, centers: np.ndarray) -> Cameras:

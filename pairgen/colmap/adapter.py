@@ -29,8 +29,8 @@ if threading.current_thread() is threading.main_thread():  # its crash reporter 
 pycolmap.logging.minloglevel = 3
 
 from hashpipe.common.errors import UserError  # noqa: E402
-from hashpipe.pairgen.database import copy_features, copy_part  # noqa: E402
-from hashpipe.pairgen.model import Model  # noqa: E402
+from hashpipe.pairgen.colmap.database import copy_features, copy_part  # noqa: E402
+from hashpipe.pairgen.colmap.model import Model  # noqa: E402
 
 VERSION: str = pycolmap.__version__
 NO_FOCAL = 1.2  # COLMAP's own guess where EXIF is silent, in units of the longest side

@@ -12,7 +12,7 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from hashpipe.pairgen.database import connect, matched_in, read_only
+from hashpipe.pairgen.colmap.database import connect, matched_in, read_only
 
 _KEY = "CREATE TABLE IF NOT EXISTS hashpipe_geometries_in_use (key TEXT NOT NULL)"
 _ASIDE = "CREATE TABLE IF NOT EXISTS hashpipe_geometries_aside AS SELECT '' AS key, * FROM two_view_geometries WHERE 0"

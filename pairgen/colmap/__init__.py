@@ -1,0 +1,1 @@
+"""COLMAP behind one door: the adapter, its database and its model files."""
