@@ -21,9 +21,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hashpipe.pairgen.candidates import gps_pairs, growth, nearest, neighbour_pairs, outside_pairs, time_pairs
 from hashpipe.pairgen.colmap.model import Model
-from hashpipe.pairgen.match import Matches
+from hashpipe.pairgen.matching.candidates import gps_pairs, growth, nearest, neighbour_pairs, outside_pairs, time_pairs
+from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.mine import dissimilar_pairs, relations, similar_pairs
 from hashpipe.pairgen.near import nearness
 from hashpipe.pairgen.options import BuildOptions

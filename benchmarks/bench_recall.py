@@ -27,9 +27,9 @@ from hashpipe.common.progress import show_progress, stage
 from hashpipe.pairgen.build import describe_photos
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import matched_pairs
-from hashpipe.pairgen.extract import extract_features, photo_vlads
-from hashpipe.pairgen.match import match_photos
-from hashpipe.pairgen.matchers import WEAK_INLIERS, match_pairs
+from hashpipe.pairgen.matching.extract import extract_features, photo_vlads
+from hashpipe.pairgen.matching.matching_rounds import match_photos
+from hashpipe.pairgen.matching.parallel_matching import WEAK_INLIERS, match_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import Photo, find_photos
 from hashpipe.pairgen.tables import file_status

@@ -21,7 +21,7 @@ import numpy as np
 from hashpipe.common.workers import core_count
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import matched_pairs, read_matches
-from hashpipe.pairgen.matchers import match_pairs
+from hashpipe.pairgen.matching.parallel_matching import match_pairs
 from hashpipe.pairgen.options import BuildOptions
 
 Matched = dict[int, tuple[int, bytes]]

@@ -19,7 +19,7 @@ from hashpipe.pairgen.pairset import PairSet
 from hashpipe.pairgen.photos import photo_files
 
 if TYPE_CHECKING:
-    from hashpipe.pairgen import vlad  # brings FAISS and COLMAP, which a search does not need
+    from hashpipe.pairgen.matching import vlad  # brings FAISS and COLMAP, which a search does not need
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def from_paths(paths: Iterable[Path]) -> ImageList:
 
 def from_pairset(pairset: PairSet) -> ImageList:
     """Images of a PairSet, row = photo id, with the SIFT features that reconstruction stored."""
-    from hashpipe.pairgen import vlad
+    from hashpipe.pairgen.matching import vlad
 
     paths = pairset.photo_paths()
     keys = tuple(pairset.photos["sha256"].to_pylist())

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from hashpipe.pairgen.bridges import STRONG, Bridge, bridges
-from hashpipe.pairgen.match import Matches
+from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.mine import Relation
 from hashpipe.pairgen.photos.photo_files import Photo
 from hashpipe.pairgen.twins import Parts

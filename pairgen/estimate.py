@@ -16,13 +16,13 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.memory import budget, extraction_bytes
 from hashpipe.common.workers import workers_within
-from hashpipe.pairgen import vlad
 from hashpipe.pairgen.build import check_options, describe_photos, list_photos
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import matched_pairs, photo_names
 from hashpipe.pairgen.colmap.geometries import key_in_use
-from hashpipe.pairgen.extract import comparable
-from hashpipe.pairgen.matchers import WEAK_INLIERS, geometry_key
+from hashpipe.pairgen.matching import vlad
+from hashpipe.pairgen.matching.extract import comparable
+from hashpipe.pairgen.matching.parallel_matching import WEAK_INLIERS, geometry_key
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
 from hashpipe.pairgen.tables import file_status

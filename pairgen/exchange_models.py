@@ -11,11 +11,11 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.workers import run_jobs
 from hashpipe.pairgen import mine
 from hashpipe.pairgen.agreement import doubtful_models
-from hashpipe.pairgen.candidates import component_labels
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.model_files import check_lengths
 from hashpipe.pairgen.doubts import take_apart
 from hashpipe.pairgen.given import Given, safe_name
+from hashpipe.pairgen.matching.candidates import component_labels
 from hashpipe.pairgen.measure import EVIDENCE, measure_models, measured_cameras, measured_parts, registered_paths
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import Photo

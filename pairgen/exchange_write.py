@@ -17,9 +17,9 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, atomic_path, write_text
 from hashpipe.common.safe_pickle import dump_plain
-from hashpipe.pairgen.candidates import component_labels
 from hashpipe.pairgen.exchange_options import ExportOptions
 from hashpipe.pairgen.exchange_read import cid_path
+from hashpipe.pairgen.matching.candidates import component_labels
 from hashpipe.pairgen.pairset import SPLITS, PairSet
 
 _CODED = re.compile(r"[\s%]")  # what hloc cannot have in a name, and the sign that codes it

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.pairgen.candidates import component_labels
+from hashpipe.pairgen.matching.candidates import component_labels
 from hashpipe.pairgen.mine import Relation
 
 

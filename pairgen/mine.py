@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hashpipe.pairgen.match import Matches
+from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.near import near_components
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.overlap import Evidence

@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 from scipy.spatial import cKDTree
 
-from hashpipe.pairgen.candidates import EARTH_METRES, positions
+from hashpipe.pairgen.matching.candidates import EARTH_METRES, positions
 from hashpipe.pairgen.photos.photo_files import Photo
 
 _KEPT = 50_000  # answers and search trees, so that no list of all pairs of components grows

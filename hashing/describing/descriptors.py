@@ -20,7 +20,7 @@ from hashpipe.hashing import store
 from hashpipe.hashing.describing import backbones, memory, preprocess
 from hashpipe.hashing.images import ImageList
 from hashpipe.hashing.options import BackboneOptions
-from hashpipe.pairgen import vlad
+from hashpipe.pairgen.matching import vlad
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
 NETWORK_SIDE, VLAD_SIDE = 384, 1024  # pixels

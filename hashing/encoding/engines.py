@@ -47,7 +47,7 @@ class Engine:
 
 def vlad_engine(model: StoredModel, bits: int) -> Engine:
     """VLAD of SIFT with the model's codebook and head; needs no network runtime."""
-    from hashpipe.pairgen import vlad
+    from hashpipe.pairgen.matching import vlad
 
     config, codebook = model.describer, model.describer_arrays["codebook"]
     side, most = int(config["image_size"]), int(config["max_features"])

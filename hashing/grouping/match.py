@@ -17,7 +17,7 @@ from hashpipe.common.progress import stage
 from hashpipe.hashing import store
 from hashpipe.hashing.codeset import CodeSet
 from hashpipe.hashing.grouping.kinds import Same
-from hashpipe.pairgen import vlad
+from hashpipe.pairgen.matching import vlad
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
 
 SIDE = 480  # pixels of the longest side that features are found at

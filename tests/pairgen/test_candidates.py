@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hashpipe.pairgen.candidates import (
+from hashpipe.pairgen.matching.candidates import (
     all_pairs,
     component_labels,
     gps_pairs,
@@ -14,7 +14,7 @@ from hashpipe.pairgen.candidates import (
     outside_pairs,
     time_pairs,
 )
-from hashpipe.pairgen.match import first_round
+from hashpipe.pairgen.matching.matching_rounds import first_round
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import Photo
 

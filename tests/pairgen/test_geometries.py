@@ -14,18 +14,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hashpipe.pairgen import verify
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import matched_pairs
 from hashpipe.pairgen.colmap.geometries import UNKNOWN, geometries_of, key_in_use, use_geometries
-from hashpipe.pairgen.extract import photo_vlads
-from hashpipe.pairgen.match import Matches, match_photos
+from hashpipe.pairgen.matching import verify
+from hashpipe.pairgen.matching.extract import photo_vlads
+from hashpipe.pairgen.matching.matching_rounds import Matches, match_photos
+from hashpipe.pairgen.matching.verify import verify_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import read_pairset
 from hashpipe.pairgen.photos.photo_files import describe
 from hashpipe.pairgen.summary import BuildSummary
-from hashpipe.pairgen.verify import verify_pairs
 
 if TYPE_CHECKING:  # several folders have a conftest, so the name must not be imported when tests run
     from conftest import RenderedPhotos

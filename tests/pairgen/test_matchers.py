@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hashpipe.common.errors import UserError
-from hashpipe.pairgen import matchers
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import Rows, matched_pairs, photo_names, read_matches, write_matches
-from hashpipe.pairgen.extract import extract_features
-from hashpipe.pairgen.matchers import _jobs, match_pairs
+from hashpipe.pairgen.matching import parallel_matching
+from hashpipe.pairgen.matching.extract import extract_features
+from hashpipe.pairgen.matching.parallel_matching import _jobs, match_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import describe
 
@@ -56,7 +56,7 @@ def in_place(features: bytes, tmp_path: Path) -> Rows:
     """What one thread of this process finds, all pairs in one go."""
     path = tmp_path / "in_place.db"
     path.write_bytes(features)
-    adapter.match_pairs(path, all_named(path), 0, matchers.WEAK_INLIERS)
+    adapter.match_pairs(path, all_named(path), 0, parallel_matching.WEAK_INLIERS)
     found = read_matches(path)
     assert sum(row[1] >= 15 for row in found["two_view_geometries"]) >= 9
     return found
@@ -64,7 +64,7 @@ def in_place(features: bytes, tmp_path: Path) -> Rows:
 
 def small_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"_FEW": 1, "_PHOTOS": 6, "_TILE": 3}.items():
-        monkeypatch.setattr(matchers, name, value)
+        monkeypatch.setattr(parallel_matching, name, value)
 
 
 def test_workers_find_what_one_process_finds(database: Path, in_place: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,12 +99,12 @@ def ends(path: Path, pairs: list[tuple[str, str]], *rest: int) -> Rows:
     os._exit(9)
 
 
-WHOLE = matchers._match_apart
+WHOLE = parallel_matching._match_apart
 
 
 def test_a_worker_that_dies_costs_its_job_only(database: Path, in_place: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     small_jobs(monkeypatch)
-    monkeypatch.setattr(matchers, "_match_apart", ends)
+    monkeypatch.setattr(parallel_matching, "_match_apart", ends)
     with pytest.raises(UserError, match=r"Matching stopped.*run the same command again.*--workers 1"):
         match_pairs(database, all_named(database), OPTIONS)
     assert 0 < len(matched_pairs(database)) < len(in_place["matches"])
@@ -118,7 +118,7 @@ def test_a_worker_that_dies_costs_its_job_only(database: Path, in_place: Rows, m
 def test_few_pairs_and_one_worker_need_no_process(
     database: Path, in_place: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(matchers, "run_jobs", None)
+    monkeypatch.setattr(parallel_matching, "run_jobs", None)
     pairs = all_named(database)
     match_pairs(database, [], OPTIONS)
     match_pairs(database, pairs[:9], OPTIONS)
@@ -127,7 +127,7 @@ def test_few_pairs_and_one_worker_need_no_process(
 
 
 def test_jobs_are_bounded_by_pairs_and_by_photos(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matchers, "_PHOTOS", 5)
+    monkeypatch.setattr(parallel_matching, "_PHOTOS", 5)
     star = [("hub", f"p{number}") for number in range(9)]
     lone = [(f"l{number}", f"m{number}") for number in range(5)]
     jobs = _jobs(star + lone, 4)

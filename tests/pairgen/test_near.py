@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hashpipe.pairgen.candidates import EARTH_METRES, positions
+from hashpipe.pairgen.matching.candidates import EARTH_METRES, positions
 from hashpipe.pairgen.near import near_components, nearness
 from hashpipe.pairgen.photos.photo_files import Photo
 

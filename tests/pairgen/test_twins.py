@@ -14,7 +14,7 @@ from hashpipe.pairgen.bridges import bridges
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.colmap.model import Model
 from hashpipe.pairgen.doubts import part_places, take_apart
-from hashpipe.pairgen.match import Matches
+from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.mine import Relation, dissimilar_pairs, relations, similar_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.overlap import pair_evidence

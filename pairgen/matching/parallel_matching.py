@@ -15,9 +15,9 @@ from hashpipe.common.files import require_space
 from hashpipe.common.memory import budget, matching_bytes
 from hashpipe.common.progress import Advance
 from hashpipe.common.workers import run_jobs, workers_within
-from hashpipe.pairgen.candidates import near_together
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import Rows, read_matches, write_matches
+from hashpipe.pairgen.matching.candidates import near_together
 from hashpipe.pairgen.options import BuildOptions
 
 WEAK_INLIERS = 8  # geometries of fewer inliers are not kept

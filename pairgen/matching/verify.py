@@ -13,9 +13,9 @@ import numpy as np
 from hashpipe.common.files import WAIT_SECONDS, locked
 from hashpipe.pairgen.colmap.database import FeatureReader, check_database, matched_pairs, photo_names
 from hashpipe.pairgen.colmap.geometries import UNKNOWN, geometries_of, key_in_use, use_geometries
-from hashpipe.pairgen.extract import extract_features
-from hashpipe.pairgen.match import Matches
-from hashpipe.pairgen.matchers import geometry_key, match_pairs
+from hashpipe.pairgen.matching.extract import extract_features
+from hashpipe.pairgen.matching.matching_rounds import Matches
+from hashpipe.pairgen.matching.parallel_matching import geometry_key, match_pairs
 from hashpipe.pairgen.mine import look_alike, weak_geometry
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import PairSet

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.common.progress import stage
-from hashpipe.pairgen.candidates import (
+from hashpipe.pairgen.colmap.database import matched_pairs
+from hashpipe.pairgen.colmap.geometries import use_geometries
+from hashpipe.pairgen.matching.candidates import (
     Pair,
     all_pairs,
     component_labels,
@@ -20,9 +22,7 @@ from hashpipe.pairgen.candidates import (
     outside_pairs,
     time_pairs,
 )
-from hashpipe.pairgen.colmap.database import matched_pairs
-from hashpipe.pairgen.colmap.geometries import use_geometries
-from hashpipe.pairgen.matchers import geometry_key, match_pairs
+from hashpipe.pairgen.matching.parallel_matching import geometry_key, match_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import Photo
 

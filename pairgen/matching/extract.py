@@ -14,9 +14,9 @@ from hashpipe.common.files import atomic_path, fingerprint, read_json, require_s
 from hashpipe.common.memory import budget, extraction_bytes
 from hashpipe.common.progress import Advance, stage
 from hashpipe.common.workers import run_jobs, workers_within
-from hashpipe.pairgen import vlad
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import check_database
+from hashpipe.pairgen.matching import vlad
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
 
