@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hashpipe.pairgen.overlap import pair_evidence
+from hashpipe.pairgen.mapping.overlap import pair_evidence
 
 _TESTS = Path(__file__).resolve().parents[1] / "tests" / "pairgen" / "test_overlap.py"
 

@@ -20,15 +20,21 @@ from hashpipe.pairgen.agreement import doubtful_models
 from hashpipe.pairgen.changes import compare, contents, contents_before
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.doubts import part_places, take_apart
+from hashpipe.pairgen.mapping.evidence import (
+    EVIDENCE,
+    measure_models,
+    measured_cameras,
+    measured_parts,
+    registered_paths,
+)
+from hashpipe.pairgen.mapping.reconstruct import Component, Mapping, connected, reconstruct
 from hashpipe.pairgen.matching.extract import extract_features, photo_vlads
 from hashpipe.pairgen.matching.matching_rounds import match_photos
 from hashpipe.pairgen.matching.parallel_matching import WEAK_INLIERS
-from hashpipe.pairgen.measure import EVIDENCE, measure_models, measured_cameras, measured_parts, registered_paths
 from hashpipe.pairgen.near import nearness
 from hashpipe.pairgen.options import BuildOptions, identity
 from hashpipe.pairgen.pairset import write_pairset
 from hashpipe.pairgen.photos.photo_files import Photo, describe, find_photos
-from hashpipe.pairgen.reconstruct import Component, Mapping, connected, reconstruct
 from hashpipe.pairgen.report import write_report
 from hashpipe.pairgen.splits import assign_queries, assign_splits
 from hashpipe.pairgen.summary import BuildSummary

@@ -15,8 +15,14 @@ from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.model_files import check_lengths
 from hashpipe.pairgen.doubts import take_apart
 from hashpipe.pairgen.given import Given, safe_name
+from hashpipe.pairgen.mapping.evidence import (
+    EVIDENCE,
+    measure_models,
+    measured_cameras,
+    measured_parts,
+    registered_paths,
+)
 from hashpipe.pairgen.matching.candidates import component_labels
-from hashpipe.pairgen.measure import EVIDENCE, measure_models, measured_cameras, measured_parts, registered_paths
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import Photo
 

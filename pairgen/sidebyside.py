@@ -80,7 +80,7 @@ def _pair_facts(pairset: PairSet, a: int, b: int) -> tuple[str, int]:
 def common_surface(model: Path, first: str, second: str) -> SharedPoints:
     """Surface points of a written model that both photos see, hidden ones removed, where the cameras project them."""
     from hashpipe.pairgen.colmap.adapter import read_model, registered_in
-    from hashpipe.pairgen.surface import visible_surface
+    from hashpipe.pairgen.mapping.surface import visible_surface
 
     names = registered_in(model)
     if first not in names or second not in names:

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from hashpipe.common.files import atomic_path
+from hashpipe.pairgen.mapping.reconstruct import Component, Mapping
 from hashpipe.pairgen.mine import Relation
 from hashpipe.pairgen.pairset import MINED_KINDS, PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, SPLITS
 from hashpipe.pairgen.photos.photo_files import Photo
-from hashpipe.pairgen.reconstruct import Component, Mapping
 
 ABSENT = "not on disk"  # the reason of a photo that an import names
 _DESCRIBED = ("path", "sha256", "width", "height", "orientation", "taken_at", "lat", "lon")

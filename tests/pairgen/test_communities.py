@@ -9,7 +9,7 @@ import pytest
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from hashpipe.pairgen.communities import communities
+from hashpipe.pairgen.mapping.communities import communities
 
 Edges = list[tuple[int, int, int]]
 

@@ -21,7 +21,7 @@ from hashpipe.pairgen import build
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import check_database
-from hashpipe.pairgen.measure import EVIDENCE
+from hashpipe.pairgen.mapping.evidence import EVIDENCE
 from hashpipe.pairgen.options import BuildOptions
 
 
@@ -60,7 +60,7 @@ PROGRAM = """
 import json, os, signal, sys
 from pathlib import Path
 from hashpipe.pairgen.build import build_pairs
-from hashpipe.pairgen.measure import EVIDENCE
+from hashpipe.pairgen.mapping.evidence import EVIDENCE
 from hashpipe.pairgen.options import BuildOptions
 
 replace, count = Path.replace, 0

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from hashpipe.pairgen import mine
+from hashpipe.pairgen.mapping.overlap import Evidence
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.overlap import Evidence
 from hashpipe.pairgen.photos.photo_files import Photo
 
 

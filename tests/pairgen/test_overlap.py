@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from hashpipe.pairgen.colmap.model import Model
-from hashpipe.pairgen.overlap import Evidence, common_counts, pair_evidence
+from hashpipe.pairgen.mapping.overlap import Evidence, common_counts, pair_evidence
 
 
 def simulated_model(photos: int, points: int, seed: int = 0, chance: float = 0.6) -> Model:

@@ -12,10 +12,10 @@ import pytest
 
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import matched_pairs
+from hashpipe.pairgen.mapping.reconstruct import Component, connected, reconstruct, split
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairset import read_pairset
 from hashpipe.pairgen.photos.photo_files import Photo
-from hashpipe.pairgen.reconstruct import Component, connected, reconstruct, split
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_the_global_mapper(matched):
 
 def test_the_incremental_mapper_follows_where_the_global_one_fails(matched, monkeypatch, tmp_path):
     """A place that the global mapper cannot do: it is given no matches, the incremental one all of them."""
-    from hashpipe.pairgen import mapping as job
+    from hashpipe.pairgen.mapping import reconstruction_job as job
 
     root, folder, photos, components = matched
     empty = tmp_path / "empty.db"

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from hashpipe.pairgen.colmap.model import Model
-from hashpipe.pairgen.render import View, look_at, render_place
-from hashpipe.pairgen.surface import (
+from hashpipe.pairgen.mapping.surface import (
     clean,
     hidden_point_removal,
     mean_rays,
@@ -17,6 +16,7 @@ from hashpipe.pairgen.surface import (
     visible_surface,
     write_ply,
 )
+from hashpipe.pairgen.render import View, look_at, render_place
 
 
 def sphere(count: int, seed: int = 0) -> np.ndarray:

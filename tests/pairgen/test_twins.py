@@ -14,14 +14,14 @@ from hashpipe.pairgen.bridges import bridges
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.colmap.model import Model
 from hashpipe.pairgen.doubts import part_places, take_apart
+from hashpipe.pairgen.mapping.overlap import pair_evidence
+from hashpipe.pairgen.mapping.surface import visible_surface
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.mine import Relation, dissimilar_pairs, relations, similar_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.overlap import pair_evidence
 from hashpipe.pairgen.pairset import read_pairset
 from hashpipe.pairgen.photos.photo_files import Photo
 from hashpipe.pairgen.render import look_at
-from hashpipe.pairgen.surface import visible_surface
 from hashpipe.pairgen.twins import (
     CELL_POINTS,
     CELLS,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hashpipe.hashing.serve.clouds import Cameras, read_cameras, read_ply, top_view
-from hashpipe.pairgen import surface
 from hashpipe.pairgen.colmap.adapter import pycolmap  # the only door to COLMAP: zlib comes before it
+from hashpipe.pairgen.mapping import surface
 
 
 def looking(directions: np.ndarray, centers: np.ndarray) -> Cameras:

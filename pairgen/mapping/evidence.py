@@ -14,7 +14,7 @@ from hashpipe.common.progress import stage
 from hashpipe.common.workers import run_jobs
 from hashpipe.pairgen.agreement import Cameras
 from hashpipe.pairgen.colmap.adapter import read_model, registered_in
-from hashpipe.pairgen.overlap import Evidence
+from hashpipe.pairgen.mapping.overlap import Evidence
 from hashpipe.pairgen.twins import Parts
 
 EVIDENCE = "evidence-6.npz"  # the number goes up when a rule of measuring changes, so that old results are not read
@@ -44,8 +44,8 @@ def _is_whole(path: Path) -> bool:
 
 
 def _measure(folder: Path) -> None:
-    from hashpipe.pairgen.overlap import pair_evidence
-    from hashpipe.pairgen.surface import clean, visible_surface, write_ply
+    from hashpipe.pairgen.mapping.overlap import pair_evidence
+    from hashpipe.pairgen.mapping.surface import clean, visible_surface, write_ply
     from hashpipe.pairgen.twins import doubtful_parts
 
     paths = registered_paths(folder)

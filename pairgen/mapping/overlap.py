@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, triu
 
 from hashpipe.pairgen.colmap.model import Model
-from hashpipe.pairgen.surface import visible_surface
+from hashpipe.pairgen.mapping.surface import visible_surface
 
 
 @dataclass(frozen=True)

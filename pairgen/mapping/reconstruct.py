@@ -18,8 +18,8 @@ from hashpipe.common.progress import stage
 from hashpipe.common.workers import run_jobs
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.model_files import model_fault
-from hashpipe.pairgen.communities import communities
-from hashpipe.pairgen.mapping import map_community
+from hashpipe.pairgen.mapping.communities import communities
+from hashpipe.pairgen.mapping.reconstruction_job import map_community
 from hashpipe.pairgen.matching.candidates import component_labels
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.photo_files import Photo
