@@ -16,10 +16,10 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
 from hashpipe.common.progress import stage
 from hashpipe.pairgen import mine, tables
-from hashpipe.pairgen.agreement import doubtful_models
+from hashpipe.pairgen.ambiguity.model_consistency import doubtful_models
+from hashpipe.pairgen.ambiguity.split_places import part_places, take_apart
 from hashpipe.pairgen.changes import compare, contents, contents_before
 from hashpipe.pairgen.colmap import adapter
-from hashpipe.pairgen.doubts import part_places, take_apart
 from hashpipe.pairgen.mapping.evidence import (
     EVIDENCE,
     measure_models,

@@ -10,10 +10,10 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.workers import run_jobs
 from hashpipe.pairgen import mine
-from hashpipe.pairgen.agreement import doubtful_models
+from hashpipe.pairgen.ambiguity.model_consistency import doubtful_models
+from hashpipe.pairgen.ambiguity.split_places import take_apart
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.model_files import check_lengths
-from hashpipe.pairgen.doubts import take_apart
 from hashpipe.pairgen.given import Given, safe_name
 from hashpipe.pairgen.mapping.evidence import (
     EVIDENCE,

@@ -12,10 +12,10 @@ import numpy as np
 from hashpipe.common.files import atomic_path
 from hashpipe.common.progress import stage
 from hashpipe.common.workers import run_jobs
-from hashpipe.pairgen.agreement import Cameras
+from hashpipe.pairgen.ambiguity.doppelgangers import Parts
+from hashpipe.pairgen.ambiguity.model_consistency import Cameras
 from hashpipe.pairgen.colmap.adapter import read_model, registered_in
 from hashpipe.pairgen.mapping.overlap import Evidence
-from hashpipe.pairgen.twins import Parts
 
 EVIDENCE = "evidence-6.npz"  # the number goes up when a rule of measuring changes, so that old results are not read
 _FIELDS = tuple(Evidence.__dataclass_fields__)
@@ -44,9 +44,9 @@ def _is_whole(path: Path) -> bool:
 
 
 def _measure(folder: Path) -> None:
+    from hashpipe.pairgen.ambiguity.doppelgangers import doubtful_parts
     from hashpipe.pairgen.mapping.overlap import pair_evidence
     from hashpipe.pairgen.mapping.surface import clean, visible_surface, write_ply
-    from hashpipe.pairgen.twins import doubtful_parts
 
     paths = registered_paths(folder)
     model = read_model(folder, {path: row for row, path in enumerate(paths)})

@@ -9,20 +9,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from hashpipe.pairgen.agreement import Cameras, disagreement, doubtful_models
-from hashpipe.pairgen.bridges import bridges
-from hashpipe.pairgen.build import build_pairs
-from hashpipe.pairgen.colmap.model import Model
-from hashpipe.pairgen.doubts import part_places, take_apart
-from hashpipe.pairgen.mapping.overlap import pair_evidence
-from hashpipe.pairgen.mapping.surface import visible_surface
-from hashpipe.pairgen.matching.matching_rounds import Matches
-from hashpipe.pairgen.mine import Relation, dissimilar_pairs, relations, similar_pairs
-from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairset import read_pairset
-from hashpipe.pairgen.photos.photo_files import Photo
-from hashpipe.pairgen.render import look_at
-from hashpipe.pairgen.twins import (
+from hashpipe.pairgen.ambiguity.articulation_points import bridges
+from hashpipe.pairgen.ambiguity.doppelgangers import (
     CELL_POINTS,
     CELLS,
     CHANCE,
@@ -32,6 +20,18 @@ from hashpipe.pairgen.twins import (
     doubtful_parts,
     gravity_deviation,
 )
+from hashpipe.pairgen.ambiguity.model_consistency import Cameras, disagreement, doubtful_models
+from hashpipe.pairgen.ambiguity.split_places import part_places, take_apart
+from hashpipe.pairgen.build import build_pairs
+from hashpipe.pairgen.colmap.model import Model
+from hashpipe.pairgen.mapping.overlap import pair_evidence
+from hashpipe.pairgen.mapping.surface import visible_surface
+from hashpipe.pairgen.matching.matching_rounds import Matches
+from hashpipe.pairgen.mine import Relation, dissimilar_pairs, relations, similar_pairs
+from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.render import look_at
 
 NO_PARTS = Parts(np.zeros(0, np.int32))
 
@@ -280,7 +280,7 @@ def slow_conflicts(model: Model, visible: csr_matrix) -> dict[tuple[int, int], f
 
 @pytest.mark.parametrize(("twins", "seed"), [(False, 0), (True, 1), (True, 2)])
 def test_conflicts_equal_the_slow_count(twins: bool, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hashpipe.pairgen.twins._TOGETHER", 3)
+    monkeypatch.setattr("hashpipe.pairgen.ambiguity.doppelgangers._TOGETHER", 3)
     model = wall_model(twins=twins, seed=seed)
     visible = visible_surface(model, foreground=False)
     pairs, shares = conflicts(model, visible)

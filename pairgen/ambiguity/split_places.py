@@ -7,11 +7,11 @@ from itertools import combinations
 
 import numpy as np
 
-from hashpipe.pairgen.bridges import STRONG, Bridge, bridges
+from hashpipe.pairgen.ambiguity.articulation_points import STRONG, Bridge, bridges
+from hashpipe.pairgen.ambiguity.doppelgangers import Parts
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.mine import Relation
 from hashpipe.pairgen.photos.photo_files import Photo
-from hashpipe.pairgen.twins import Parts
 
 
 def take_apart(

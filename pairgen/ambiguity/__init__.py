@@ -1,0 +1,1 @@
+"""Where a reconstruction may deceive: look-alikes, articulation points, models that disagree."""
