@@ -26,9 +26,9 @@ from hashpipe.pairgen.mapping.overlap import Evidence, pair_evidence
 from hashpipe.pairgen.mapping.reconstruct import connected
 from hashpipe.pairgen.matching.candidates import gps_pairs, growth, nearest, neighbour_pairs, outside_pairs, time_pairs
 from hashpipe.pairgen.matching.matching_rounds import Matches
-from hashpipe.pairgen.mine import dissimilar_pairs, relations, similar_pairs
-from hashpipe.pairgen.near import nearness
 from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.pairs.gps import nearness
+from hashpipe.pairgen.pairs.pair_rules import dissimilar_pairs, relations, similar_pairs
 from hashpipe.pairgen.photos.photo_files import Photo
 
 WORDS = 64 * 128

@@ -49,7 +49,7 @@ from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.targets import Targets, targets_from_pairset
 from hashpipe.hashing.learning.training import centre
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
-from hashpipe.pairgen.pairset import PairSet, read_pairset
+from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
 TURNS = 5
 PROTOCOLS = ("known", "adapted", "unseen", "beside")

@@ -22,7 +22,7 @@ from pathlib import Path
 from hashpipe.common.progress import show_progress
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 
 
 def flat_copy(photos: Path, places: list[str] | None, folder: Path) -> dict[str, str]:

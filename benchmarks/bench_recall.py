@@ -31,8 +31,8 @@ from hashpipe.pairgen.matching.extract import extract_features, photo_vlads
 from hashpipe.pairgen.matching.matching_rounds import match_photos
 from hashpipe.pairgen.matching.parallel_matching import WEAK_INLIERS, match_pairs
 from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.pairs.tables import file_status
 from hashpipe.pairgen.photos.photo_files import Photo, find_photos
-from hashpipe.pairgen.tables import file_status
 
 Pair = tuple[int, int]
 

@@ -21,7 +21,7 @@ import numpy as np
 from hashpipe.common.progress import show_progress
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 
 _SCENES = Path(__file__).resolve().parents[1] / "tests" / "pairgen" / "twin_scenes.py"
 

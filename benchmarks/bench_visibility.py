@@ -26,7 +26,7 @@ from hashpipe.common.progress import show_progress
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.demo_photos import develop
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.render import Camera, Stage, View, look_at, render, viewpoints, visible_fraction
 from hashpipe.pairgen.scenes import make_scene
 

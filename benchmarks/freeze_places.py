@@ -25,7 +25,7 @@ from hashpipe.common.progress import show_progress
 from hashpipe.hashing.evaluate.protocols import read_relevance
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 
 
 def spots(folders: list[str], groups: list[list[str]]) -> list[list[str]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.pairgen.pairset import PairSet
+from hashpipe.pairgen.pairs.pairset import PairSet
 
 _PHOTO_FACTS = ("photo", "path", "status", "place", "model", "split", "query", "taken_at")
 _DRAWN = {

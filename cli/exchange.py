@@ -43,6 +43,6 @@ def export_command(out: Path, workspace: Path, as_json: bool, **given: Any) -> N
     options = build(ExportOptions, given)
     from hashpipe.common.files import open_workspace
     from hashpipe.pairgen.exchange_write import export_pairs
-    from hashpipe.pairgen.pairset import read_pairset
+    from hashpipe.pairgen.pairs.pairset import read_pairset
 
     show(lambda: export_pairs(read_pairset(open_workspace(workspace, create=False) / "pairs"), out, options), as_json)

@@ -60,7 +60,7 @@ def show_command(first: str, second: str, picture: Path | None, workspace: Path,
     """
     from hashpipe.cli.evidence import evidence, with_picture
     from hashpipe.common.files import open_workspace
-    from hashpipe.pairgen.pairset import read_pairset
+    from hashpipe.pairgen.pairs.pairset import read_pairset
 
     def look() -> Result:
         folder = open_workspace(workspace, create=False)
@@ -83,7 +83,7 @@ def check_command(photos: bool, workspace: Path, as_json: bool) -> None:
     code 2 and says everything that is wrong, and where, if anything is.
     """
     from hashpipe.common.files import open_workspace
-    from hashpipe.pairgen.examine import examine
+    from hashpipe.pairgen.pairs.validate import examine
 
     folder = open_workspace(workspace, create=False) / "pairs"
     found = examine(folder, photos)

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from hashpipe.hashing.codes import signs
 from hashpipe.hashing.images import from_pairset
 from hashpipe.hashing.network import load_model
-from hashpipe.pairgen.pairset import PairSet, read_pairset
+from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 from hashpipe.pairgen.photos.photo_files import load_upright
 
 TARGET = Path(__file__).with_name("images") / "overview.jpg"

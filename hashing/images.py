@@ -15,7 +15,7 @@ from PIL import Image
 
 from hashpipe.common.files import sha256_file
 from hashpipe.hashing.listing import list_photos, shown
-from hashpipe.pairgen.pairset import PairSet
+from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.photos import photo_files
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
 from hashpipe.common.progress import stage
-from hashpipe.pairgen import mine, tables
 from hashpipe.pairgen.ambiguity.model_consistency import doubtful_models
 from hashpipe.pairgen.ambiguity.split_places import part_places, take_apart
 from hashpipe.pairgen.changes import compare, contents, contents_before
@@ -31,12 +30,13 @@ from hashpipe.pairgen.mapping.reconstruct import Component, Mapping, connected, 
 from hashpipe.pairgen.matching.extract import extract_features, photo_vlads
 from hashpipe.pairgen.matching.matching_rounds import match_photos
 from hashpipe.pairgen.matching.parallel_matching import WEAK_INLIERS
-from hashpipe.pairgen.near import nearness
 from hashpipe.pairgen.options import BuildOptions, identity
-from hashpipe.pairgen.pairset import write_pairset
+from hashpipe.pairgen.pairs import pair_rules, tables
+from hashpipe.pairgen.pairs.gps import nearness
+from hashpipe.pairgen.pairs.pairset import write_pairset
+from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
 from hashpipe.pairgen.photos.photo_files import Photo, describe, find_photos
 from hashpipe.pairgen.report import write_report
-from hashpipe.pairgen.splits import assign_queries, assign_splits
 from hashpipe.pairgen.summary import BuildSummary
 
 
@@ -167,10 +167,10 @@ def _build(root: Path, names: list[str], folder: Path, options: BuildOptions) ->
     place = part_places(place, model, whole, labels)
     contradicted = doubtful_models([measured_cameras(model_folder, rows) for model_folder in folders])
     trusted = [(number, found) for number, found in enumerate(evidence) if number not in contradicted]
-    similar = mine.similar_pairs(trusted, matches, vlads, options, usable, labels)
-    related = mine.relations(usable, labels, matches, options, doubts)
+    similar = pair_rules.similar_pairs(trusted, matches, vlads, options, usable, labels)
+    related = pair_rules.relations(usable, labels, matches, options, doubts)
     near = nearness(usable, labels, options.far_metres)
-    dissimilar = mine.dissimilar_pairs(labels, place, model, matches, vlads, related, options, near)
+    dissimilar = pair_rules.dissimilar_pairs(labels, place, model, matches, vlads, related, options, near)
     between = tables.relation_table(related, labels, place)
     groups = list(zip(between["place_a"].to_pylist(), between["place_b"].to_pylist(), strict=True))
     splits, by_place = assign_splits(shas, place, groups, options)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.pairgen.pairset import PairSet, read_pairset
+from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, make_folder, read_json, write_json
 from hashpipe.pairgen.demo_photos import DemoTruth, write_demo_photos
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 
 
 @dataclass(frozen=True)

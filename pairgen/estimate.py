@@ -24,8 +24,8 @@ from hashpipe.pairgen.matching import vlad
 from hashpipe.pairgen.matching.extract import comparable
 from hashpipe.pairgen.matching.parallel_matching import WEAK_INLIERS, geometry_key
 from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.pairs.tables import file_status
 from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
-from hashpipe.pairgen.tables import file_status
 
 COUNTED = 1000  # files of which every one is read; of larger folders this many are drawn
 _PROBED, _PROBED_PAIRS = 16, 48

@@ -15,17 +15,17 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
 from hashpipe.common.progress import stage
-from hashpipe.pairgen import mine, tables
 from hashpipe.pairgen.exchange_models import read_models
 from hashpipe.pairgen.exchange_options import ImportOptions
 from hashpipe.pairgen.exchange_read import read_cirtorch, read_csv, read_hloc
 from hashpipe.pairgen.given import Given, mirrored
-from hashpipe.pairgen.mine import Relation
 from hashpipe.pairgen.options import BuildOptions, identity
-from hashpipe.pairgen.pairset import PAIRS_SCHEMA, write_pairset
+from hashpipe.pairgen.pairs import pair_rules, tables
+from hashpipe.pairgen.pairs.pair_rules import Relation
+from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, write_pairset
+from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
 from hashpipe.pairgen.photos.photo_files import Photo, describe
 from hashpipe.pairgen.report import write_report
-from hashpipe.pairgen.splits import assign_queries, assign_splits
 
 _READERS = {"cirtorch": read_cirtorch, "hloc": read_hloc, "csv": read_csv}
 _BY_SUFFIX = {".pkl": "cirtorch", ".pickle": "cirtorch", ".txt": "hloc", ".csv": "csv"}
@@ -256,6 +256,8 @@ def _drawn(
     placed = np.flatnonzero(place >= 0)
     labels = place[placed]
     listed = {(row["a"], row["b"]) for row in pairs}
-    drawn = mine.dissimilar_pairs(labels, labels, labels, mine.no_matches(len(placed)), None, related, options)
+    drawn = pair_rules.dissimilar_pairs(
+        labels, labels, labels, pair_rules.no_matches(len(placed)), None, related, options
+    )
     drawn = [{**row, "a": int(placed[row["a"]]), "b": int(placed[row["b"]])} for row in drawn]
     return [row for row in drawn if (row["a"], row["b"]) not in listed]

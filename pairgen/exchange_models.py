@@ -9,7 +9,6 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.workers import run_jobs
-from hashpipe.pairgen import mine
 from hashpipe.pairgen.ambiguity.model_consistency import doubtful_models
 from hashpipe.pairgen.ambiguity.split_places import take_apart
 from hashpipe.pairgen.colmap import adapter
@@ -24,6 +23,7 @@ from hashpipe.pairgen.mapping.evidence import (
 )
 from hashpipe.pairgen.matching.candidates import component_labels
 from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.pairs import pair_rules
 from hashpipe.pairgen.photos.photo_files import Photo
 
 _FILES = ("cameras", "images", "points3D")
@@ -83,11 +83,11 @@ def read_models(source: Path, photos: Path | None, into: Path, options: BuildOpt
     model = np.full(len(names), -1, np.int32)
     for number in range(len(members) - 1, -1, -1):
         model[members[number]] = number
-    unmatched = mine.no_matches(len(names))
+    unmatched = pair_rules.no_matches(len(names))
     photos_named = [Photo(name) for name in names]
     place, related = take_apart(photos_named, _places(len(names), members), unmatched, parts, options.min_inliers)
     trusted = [(number, found) for number, found in enumerate(evidence) if number not in contradicted]
-    pairs = mine.similar_pairs(trusted, unmatched, None, options, labels=place)
+    pairs = pair_rules.similar_pairs(trusted, unmatched, None, options, labels=place)
     notes = [f"{why}; its pairs are unknown." for why in contradicted.values()]
     if len(copies) > 1:
         notes.append(f"{len(copies)} models: nothing says whether two of them show one place.")

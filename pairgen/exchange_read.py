@@ -14,8 +14,8 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.safe_pickle import load_file
 from hashpipe.pairgen.given import Given, components, safe_name, unite
-from hashpipe.pairgen.mine import Relation
-from hashpipe.pairgen.pairset import KINDS, SPLITS
+from hashpipe.pairgen.pairs.pair_rules import Relation
+from hashpipe.pairgen.pairs.pairset import KINDS, SPLITS
 
 _KEYS = ("cids", "cluster", "qidxs", "pidxs")
 _NUMBERS = (

@@ -20,7 +20,7 @@ from hashpipe.common.safe_pickle import dump_plain
 from hashpipe.pairgen.exchange_options import ExportOptions
 from hashpipe.pairgen.exchange_read import cid_path
 from hashpipe.pairgen.matching.candidates import component_labels
-from hashpipe.pairgen.pairset import SPLITS, PairSet
+from hashpipe.pairgen.pairs.pairset import SPLITS, PairSet
 
 _CODED = re.compile(r"[\s%]")  # what hloc cannot have in a name, and the sign that codes it
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.pairgen.matching.candidates import component_labels
-from hashpipe.pairgen.mine import Relation
+from hashpipe.pairgen.pairs.pair_rules import Relation
 
 
 @dataclass(frozen=True)

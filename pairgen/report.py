@@ -16,7 +16,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import write_text
 from hashpipe.pairgen.colmap.model_files import model_fault
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairset import PairSet, read_pairset
+from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 from hashpipe.pairgen.photos.jpegs import data_uri
 from hashpipe.pairgen.preview import preview
 from hashpipe.pairgen.thumbnails import Thumbnail, surface_pair, thumbnailer

@@ -13,7 +13,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path
 from hashpipe.pairgen.colmap.database import matched_places
 from hashpipe.pairgen.colmap.model_files import model_fault
-from hashpipe.pairgen.pairset import PairSet
+from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
 
 HEIGHT = 600  # of the picture, pixels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from hashpipe.pairgen.pairset import PairSet
+from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.photos.jpegs import as_uri, small
 from hashpipe.pairgen.sidebyside import dotted, shared_points
 

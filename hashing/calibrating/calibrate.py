@@ -14,7 +14,7 @@ from hashpipe.hashing.calibrating.calibration import FILE, Calibration, write_ca
 from hashpipe.hashing.calibrating.options import CalibrateOptions
 from hashpipe.hashing.calibrating.rates import Comparisons, Rates, compare, rates, suggest
 from hashpipe.hashing.codeset import CodeSet, read_codes
-from hashpipe.pairgen.pairset import PairSet, read_pairset
+from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
 _ENOUGH_QUERIES, _ENOUGH_PLACES = 15, 3  # query photos with a similar one, and their places
 _MOST_QUERIES = 2000  # more do not change a rate

@@ -9,7 +9,7 @@ from scipy.stats import beta
 
 from hashpipe.common.progress import stage
 from hashpipe.hashing.codeset import hamming
-from hashpipe.pairgen.pairset import PairSet
+from hashpipe.pairgen.pairs.pairset import PairSet
 
 _ROUNDS = 2000  # of the bootstrap
 _LEVEL = 0.95

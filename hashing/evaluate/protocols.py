@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint
 from hashpipe.hashing.evaluate.relevance import Lists, Relevance, lists
-from hashpipe.pairgen.pairset import PairSet
+from hashpipe.pairgen.pairs.pairset import PairSet
 
 PLACES_METRICS = ("map", "p@10", "r@10", "mrr")
 FORMS = ("known", "adapted", "unseen")

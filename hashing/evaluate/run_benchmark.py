@@ -21,7 +21,7 @@ from hashpipe.hashing.evaluate.run_local import all_methods, check_described, ha
 from hashpipe.hashing.evaluate.scoring import Coded
 from hashpipe.hashing.learning.targets import learnable
 from hashpipe.hashing.network import HashModel, load_model
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 
 
 def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -> list[Gallery]:

@@ -18,7 +18,7 @@ from hashpipe.hashing.evaluate.run_benchmark import find, split
 from hashpipe.hashing.evaluate.scoring import Coded
 from hashpipe.hashing.images import ImageList
 from hashpipe.hashing.network import load_model
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 
 
 def score_codes(result: EvalResult, options: EvalOptions, workspace: Path) -> list[Gallery]:

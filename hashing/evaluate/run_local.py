@@ -25,7 +25,7 @@ from hashpipe.hashing.images import ImageList
 from hashpipe.hashing.learning.targets import targets_from_pairset
 from hashpipe.hashing.learning.training import centre, fit_heads, stored_options
 from hashpipe.hashing.network import HashModel, Head, load_model
-from hashpipe.pairgen.pairset import PairSet, read_pairset
+from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
 

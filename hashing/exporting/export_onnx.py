@@ -18,7 +18,7 @@ from hashpipe.hashing.encoding import runtimes
 from hashpipe.hashing.encoding.options import OnnxOptions
 from hashpipe.hashing.encoding.runtimes import Flips
 from hashpipe.hashing.modelfile import read_model
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 
 _MEASURE_ON = 64  # photos
 

@@ -23,7 +23,7 @@ from hashpipe.hashing.grouping.facts import Facts
 from hashpipe.hashing.grouping.kinds import KINDS, Group, Looks, Rules, Same, all_groups
 from hashpipe.hashing.grouping.options import GroupsOptions
 from hashpipe.hashing.quality import LOW
-from hashpipe.pairgen.pairset import PairSet, read_pairset
+from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
 NAMES = {"exact": "exact duplicates", "near": "near-duplicates", "burst": "bursts", "place": "same place"}
 

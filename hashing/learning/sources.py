@@ -12,7 +12,7 @@ from hashpipe.hashing import images
 from hashpipe.hashing.images import ImageList
 from hashpipe.hashing.learning.targets import Targets, learnable, no_targets, targets_from_pairset
 from hashpipe.hashing.options import TrainOptions
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 
 
 @dataclass(frozen=True)

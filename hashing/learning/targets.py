@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from hashpipe.pairgen.pairset import PairSet
+from hashpipe.pairgen.pairs.pairset import PairSet
 
 _BINS = (0.0, 0.3, 0.5, 0.7, np.inf)  # of overlap: near-duplicates shall not swamp the hard pairs
 

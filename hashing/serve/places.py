@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.serve import clouds
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 
 
 @dataclass(frozen=True)

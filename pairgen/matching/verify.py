@@ -16,9 +16,9 @@ from hashpipe.pairgen.colmap.geometries import UNKNOWN, geometries_of, key_in_us
 from hashpipe.pairgen.matching.extract import extract_features
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.matching.parallel_matching import geometry_key, match_pairs
-from hashpipe.pairgen.mine import look_alike, weak_geometry
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairset import PairSet
+from hashpipe.pairgen.pairs.pair_rules import look_alike, weak_geometry
+from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.photos.photo_files import describe
 
 

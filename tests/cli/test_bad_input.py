@@ -264,7 +264,7 @@ def test_broken_photos_are_skipped_counted_and_listed(built):
 
 
 def test_odd_photos_are_read(built):
-    from hashpipe.pairgen.pairset import read_pairset
+    from hashpipe.pairgen.pairs.pairset import read_pairset
 
     pairset = read_pairset(built / "pairs")
     rows = {row["path"]: row for row in pairset.photos.to_pylist()}

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from hashpipe.pairgen.matching.verify import verify_pairs
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 
 
 @pytest.fixture

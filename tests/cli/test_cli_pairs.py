@@ -11,7 +11,7 @@ import pytest
 from hashpipe.cli.evidence import evidence, find_photo
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
-from hashpipe.pairgen.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
+from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
 
 PATHS = ("church/front.jpg", "church/side.jpg", "bridge/front.jpg", "lost.jpg", "copy.jpg", "tower/it's 塔.jpg")
 PLACES = (0, 0, 1, -1, -1, 2)
@@ -61,7 +61,7 @@ def workspace(tmp_path):
 
 @pytest.fixture
 def pairset(workspace):
-    from hashpipe.pairgen.pairset import read_pairset
+    from hashpipe.pairgen.pairs.pairset import read_pairset
 
     return read_pairset(workspace / "pairs")
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from hashpipe.common.files import open_workspace, sha256_file
-from hashpipe.pairgen.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet, write_pairset
+from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet, write_pairset
 
 PLACES, PHOTOS, LONERS = 6, 6, 4
 

@@ -14,7 +14,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.hashing.evaluate import EvalOptions, evaluate
 from hashpipe.hashing.evaluate.codesfile import pack_any, read_codes
 from hashpipe.hashing.evaluate.compare import compare_runs
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 
 
 @pytest.fixture

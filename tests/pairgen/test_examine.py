@@ -13,8 +13,14 @@ import pytest
 from PIL import Image
 
 from hashpipe.common.files import read_json, sha256_file, write_json
-from hashpipe.pairgen.examine import examine
-from hashpipe.pairgen.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, compute_fingerprint, write_pairset
+from hashpipe.pairgen.pairs.pairset import (
+    PAIRS_SCHEMA,
+    PHOTOS_SCHEMA,
+    RELATIONS_SCHEMA,
+    compute_fingerprint,
+    write_pairset,
+)
+from hashpipe.pairgen.pairs.validate import examine
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from hashpipe.pairgen.exchange import ImportSummary, import_pairs
 from hashpipe.pairgen.exchange_options import ExportOptions, ImportOptions
 from hashpipe.pairgen.exchange_read import cid_path
 from hashpipe.pairgen.exchange_write import export_pairs
-from hashpipe.pairgen.pairset import PairSet, check, read_pairset
+from hashpipe.pairgen.pairs.pairset import PairSet, check, read_pairset
 
 
 def photo(path: Path, seed: int) -> None:

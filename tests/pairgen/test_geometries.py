@@ -23,7 +23,7 @@ from hashpipe.pairgen.matching.extract import photo_vlads
 from hashpipe.pairgen.matching.matching_rounds import Matches, match_photos
 from hashpipe.pairgen.matching.verify import verify_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.photos.photo_files import describe
 from hashpipe.pairgen.summary import BuildSummary
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.photos.photo_files import describe
 
 LAT, LON = (47.0, 22.0, 7.3125), (8.0, 33.0, 11.8125)  # degrees, minutes, seconds; exact in binary

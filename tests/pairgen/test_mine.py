@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from hashpipe.pairgen import mine
 from hashpipe.pairgen.mapping.overlap import Evidence
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.pairs import pair_rules
 from hashpipe.pairgen.photos.photo_files import Photo
 
 
@@ -41,7 +41,7 @@ def vlads(count: int) -> np.ndarray:
     ],
 )
 def test_similar_rules(row: tuple, kind: str | None) -> None:
-    found = mine.similar_pairs([(0, evidence([row]))], matches([], 2), vlads(2), BuildOptions())
+    found = pair_rules.similar_pairs([(0, evidence([row]))], matches([], 2), vlads(2), BuildOptions())
     assert [entry["kind"] for entry in found] == ([kind] if kind else [])
 
 
@@ -49,14 +49,14 @@ def test_the_model_with_most_common_points_speaks_and_near_duplicates_are_marked
     small = evidence([(0, 1, 10, 0.3, 0.3, 0.3, 0.3, 1.2, 30)])
     large = evidence([(0, 1, 90, 0.9, 0.9, 0.9, 0.9, 1.01, 0.3)])
     for order in ([(0, small), (1, large)], [(1, large), (0, small)]):
-        (entry,) = mine.similar_pairs(order, matches([(0, 1, 80, 70)], 2), vlads(2), BuildOptions())
+        (entry,) = pair_rules.similar_pairs(order, matches([(0, 1, 80, 70)], 2), vlads(2), BuildOptions())
         assert (entry["model"], entry["shared_points"], entry["inliers"]) == (1, 90, 70)
         assert entry["near_duplicate"]
 
 
 def test_chance_geometry_relates_nothing_and_weak_geometry_does() -> None:
     table = matches([(0, 1, 11, 9), (0, 2, 15, 12), (0, 3, 15, 13), (1, 2, 400, 300), (1, 3, 60, 14)], 4)
-    assert mine.weak_geometry(table).tolist() == [False, False, True, True, False]
+    assert pair_rules.weak_geometry(table).tolist() == [False, False, True, True, False]
 
 
 def test_relations_from_geometry_common_neighbours_and_gps() -> None:
@@ -64,10 +64,10 @@ def test_relations_from_geometry_common_neighbours_and_gps() -> None:
     photos[4] = Photo("4.jpg", lat=48.0, lon=11.0)
     photos[5] = Photo("5.jpg", lat=48.0, lon=11.001)  # 74 m
     labels = np.array([0, 1, 2, 3, 4, 5, 4, 4, 5, 5])
-    found = mine.relations(photos, labels, matches([(0, 1, 14, 13), (1, 2, 14, 13)], 10), BuildOptions())
+    found = pair_rules.relations(photos, labels, matches([(0, 1, 14, 13), (1, 2, 14, 13)], 10), BuildOptions())
     assert {(r.a, r.b) for r in found} == {(0, 1), (1, 2), (0, 2), (4, 5)}
     assert "74 m" in found[-1].evidence
-    near = mine.relations(photos, labels, matches([], 10), BuildOptions(far_metres=50))
+    near = pair_rules.relations(photos, labels, matches([], 10), BuildOptions(far_metres=50))
     assert near == []
 
 
@@ -85,8 +85,8 @@ def test_dissimilar_pairs_never_join_a_place_related_places_or_unknown_photos() 
     near = np.full((count, 1), 21)
     near[21] = 3
     table = Matches(*np.array(rows, np.int32).T, near, np.zeros((count, 1), np.float32))
-    related = [mine.Relation(0, 1, "may_be_same", "")]
-    found = mine.dissimilar_pairs(labels, place, model, table, vlads(count), related, BuildOptions(negatives=50))
+    related = [pair_rules.Relation(0, 1, "may_be_same", "")]
+    found = pair_rules.dissimilar_pairs(labels, place, model, table, vlads(count), related, BuildOptions(negatives=50))
     assert found
     for entry in found:
         a, b = entry["a"], entry["b"]
@@ -101,7 +101,9 @@ def test_dissimilar_pairs_never_join_a_place_related_places_or_unknown_photos() 
 
 def test_one_partner_per_other_place() -> None:
     labels = places([8, 8, 8])
-    found = mine.dissimilar_pairs(labels, labels, labels, matches([], 24), vlads(24), [], BuildOptions(negatives=10))
+    found = pair_rules.dissimilar_pairs(
+        labels, labels, labels, matches([], 24), vlads(24), [], BuildOptions(negatives=10)
+    )
     for photo in range(24):
         partners = [e["b"] if e["a"] == photo else e["a"] for e in found if photo in (e["a"], e["b"])]
         others = [int(labels[partner]) for partner in partners]
@@ -113,13 +115,13 @@ def test_nothing_to_tell_apart(sizes: list[int]) -> None:
     labels = places(sizes)
     place = labels if len(sizes) == 1 else np.full(len(labels), -1)
     count = len(labels)
-    assert mine.dissimilar_pairs(labels, place, place, matches([], count), vlads(count), [], BuildOptions()) == []
+    assert pair_rules.dissimilar_pairs(labels, place, place, matches([], count), vlads(count), [], BuildOptions()) == []
 
 
 def test_dissimilar_pairs_are_repeatable() -> None:
     labels = places([6, 6, 6, 6])
     runs = [
-        mine.dissimilar_pairs(labels, labels, labels, matches([], 24), vlads(24), [], BuildOptions(seed=seed))
+        pair_rules.dissimilar_pairs(labels, labels, labels, matches([], 24), vlads(24), [], BuildOptions(seed=seed))
         for seed in (3, 3, 4)
     ]
     keys = [[(e["a"], e["b"]) for e in run] for run in runs]
@@ -138,5 +140,5 @@ def test_dissimilar_pairs_are_repeatable() -> None:
 def test_bursts_are_near_duplicates(times: tuple[str | None, str | None], expected: bool) -> None:
     small_motion = evidence([(0, 1, 90, 0.5, 0.5, 0.6, 0.6, 1.1, 4)])
     photos = [Photo(f"{i}.jpg", taken_at=time) for i, time in enumerate(times)]
-    (entry,) = mine.similar_pairs([(0, small_motion)], matches([], 2), None, BuildOptions(), photos)
+    (entry,) = pair_rules.similar_pairs([(0, small_motion)], matches([], 2), None, BuildOptions(), photos)
     assert entry["near_duplicate"] is expected

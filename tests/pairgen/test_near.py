@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hashpipe.pairgen.matching.candidates import EARTH_METRES, positions
-from hashpipe.pairgen.near import near_components, nearness
+from hashpipe.pairgen.pairs.gps import near_components, nearness
 from hashpipe.pairgen.photos.photo_files import Photo
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import read_json, write_json
-from hashpipe.pairgen.pairset import (
+from hashpipe.pairgen.pairs.pairset import (
     PAIRS_SCHEMA,
     PHOTOS_SCHEMA,
     RELATIONS_SCHEMA,

@@ -14,7 +14,7 @@ from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import matched_pairs
 from hashpipe.pairgen.mapping.reconstruct import Component, connected, reconstruct, split
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.photos.photo_files import Photo
 
 

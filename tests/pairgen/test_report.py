@@ -16,7 +16,7 @@ from PIL import Image
 
 from hashpipe.common.errors import UserError
 from hashpipe.pairgen.colmap.model import Model
-from hashpipe.pairgen.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
+from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
 from hashpipe.pairgen.preview import preview
 from hashpipe.pairgen.report import spread, write_report
 

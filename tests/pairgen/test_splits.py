@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.splits import MIN_PHOTOS, assign_queries, assign_splits
+from hashpipe.pairgen.pairs.splits import MIN_PHOTOS, assign_queries, assign_splits
 
 
 def shas(count: int) -> list[str]:

@@ -27,9 +27,9 @@ from hashpipe.pairgen.colmap.model import Model
 from hashpipe.pairgen.mapping.overlap import pair_evidence
 from hashpipe.pairgen.mapping.surface import visible_surface
 from hashpipe.pairgen.matching.matching_rounds import Matches
-from hashpipe.pairgen.mine import Relation, dissimilar_pairs, relations, similar_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pair_rules import Relation, dissimilar_pairs, relations, similar_pairs
+from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.photos.photo_files import Photo
 from hashpipe.pairgen.render import look_at
 

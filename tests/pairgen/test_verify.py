@@ -22,7 +22,7 @@ from hashpipe.pairgen.exchange_options import ImportOptions
 from hashpipe.pairgen.matching import verify
 from hashpipe.pairgen.matching.verify import safe_negatives, verify_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairset import PairSet, read_pairset
+from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
 
 def ground(seed: int) -> Image.Image:
@@ -115,7 +115,7 @@ def test_a_build_waits_for_the_lock_on_the_pairs(tmp_path: Path, monkeypatch: py
 CALLER = """
 import sys
 import numpy as np
-from hashpipe.pairgen.pairset import read_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.matching.verify import verify_pairs
 pairs = [(a, b) for a in range(8) for b in range(a)][int(sys.argv[2])::3]
 print(verify_pairs(read_pairset(sys.argv[1]), np.array(pairs), workers=1).tolist())

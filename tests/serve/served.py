@@ -20,7 +20,7 @@ from hashpipe.hashing.images import from_paths
 from hashpipe.hashing.indexing.build import build_index
 from hashpipe.hashing.indexing.options import IndexOptions
 from hashpipe.hashing.serve.run import Serving
-from hashpipe.pairgen.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
+from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
 
 if TYPE_CHECKING:
     import httpx

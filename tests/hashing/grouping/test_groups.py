@@ -25,7 +25,7 @@ from hashpipe.hashing.grouping.kinds import KINDS, Rules, all_groups
 from hashpipe.hashing.grouping.look import sharpness
 from hashpipe.hashing.grouping.match import features, one_shot
 from hashpipe.hashing.grouping.options import GroupsOptions
-from hashpipe.pairgen.pairset import PairSet
+from hashpipe.pairgen.pairs.pairset import PairSet
 
 BITS = 32
 

@@ -10,7 +10,7 @@ import pytest
 
 from hashpipe.hashing.learning.batches import Sampler
 from hashpipe.hashing.learning.targets import learnable, no_targets, targets_from_pairset
-from hashpipe.pairgen.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet
+from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet
 
 # photos     0  1  2   3  4  5   6  7   8  9   10 unreadable
 PLACE = [0, 0, 0, 1, 1, 1, 2, 2, -1, -1, -1]

@@ -27,13 +27,7 @@ from hashpipe.hashing.learning.targets import no_targets
 from hashpipe.hashing.learning.training import stored_options, train
 from hashpipe.hashing.network import Head, load_model
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
-from hashpipe.pairgen.pairset import (
-    PAIRS_SCHEMA,
-    PHOTOS_SCHEMA,
-    RELATIONS_SCHEMA,
-    read_pairset,
-    write_pairset,
-)
+from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, read_pairset, write_pairset
 
 NET = "shufflenet_v2_x0_5"
 PLACES, VIEWS, LONE = 4, 5, 4

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from hashpipe.common.files import atomic_path
 from hashpipe.pairgen.mapping.reconstruct import Component, Mapping
-from hashpipe.pairgen.mine import Relation
-from hashpipe.pairgen.pairset import MINED_KINDS, PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, SPLITS
+from hashpipe.pairgen.pairs.pair_rules import Relation
+from hashpipe.pairgen.pairs.pairset import MINED_KINDS, PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, SPLITS
 from hashpipe.pairgen.photos.photo_files import Photo
 
 ABSENT = "not on disk"  # the reason of a photo that an import names

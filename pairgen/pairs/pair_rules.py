@@ -16,8 +16,8 @@ import numpy as np
 
 from hashpipe.pairgen.mapping.overlap import Evidence
 from hashpipe.pairgen.matching.matching_rounds import Matches
-from hashpipe.pairgen.near import near_components
 from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.pairs.gps import near_components
 from hashpipe.pairgen.photos.photo_files import Photo
 
 BURST_SECONDS = 1.0  # EXIF counts whole seconds

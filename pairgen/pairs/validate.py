@@ -10,7 +10,7 @@ import numpy as np
 from hashpipe.common.files import sha256_file
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.colmap.model_files import model_fault
-from hashpipe.pairgen.pairset import RELATIONS, STATUS, PairSet, check, compute_fingerprint, load_pairset
+from hashpipe.pairgen.pairs.pairset import RELATIONS, STATUS, PairSet, check, compute_fingerprint, load_pairset
 
 _LABELS = {"covisible": 1, "visible_surface": 1, "hard_negative": -1, "negative": -1}
 _SHARES = ("overlap_ab", "overlap_ba", "visible_ab", "visible_ba")

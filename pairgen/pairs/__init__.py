@@ -1,0 +1,1 @@
+"""The rules for pairs, the splits, and the PairSet on disk."""
