@@ -9,7 +9,7 @@ import click
 
 from hashpipe.cli.options import build, json_option, options_from, workspace_option
 from hashpipe.cli.output import show
-from hashpipe.pairgen.exchange_options import ExportOptions, ImportOptions
+from hashpipe.pairgen.formats.options import ExportOptions, ImportOptions
 
 
 @click.command("import")
@@ -25,7 +25,7 @@ def import_command(source: Path, workspace: Path, as_json: bool, **given: Any) -
     result as on pairs that were built.
     """
     options = build(ImportOptions, given)
-    from hashpipe.pairgen.exchange import import_pairs
+    from hashpipe.pairgen.formats.import_pairs import import_pairs
 
     show(lambda: import_pairs(source, workspace, options), as_json)
 
@@ -42,7 +42,7 @@ def export_command(out: Path, workspace: Path, as_json: bool, **given: Any) -> N
     """
     options = build(ExportOptions, given)
     from hashpipe.common.files import open_workspace
-    from hashpipe.pairgen.exchange_write import export_pairs
+    from hashpipe.pairgen.formats.export_pairs import export_pairs
     from hashpipe.pairgen.pairs.pairset import read_pairset
 
     show(lambda: export_pairs(read_pairset(open_workspace(workspace, create=False) / "pairs"), out, options), as_json)

@@ -13,10 +13,10 @@ from colmap_text import write_place
 from PIL import Image
 
 from hashpipe.common.errors import UserError
-from hashpipe.pairgen.exchange import ImportSummary, import_pairs
-from hashpipe.pairgen.exchange_options import ExportOptions, ImportOptions
-from hashpipe.pairgen.exchange_read import cid_path
-from hashpipe.pairgen.exchange_write import export_pairs
+from hashpipe.pairgen.formats.export_pairs import export_pairs
+from hashpipe.pairgen.formats.import_pairs import ImportSummary, import_pairs
+from hashpipe.pairgen.formats.options import ExportOptions, ImportOptions
+from hashpipe.pairgen.formats.readers import cid_path
 from hashpipe.pairgen.pairs.pairset import PairSet, check, read_pairset
 
 

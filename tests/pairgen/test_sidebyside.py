@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 
 from hashpipe.common.errors import UserError
 from hashpipe.pairgen.colmap.adapter import copy_model, shared_places
-from hashpipe.pairgen.exchange import import_pairs
-from hashpipe.pairgen.exchange_options import ImportOptions
+from hashpipe.pairgen.formats.import_pairs import import_pairs
+from hashpipe.pairgen.formats.options import ImportOptions
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 from hashpipe.pairgen.render import View, render_place
 from hashpipe.pairgen.sidebyside import (

@@ -17,8 +17,8 @@ from hashpipe.common import files
 from hashpipe.common.errors import UserError
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.colmap.database import check_database, matched_pairs
-from hashpipe.pairgen.exchange import import_pairs
-from hashpipe.pairgen.exchange_options import ImportOptions
+from hashpipe.pairgen.formats.import_pairs import import_pairs
+from hashpipe.pairgen.formats.options import ImportOptions
 from hashpipe.pairgen.matching import verify
 from hashpipe.pairgen.matching.verify import safe_negatives, verify_pairs
 from hashpipe.pairgen.options import BuildOptions

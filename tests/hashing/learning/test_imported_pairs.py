@@ -13,8 +13,8 @@ from PIL import Image
 from hashpipe.hashing.learning.training import train
 from hashpipe.hashing.network import load_model
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
-from hashpipe.pairgen.exchange import import_pairs
-from hashpipe.pairgen.exchange_options import ImportOptions
+from hashpipe.pairgen.formats.import_pairs import import_pairs
+from hashpipe.pairgen.formats.options import ImportOptions
 
 VLAD = BackboneOptions(backbone="vlad")
 

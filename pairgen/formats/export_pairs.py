@@ -17,8 +17,8 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, atomic_path, write_text
 from hashpipe.common.safe_pickle import dump_plain
-from hashpipe.pairgen.exchange_options import ExportOptions
-from hashpipe.pairgen.exchange_read import cid_path
+from hashpipe.pairgen.formats.options import ExportOptions
+from hashpipe.pairgen.formats.readers import cid_path
 from hashpipe.pairgen.matching.candidates import component_labels
 from hashpipe.pairgen.pairs.pairset import SPLITS, PairSet
 

@@ -13,7 +13,7 @@ from hashpipe.pairgen.ambiguity.model_consistency import doubtful_models
 from hashpipe.pairgen.ambiguity.split_places import take_apart
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.model_files import check_lengths
-from hashpipe.pairgen.given import Given, safe_name
+from hashpipe.pairgen.formats.imported import Given, safe_name
 from hashpipe.pairgen.mapping.evidence import (
     EVIDENCE,
     measure_models,
