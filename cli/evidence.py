@@ -86,7 +86,7 @@ def evidence(pairset: PairSet, first: str, second: str) -> Evidence:
 
 def with_picture(found: Evidence, pairset: PairSet, target: Path, must: bool) -> Evidence:
     """The evidence with its side-by-side picture written to `target`; where that fails and `must` is not set, why."""
-    from hashpipe.pairgen.sidebyside import write_picture
+    from hashpipe.pairgen.report.side_by_side import write_picture
 
     try:
         shared = write_picture(pairset, found.photos[0]["photo"], found.photos[1]["photo"], target)

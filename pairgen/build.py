@@ -36,7 +36,7 @@ from hashpipe.pairgen.pairs.gps import nearness
 from hashpipe.pairgen.pairs.pairset import write_pairset
 from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
 from hashpipe.pairgen.photos.photo_files import Photo, describe, find_photos
-from hashpipe.pairgen.report import write_report
+from hashpipe.pairgen.report.page import write_report
 from hashpipe.pairgen.summary import BuildSummary
 
 

@@ -25,7 +25,7 @@ from hashpipe.pairgen.pairs.pair_rules import Relation
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, write_pairset
 from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
 from hashpipe.pairgen.photos.photo_files import Photo, describe
-from hashpipe.pairgen.report import write_report
+from hashpipe.pairgen.report.page import write_report
 
 _READERS = {"cirtorch": read_cirtorch, "hloc": read_hloc, "csv": read_csv}
 _BY_SUFFIX = {".pkl": "cirtorch", ".pickle": "cirtorch", ".txt": "hloc", ".csv": "csv"}

@@ -24,8 +24,8 @@ from hashpipe.pairgen.matching.vlad import sift, stored_features
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.pairs.validate import examine
-from hashpipe.pairgen.report import write_report
-from hashpipe.pairgen.sidebyside import shared_points
+from hashpipe.pairgen.report.page import write_report
+from hashpipe.pairgen.report.side_by_side import shared_points
 from hashpipe.pairgen.summary import BuildSummary
 
 if TYPE_CHECKING:  # several folders have a conftest, so the name must not be imported when tests run

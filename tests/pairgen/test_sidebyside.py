@@ -15,7 +15,7 @@ from hashpipe.pairgen.formats.import_pairs import import_pairs
 from hashpipe.pairgen.formats.options import ImportOptions
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 from hashpipe.pairgen.render import View, render_place
-from hashpipe.pairgen.sidebyside import (
+from hashpipe.pairgen.report.side_by_side import (
     NOTHING,
     SharedPoints,
     common_surface,

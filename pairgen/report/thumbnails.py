@@ -7,7 +7,7 @@ from functools import cache
 
 from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.photos.jpegs import as_uri, small
-from hashpipe.pairgen.sidebyside import dotted, shared_points
+from hashpipe.pairgen.report.side_by_side import dotted, shared_points
 
 SIDE = 240  # longest side, pixels
 

@@ -18,8 +18,8 @@ from hashpipe.pairgen.colmap.model_files import model_fault
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 from hashpipe.pairgen.photos.jpegs import data_uri
-from hashpipe.pairgen.preview import preview
-from hashpipe.pairgen.thumbnails import Thumbnail, surface_pair, thumbnailer
+from hashpipe.pairgen.report.thumbnails import Thumbnail, surface_pair, thumbnailer
+from hashpipe.pairgen.report.top_view import preview
 
 MODELS_SHOWN, FAILURES_SHOWN, RELATIONS_SHOWN = 40, 200, 100
 OVERLAP_EDGES = np.linspace(0, 1, 6)  # the similar pairs shown are spread over these bins
