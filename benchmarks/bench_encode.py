@@ -35,8 +35,8 @@ from hashpipe.hashing.listing import Listing, list_photos
 from hashpipe.hashing.modelfile import read_model
 from hashpipe.hashing.network import make_model, save_model
 from hashpipe.hashing.options import BackboneOptions
-from hashpipe.pairgen.demo_photos import write_demo_photos
 from hashpipe.pairgen.photos.photo_files import load_upright
+from hashpipe.pairgen.synthetic.demo_photos import write_demo_photos
 
 BITS = 64
 FULL_SIZE = (4000, 3000)

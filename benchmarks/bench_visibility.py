@@ -24,11 +24,11 @@ import numpy as np
 
 from hashpipe.common.progress import show_progress
 from hashpipe.pairgen.build import build_pairs
-from hashpipe.pairgen.demo_photos import develop
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
-from hashpipe.pairgen.render import Camera, Stage, View, look_at, render, viewpoints, visible_fraction
-from hashpipe.pairgen.scenes import make_scene
+from hashpipe.pairgen.synthetic.demo_photos import develop
+from hashpipe.pairgen.synthetic.render import Camera, Stage, View, look_at, render, viewpoints, visible_fraction
+from hashpipe.pairgen.synthetic.scenes import make_scene
 
 
 def cameras(seed: int, count: int, size: tuple[int, int]) -> list[Camera]:

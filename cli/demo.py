@@ -29,7 +29,7 @@ def demo_command(output: Path, seed: int, open_reports: bool) -> None:
     minutes. Run it again to go on where it was stopped.
     """
     from hashpipe.cli.main import hashpipe
-    from hashpipe.pairgen.demo import check_pairs, prepare_photos
+    from hashpipe.pairgen.synthetic.demo import check_pairs, prepare_photos
 
     laps = [time.monotonic()]
     output = output.expanduser()

@@ -10,7 +10,7 @@ import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the console script does, before anything loads OpenMP
 
-from hashpipe.pairgen.demo_photos import DemoTruth, write_demo_photos
+from hashpipe.pairgen.synthetic.demo_photos import DemoTruth, write_demo_photos
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ MOST_LINES = 300
 # package -> the only modules that may import it, relative to the repository
 ONLY_IN = {
     "pycolmap": {"pairgen/colmap/adapter.py"},
-    "open3d": {"pairgen/mapping/surface.py", "pairgen/render.py"},
+    "open3d": {"pairgen/mapping/surface.py", "pairgen/synthetic/render.py"},
 }
 FORBIDDEN = {
     "pairgen": {"torch", "torchvision", "click", "hashpipe.hashing", "hashpipe.cli"},

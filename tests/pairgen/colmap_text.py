@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from hashpipe.pairgen.render import View, render_place
+from hashpipe.pairgen.synthetic.render import View, render_place
 
 
 def write_place(folder: Path, photos: Path, seed: int, count: int = 5, prefix: str = "") -> list[str]:

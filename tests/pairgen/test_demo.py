@@ -9,9 +9,9 @@ import pytest
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import read_json
-from hashpipe.pairgen.demo import compare, prepare_photos
-from hashpipe.pairgen.demo_photos import DemoTruth
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
+from hashpipe.pairgen.synthetic.demo import compare, prepare_photos
+from hashpipe.pairgen.synthetic.demo_photos import DemoTruth
 
 SMALL = {"places": 1, "views": 2, "distractors": 1, "size": (96, 72), "detail": 0.2}
 

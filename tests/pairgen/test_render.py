@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from hashpipe.pairgen.demo_photos import write_demo_photos
-from hashpipe.pairgen.mesh import Scene
-from hashpipe.pairgen.render import Stage, look_at, render, render_place, viewpoints, visible_fraction
-from hashpipe.pairgen.scenes import KINDS, make_scene
+from hashpipe.pairgen.synthetic.demo_photos import write_demo_photos
+from hashpipe.pairgen.synthetic.mesh import Scene
+from hashpipe.pairgen.synthetic.render import Stage, look_at, render, render_place, viewpoints, visible_fraction
+from hashpipe.pairgen.synthetic.scenes import KINDS, make_scene
 
 SMALL = (160, 120)
 

@@ -14,7 +14,6 @@ from hashpipe.pairgen.colmap.adapter import copy_model, shared_places
 from hashpipe.pairgen.formats.import_pairs import import_pairs
 from hashpipe.pairgen.formats.options import ImportOptions
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
-from hashpipe.pairgen.render import View, render_place
 from hashpipe.pairgen.report.side_by_side import (
     NOTHING,
     SharedPoints,
@@ -24,6 +23,7 @@ from hashpipe.pairgen.report.side_by_side import (
     turned,
     write_picture,
 )
+from hashpipe.pairgen.synthetic.render import View, render_place
 
 
 @pytest.fixture(scope="module")

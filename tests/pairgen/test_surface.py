@@ -16,7 +16,7 @@ from hashpipe.pairgen.mapping.surface import (
     visible_surface,
     write_ply,
 )
-from hashpipe.pairgen.render import View, look_at, render_place
+from hashpipe.pairgen.synthetic.render import View, look_at, render_place
 
 
 def sphere(count: int, seed: int = 0) -> np.ndarray:

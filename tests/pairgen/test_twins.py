@@ -31,7 +31,7 @@ from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pair_rules import Relation, dissimilar_pairs, relations, similar_pairs
 from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.photos.photo_files import Photo
-from hashpipe.pairgen.render import look_at
+from hashpipe.pairgen.synthetic.render import look_at
 
 NO_PARTS = Parts(np.zeros(0, np.int32))
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hashpipe.pairgen.demo_photos import develop
-from hashpipe.pairgen.facades import paint_facade
-from hashpipe.pairgen.mesh import Scene
-from hashpipe.pairgen.props import crates, ground, statue, tree
-from hashpipe.pairgen.render import Stage, View, render, viewpoints
-from hashpipe.pairgen.scenes import place_facade
+from hashpipe.pairgen.synthetic.demo_photos import develop
+from hashpipe.pairgen.synthetic.facades import paint_facade
+from hashpipe.pairgen.synthetic.mesh import Scene
+from hashpipe.pairgen.synthetic.props import crates, ground, statue, tree
+from hashpipe.pairgen.synthetic.render import Stage, View, render, viewpoints
+from hashpipe.pairgen.synthetic.scenes import place_facade
 
 
 def twin_scene(front: int, seed: int, detail: float, width: float = 6.0) -> Scene:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hashpipe.pairgen import textures as tx
-from hashpipe.pairgen.facades import Facade, paint_facade
-from hashpipe.pairgen.mesh import Scene
-from hashpipe.pairgen.props import awning, blob, box, crates, ground, statue, tree
+from hashpipe.pairgen.synthetic import textures as tx
+from hashpipe.pairgen.synthetic.facades import Facade, paint_facade
+from hashpipe.pairgen.synthetic.mesh import Scene
+from hashpipe.pairgen.synthetic.props import awning, blob, box, crates, ground, statue, tree
 
 
 def make_scene(seed: int, *, kind: str | None = None, detail: float = 1.0) -> Scene:

@@ -14,8 +14,8 @@ from PIL import Image, ImageFilter
 
 from hashpipe.common.files import atomic_path, make_folder
 from hashpipe.common.progress import Advance, stage
-from hashpipe.pairgen.render import Stage, View, render, viewpoints
-from hashpipe.pairgen.scenes import make_scene
+from hashpipe.pairgen.synthetic.render import Stage, View, render, viewpoints
+from hashpipe.pairgen.synthetic.scenes import make_scene
 
 _CAMERAS = (("Canon", "EOS 80D"), ("Apple", "iPhone 8"), ("Panasonic", "DMC-FZ200"), ("samsung", "SM-G960F"))
 

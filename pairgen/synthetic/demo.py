@@ -10,8 +10,8 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, make_folder, read_json, write_json
-from hashpipe.pairgen.demo_photos import DemoTruth, write_demo_photos
 from hashpipe.pairgen.pairs.pairset import read_pairset
+from hashpipe.pairgen.synthetic.demo_photos import DemoTruth, write_demo_photos
 
 
 @dataclass(frozen=True)

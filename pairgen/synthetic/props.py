@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hashpipe.pairgen import textures as tx
-from hashpipe.pairgen.mesh import Scene
+from hashpipe.pairgen.synthetic import textures as tx
+from hashpipe.pairgen.synthetic.mesh import Scene
 
 
 def ground(scene: Scene, rng: np.random.Generator, *, green: bool, detail: float) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hashpipe.pairgen.mesh import Scene
-from hashpipe.pairgen.scenes import make_scene
-from hashpipe.pairgen.textures import noise
+from hashpipe.pairgen.synthetic.mesh import Scene
+from hashpipe.pairgen.synthetic.scenes import make_scene
+from hashpipe.pairgen.synthetic.textures import noise
 
 _SKY_TINT = np.array([0.9, 0.97, 1.08], np.float32)
 _SUN_TINT = np.array([1.08, 1.0, 0.88], np.float32)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hashpipe.pairgen import textures as tx
+from hashpipe.pairgen.synthetic import textures as tx
 
 
 @dataclass

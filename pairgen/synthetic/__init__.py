@@ -1,0 +1,1 @@
+"""Rendered places and the demo photos made of them."""
