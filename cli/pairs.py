@@ -32,7 +32,7 @@ def build_command(
     """
     options = build(BuildOptions, given, config, "pairs.build")
     if dry_run:
-        from hashpipe.pairgen.estimate import estimate_build
+        from hashpipe.pairgen.dry_run import estimate_build
 
         show(lambda: estimate_build(photos, workspace, options), as_json)
         return

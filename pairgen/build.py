@@ -17,8 +17,8 @@ from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_work
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.ambiguity.model_consistency import doubtful_models
 from hashpipe.pairgen.ambiguity.split_places import part_places, take_apart
-from hashpipe.pairgen.changes import compare, contents, contents_before
 from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.diff import compare, contents, contents_before
 from hashpipe.pairgen.mapping.evidence import (
     EVIDENCE,
     measure_models,

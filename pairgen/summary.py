@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hashpipe.pairgen.changes import describe_changes
+from hashpipe.pairgen.diff import describe_changes
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashpipe.pairgen.changes import Contents, compare, describe_changes
+from hashpipe.pairgen.diff import Contents, compare, describe_changes
 
 
 def held(places: list[str], lone: str = "", pairs: dict[str, int] | None = None) -> Contents:

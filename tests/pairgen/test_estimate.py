@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from hashpipe.common.errors import UserError
-from hashpipe.pairgen import estimate
-from hashpipe.pairgen.estimate import estimate_build, expected_pairs
+from hashpipe.pairgen import dry_run
+from hashpipe.pairgen.dry_run import estimate_build, expected_pairs
 from hashpipe.pairgen.options import BuildOptions
 
 
@@ -54,8 +54,8 @@ def test_what_a_workspace_holds_is_not_counted_again(rendered_photos, built, tmp
 
 
 def test_large_folders_are_counted_on_a_sample(rendered_photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(estimate, "COUNTED", 8)
-    monkeypatch.setattr(estimate, "_PROBED", 3)
+    monkeypatch.setattr(dry_run, "COUNTED", 8)
+    monkeypatch.setattr(dry_run, "_PROBED", 3)
     found = estimate_build(rendered_photos.folder, tmp_path / "ws", BuildOptions())
     total = len(os.listdir(rendered_photos.folder))
     assert (found.photos, found.drawn) == (total, 8)
@@ -84,7 +84,7 @@ def test_pairs_expected():
 
 
 def test_a_disk_that_is_too_small_is_said(rendered_photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(estimate, "_PROBED", 3)
+    monkeypatch.setattr(dry_run, "_PROBED", 3)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=1000))
     found = estimate_build(rendered_photos.folder, tmp_path / "ws", BuildOptions())
     assert any("too little space" in note for note in found.notes)
