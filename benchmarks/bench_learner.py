@@ -37,7 +37,8 @@ import pyarrow as pa
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from hashpipe.hashing import images as image_lists
+from hashpipe.hashing.data import images as image_lists
+from hashpipe.hashing.data.pair_labels import Targets, targets_from_pairset
 from hashpipe.hashing.describing.descriptors import make_describer
 from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.evaluate.benchmarks import load_benchmark
@@ -46,7 +47,6 @@ from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol, read_re
 from hashpipe.hashing.evaluate.relevance import lists
 from hashpipe.hashing.evaluate.scoring import Coded, measure, ranked
 from hashpipe.hashing.learning.fitting import fit_heads
-from hashpipe.hashing.learning.targets import Targets, targets_from_pairset
 from hashpipe.hashing.learning.training import centre
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset

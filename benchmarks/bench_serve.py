@@ -91,7 +91,7 @@ def network_model(folder: Path) -> Path:
 
 
 def _made(folder: Path, options: BackboneOptions) -> Path:
-    from hashpipe.hashing import images
+    from hashpipe.hashing.data import images
     from hashpipe.hashing.describing.descriptors import make_describer
     from hashpipe.hashing.network import Head, make_model, save_model
 

@@ -24,13 +24,13 @@ import torchvision
 from PIL import Image
 from safetensors.torch import save_file
 
-from hashpipe.hashing import images
+from hashpipe.hashing.data import images
+from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.describing.descriptors import make_describer, normalised
 from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.finetune import Tuned
 from hashpipe.hashing.learning.fitting import fit_layer
 from hashpipe.hashing.learning.space import fit_space
-from hashpipe.hashing.learning.targets import no_targets
 from hashpipe.hashing.learning.training import train
 from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, TrainOptions
 

@@ -29,8 +29,8 @@ def encode_command(photos: Path, workspace: Path, config: Path | None, as_json: 
     listed beside the codes.
     """
     options = build(EncodeOptions, given, config, "encode")
+    from hashpipe.hashing.data.listing import split_list
     from hashpipe.hashing.encoding.encode import encode
-    from hashpipe.hashing.listing import split_list
 
     source = split_list(sys.stdin.buffer.read()) if str(photos) == "-" else photos
     show(lambda: encode(source, workspace, options), as_json)

@@ -80,7 +80,7 @@ def info_command(workspace: Path, as_json: bool, **given: Any) -> None:
 
 def listed(names: tuple[str, ...]) -> list[str]:
     """The names given, with - replaced by those on stdin: one per line, or NUL-separated."""
-    from hashpipe.hashing.listing import split_list
+    from hashpipe.hashing.data.listing import split_list
 
     found: list[str] = []
     for name in names:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from hashpipe.hashing.codes import signs
-from hashpipe.hashing.images import from_pairset
+from hashpipe.hashing.data.images import from_pairset
 from hashpipe.hashing.network import load_model
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 from hashpipe.pairgen.photos.photo_files import load_upright

@@ -17,8 +17,8 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint
 from hashpipe.common.progress import Advance, say, stage
 from hashpipe.hashing import store
+from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.describing import backbones, memory, preprocess
-from hashpipe.hashing.images import ImageList
 from hashpipe.hashing.options import BackboneOptions
 from hashpipe.pairgen.matching import vlad
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto

@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.fft import dctn
 
 from hashpipe.common.progress import stage
-from hashpipe.hashing.images import ImageList
+from hashpipe.hashing.data.images import ImageList
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
 SIDE = 32

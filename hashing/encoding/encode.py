@@ -18,6 +18,7 @@ from hashpipe.common.progress import say
 from hashpipe.hashing import store
 from hashpipe.hashing.codes import ENOUGH_TO_CENTRE
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, read_codes, write_codes
+from hashpipe.hashing.data.listing import Listing, list_photos, shown
 from hashpipe.hashing.describing.preprocess import opener
 from hashpipe.hashing.encoding import parts as encode_parts
 from hashpipe.hashing.encoding import photo_jobs, runtimes
@@ -27,7 +28,6 @@ from hashpipe.hashing.encoding.options import EncodeOptions
 from hashpipe.hashing.encoding.parts import Part
 from hashpipe.hashing.encoding.photo_jobs import Work
 from hashpipe.hashing.encoding.result import EncodeResult, failures_file
-from hashpipe.hashing.listing import Listing, list_photos, shown
 from hashpipe.hashing.modelfile import StoredModel, descriptors_fingerprint, read_model
 from hashpipe.hashing.quality import LOW
 

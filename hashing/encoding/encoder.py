@@ -22,7 +22,7 @@ from hashpipe.hashing.modelfile import StoredModel, read_model
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
 if TYPE_CHECKING:
-    from hashpipe.hashing.images import ImageList
+    from hashpipe.hashing.data.images import ImageList
 
 NO_FEATURES = "nothing to describe in it"
 

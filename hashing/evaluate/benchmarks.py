@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.evaluate import landmarks, multilabel, objects
 from hashpipe.hashing.evaluate.cifar import read_cifar10
 from hashpipe.hashing.evaluate.manifests import Manifest, find_manifest
 from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol
 from hashpipe.hashing.evaluate.relevance import ClassLabels, Relevance
 from hashpipe.hashing.evaluate.splits import sampled_per_class
-from hashpipe.hashing.images import ImageList
 
 
 @dataclass(frozen=True)

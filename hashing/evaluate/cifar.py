@@ -16,7 +16,7 @@ from PIL import Image
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.safe_pickle import MOST_BYTES, load, read_bounded
-from hashpipe.hashing.images import ImageList, from_paths, from_zip
+from hashpipe.hashing.data.images import ImageList, from_paths, from_zip
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _PARTS = ("train", "train", "train", "train", "train", "test")

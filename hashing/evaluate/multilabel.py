@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.data.images import ImageList, from_paths
 from hashpipe.hashing.evaluate.manifests import Manifest
 from hashpipe.hashing.evaluate.photofiles import named_photos, photos_below
 from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol
 from hashpipe.hashing.evaluate.relevance import SharedLabels
 from hashpipe.hashing.evaluate.splits import sampled
-from hashpipe.hashing.images import ImageList, from_paths
 
 SplitNote = Callable[[int, Sequence[str], np.ndarray, np.ndarray], str]
 

@@ -11,8 +11,10 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import say
-from hashpipe.hashing import images as image_lists
 from hashpipe.hashing.codes import ENOUGH_TO_CENTRE
+from hashpipe.hashing.data import images as image_lists
+from hashpipe.hashing.data.images import ImageList
+from hashpipe.hashing.data.pair_labels import targets_from_pairset
 from hashpipe.hashing.describing.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.evaluate.copies import copies
 from hashpipe.hashing.evaluate.methods import baseline_codes, coded, recentred
@@ -21,8 +23,6 @@ from hashpipe.hashing.evaluate.protocols import FORMS, Protocol, places, read_re
 from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluate.scoring import Coded
-from hashpipe.hashing.images import ImageList
-from hashpipe.hashing.learning.targets import targets_from_pairset
 from hashpipe.hashing.learning.training import centre, fit_heads, stored_options
 from hashpipe.hashing.network import HashModel, Head, load_model
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset

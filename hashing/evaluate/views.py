@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from PIL import Image
 
-from hashpipe.hashing.images import ImageList
+from hashpipe.hashing.data.images import ImageList
 
 Change = Callable[[Image.Image], Image.Image]
 

@@ -19,8 +19,8 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, open_workspace, read_json, write_json
 from hashpipe.common.progress import say
 from hashpipe.hashing.codeset import CodeSet, hamming, probes, read_codes
+from hashpipe.hashing.data.listing import shown
 from hashpipe.hashing.exporting.options import ExportOptions
-from hashpipe.hashing.listing import shown
 
 EXPORT_VERSION = 1
 BIT_ORDER = "bit i of a code is bit i % 8, least significant first, of byte i // 8; 1 where the output is >= threshold"

@@ -10,12 +10,12 @@ from typing import Any
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint, locked, open_workspace
 from hashpipe.common.progress import say
-from hashpipe.hashing import images as image_lists
 from hashpipe.hashing.codes import ENOUGH_TO_CENTRE
+from hashpipe.hashing.data import images as image_lists
+from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.learning import runs
 from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.fitting import fit_heads
-from hashpipe.hashing.learning.targets import no_targets
 from hashpipe.hashing.learning.training import TrainResult, centre, final_losses, write_model
 from hashpipe.hashing.network import load_model, make_model
 from hashpipe.hashing.options import AdaptOptions

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from hashpipe.hashing.images import ImageList
+from hashpipe.hashing.data.images import ImageList
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
 KEPT = 1.3  # photos are kept this much larger than a piece, along their shorter side

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.learning import neighbours
-from hashpipe.hashing.learning.targets import Targets
 
 
 @dataclass(frozen=True)

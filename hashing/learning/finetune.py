@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.data.images import ImageList
+from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.describing import backbones, memory
 from hashpipe.hashing.describing.descriptors import Describer, normalised, restore_describer
-from hashpipe.hashing.images import ImageList
 from hashpipe.hashing.learning import distributed
 from hashpipe.hashing.learning.augment import Pieces
 from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.fitting import fit_heads, fit_layer
 from hashpipe.hashing.learning.space import Space, fit_space
-from hashpipe.hashing.learning.targets import Targets
 from hashpipe.hashing.options import TrainOptions
 
 LAST = 0.25  # share of the network's weight tensors, from its end, that --finetune last lets learn

@@ -15,6 +15,7 @@ from torch.nn import functional
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import stage
 from hashpipe.hashing import codes
+from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.learning import distributed, neighbours, neighbours_large, nested
 from hashpipe.hashing.learning.batches import Sampler
 from hashpipe.hashing.learning.course import Course, Moving
@@ -23,7 +24,6 @@ from hashpipe.hashing.learning.objectives import bcdh, faithful
 from hashpipe.hashing.learning.objectives.batch_losses import Network, State, composition, of_objective, signs
 from hashpipe.hashing.learning.space import fit_space
 from hashpipe.hashing.learning.start import first_edges, start_weights
-from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.network import Head
 from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.threads import one_torch_thread

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.hashing import codes
-from hashpipe.hashing.learning.targets import Targets
+from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.network import HashModel
 
 _MOST_PAIRS = 20_000

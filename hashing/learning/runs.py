@@ -12,8 +12,8 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint, read_json, write_json
+from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.learning.course import STATE
-from hashpipe.hashing.learning.targets import Targets
 from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, JointWeights, TrainOptions
 
 RUN = "run"  # the folder's name in a workspace

@@ -8,9 +8,9 @@ from typing import Any
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint
-from hashpipe.hashing import images
-from hashpipe.hashing.images import ImageList
-from hashpipe.hashing.learning.targets import Targets, learnable, no_targets, targets_from_pairset
+from hashpipe.hashing.data import images
+from hashpipe.hashing.data.images import ImageList
+from hashpipe.hashing.data.pair_labels import Targets, learnable, no_targets, targets_from_pairset
 from hashpipe.hashing.options import TrainOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
 

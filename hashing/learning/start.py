@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.learning import neighbours, nested
 from hashpipe.hashing.learning.space import itq, principal
-from hashpipe.hashing.learning.targets import Targets
 from hashpipe.hashing.options import TrainOptions
 
 

@@ -18,6 +18,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, locked, make_folder, open_workspace, write_json, write_text
 from hashpipe.common.progress import say
 from hashpipe.hashing import codes
+from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.describing.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.learning import card, distributed, events, plots, runs, sources
 from hashpipe.hashing.learning.course import STATE, Course
@@ -25,7 +26,6 @@ from hashpipe.hashing.learning.finetune import finetune
 from hashpipe.hashing.learning.fitting import fit_heads, uses_pairs
 from hashpipe.hashing.learning.interruption import held_signals
 from hashpipe.hashing.learning.runs import stored_options
-from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.learning.validation import watcher
 from hashpipe.hashing.network import HashModel, Head, load_model, make_model, save_model
 from hashpipe.hashing.options import TrainOptions

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.evaluate.ties import average_precision, groups_from_histograms
-from hashpipe.hashing.learning.targets import Targets
 
 MOST_QUERIES = 500
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.encoding.encoder import Encoder
-from hashpipe.hashing.images import ImageList
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright, open_photo
 
 # Pillow knows many more, and looks at their headers too; nothing but these is decoded.

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.describing.phash import frequencies, phash
 from hashpipe.hashing.evaluate import baselines
-from hashpipe.hashing.images import ImageList
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.data.images import from_paths
 from hashpipe.hashing.evaluate import EvalOptions, copies, evaluate
 from hashpipe.hashing.evaluate.result import read_result
-from hashpipe.hashing.images import from_paths
 
 ROW = {
     "protocol", "method", "bits", "metric", "value", "tie_low", "tie_high", "ci_low", "ci_high", "n_queries",

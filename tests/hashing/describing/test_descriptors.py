@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from small_models import random_weights
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing import images, store
+from hashpipe.hashing import store
+from hashpipe.hashing.data import images
 from hashpipe.hashing.describing import backbones
 from hashpipe.hashing.describing.descriptors import make_describer, restore_describer
 from hashpipe.hashing.options import BackboneOptions

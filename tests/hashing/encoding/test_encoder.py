@@ -13,7 +13,8 @@ from PIL import Image
 from small_models import network_model, vlad_model, write_pictures
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing import codes, images
+from hashpipe.hashing import codes
+from hashpipe.hashing.data import images
 from hashpipe.hashing.encoding.encoder import open_encoder
 from hashpipe.hashing.modelfile import descriptors_fingerprint, read_model
 from hashpipe.hashing.network import load_model

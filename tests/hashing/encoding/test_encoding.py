@@ -20,15 +20,16 @@ from small_models import network_model, vlad_model, workspace_with, write_pictur
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked, sha256_file
-from hashpipe.hashing import codes, images
+from hashpipe.hashing import codes
 from hashpipe.hashing.codeset import check_same_space, read_codes
+from hashpipe.hashing.data import images
+from hashpipe.hashing.data.listing import list_photos, split_list
 from hashpipe.hashing.encoding import encode as encoding
 from hashpipe.hashing.encoding import parts as encode_parts
 from hashpipe.hashing.encoding import photo_jobs
 from hashpipe.hashing.encoding.centring import common_thresholds
 from hashpipe.hashing.encoding.encode import encode, open_encoder
 from hashpipe.hashing.encoding.options import EncodeOptions
-from hashpipe.hashing.listing import list_photos, split_list
 from hashpipe.hashing.network import load_model
 
 PHOTOS = 12

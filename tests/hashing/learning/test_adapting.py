@@ -65,7 +65,7 @@ def test_without_steps_the_codes_are_the_models_up_to_their_centres(workspace, p
     """Projected into the space of the new photos and back, a head says the same of these photos."""
     result = adapt(photos, workspace, AdaptOptions(output=tmp_path / "out", steps=0, start="model"))
     origin, adapted = load_model(workspace / "model"), load_model(result.folder)
-    from hashpipe.hashing.images import from_folder_or_list
+    from hashpipe.hashing.data.images import from_folder_or_list
 
     x = origin.describer.describe(from_folder_or_list(photos)).values
     before, after = (model.codes_input(x, 12) for model in (origin, adapted))

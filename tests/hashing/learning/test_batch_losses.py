@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.learning.batches import Sampler
 from hashpipe.hashing.learning.objectives import joint
 from hashpipe.hashing.learning.objectives.batch_losses import State, composition, of_objective, signs
-from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.options import TrainOptions
 
 QUIET = {"noise": 0.0, "information": False, "batch_pairs": 4, "batch_others": 6}

@@ -14,14 +14,14 @@ import torchvision
 from PIL import Image
 from safetensors.torch import save_file
 
+from hashpipe.hashing.data.images import from_folder_or_list
+from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.describing.descriptors import make_describer
-from hashpipe.hashing.images import from_folder_or_list
 from hashpipe.hashing.learning import distributed
 from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.finetune import Tuned
 from hashpipe.hashing.learning.fitting import fit_heads, fit_layer
 from hashpipe.hashing.learning.space import fit_space
-from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, TrainOptions
 
 PROGRAM = """

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.objectives import dsah, faithful, information
-from hashpipe.hashing.learning.targets import no_targets
 from hashpipe.hashing.options import TrainOptions
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from small_models import random_weights
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing import images
+from hashpipe.hashing.data import images
 from hashpipe.hashing.describing import backbones, memory
 from hashpipe.hashing.describing.descriptors import make_describer
 from hashpipe.hashing.learning import finetune

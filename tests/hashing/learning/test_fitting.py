@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.learning import fitting, neighbours
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.space import fit_space, itq
 from hashpipe.hashing.learning.start import first_edges
-from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.options import TrainOptions
 
 QUICK = {"steps": 30, "batch_pairs": 16, "batch_others": 32}

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from hashpipe.hashing import codes
+from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.learning import fitting
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.local import local_units
 from hashpipe.hashing.learning.space import fit_space, principal
-from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.learning.training import centre
 from hashpipe.hashing.options import TrainOptions
 

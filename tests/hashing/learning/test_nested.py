@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.learning import nested
 from hashpipe.hashing.learning.fitting import fit_heads
-from hashpipe.hashing.learning.targets import no_targets
 from hashpipe.hashing.options import TrainOptions
 
 

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.learning import course as courses
 from hashpipe.hashing.learning import fitting
 from hashpipe.hashing.learning.course import STATE, Course
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.interruption import held_signals
 from hashpipe.hashing.learning.runs import read_run
-from hashpipe.hashing.learning.targets import Targets
 from hashpipe.hashing.learning.training import resume, train
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
 

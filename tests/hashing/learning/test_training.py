@@ -17,13 +17,14 @@ from small_models import random_weights
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace, sha256_file
-from hashpipe.hashing import codes, images
+from hashpipe.hashing import codes
+from hashpipe.hashing.data import images
+from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.learning import training
 from hashpipe.hashing.learning.card import add_scores
 from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.objectives import batch_losses
 from hashpipe.hashing.learning.sources import open_source
-from hashpipe.hashing.learning.targets import no_targets
 from hashpipe.hashing.learning.training import stored_options, train
 from hashpipe.hashing.network import Head, load_model
 from hashpipe.hashing.options import BackboneOptions, TrainOptions

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.learning import course as courses
 from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.fitting import fit_heads
-from hashpipe.hashing.learning.targets import Targets, no_targets
 from hashpipe.hashing.learning.validation import watcher
 from hashpipe.hashing.options import TrainOptions
 

@@ -10,12 +10,12 @@ from small_models import network_model, workspace_with, write_pictures
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codeset import read_codes, write_codes
+from hashpipe.hashing.data.images import from_paths
 from hashpipe.hashing.encoding.encode import encode
 from hashpipe.hashing.encoding.encoder import open_encoder
 from hashpipe.hashing.encoding.options import EncodeOptions
 from hashpipe.hashing.exporting.export_codes import export_codes
 from hashpipe.hashing.exporting.options import ExportOptions
-from hashpipe.hashing.images import from_paths
 from hashpipe.hashing.indexing.build import build_index
 from hashpipe.hashing.indexing.options import IndexOptions
 from hashpipe.hashing.searching.options import SearchOptions

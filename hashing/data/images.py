@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from hashpipe.common.files import sha256_file
-from hashpipe.hashing.listing import list_photos, shown
+from hashpipe.hashing.data.listing import list_photos, shown
 from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.photos import photo_files
 
