@@ -27,11 +27,11 @@ from hashpipe.common.files import atomic_folder, open_workspace
 from hashpipe.hashing import codes
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.listing import Listing, list_photos
-from hashpipe.hashing.describing import preprocess
-from hashpipe.hashing.describing.descriptors import make_describer
 from hashpipe.hashing.encoding import engines, runtimes
 from hashpipe.hashing.encoding.encode import EncodeOptions, encode, open_encoder
 from hashpipe.hashing.encoding.encoder import one_thread_each
+from hashpipe.hashing.features import preprocess
+from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.learning.space import fit_space, itq
 from hashpipe.hashing.modelfile import read_model
 from hashpipe.hashing.network import make_model, save_model

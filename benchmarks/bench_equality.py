@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 from hashpipe.common.files import open_workspace
 from hashpipe.hashing import codes
 from hashpipe.hashing.data.images import from_folder_or_list
-from hashpipe.hashing.describing.descriptors import make_describer
+from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.learning import course
 from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.training import resume, train

@@ -31,9 +31,9 @@ from hashpipe.hashing.calibrating.calibration import read_calibration
 from hashpipe.hashing.codes import pack
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, write_codes
 from hashpipe.hashing.data.images import from_paths
-from hashpipe.hashing.describing import phash
 from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.evaluate.copies import CHANGES
+from hashpipe.hashing.features import phash
 from hashpipe.hashing.grouping import kinds as groups_kinds
 from hashpipe.hashing.grouping.groups import Grouping, find_groups
 from hashpipe.hashing.grouping.options import GroupsOptions

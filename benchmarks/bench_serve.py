@@ -92,7 +92,7 @@ def network_model(folder: Path) -> Path:
 
 def _made(folder: Path, options: BackboneOptions) -> Path:
     from hashpipe.hashing.data import images
-    from hashpipe.hashing.describing.descriptors import make_describer
+    from hashpipe.hashing.features.descriptors import make_describer
     from hashpipe.hashing.network import Head, make_model, save_model
 
     pictures = folder / "pictures"

@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.pair_labels import no_targets
-from hashpipe.hashing.describing.descriptors import make_describer, normalised
+from hashpipe.hashing.features.descriptors import make_describer, normalised
 from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.finetune import Tuned
 from hashpipe.hashing.learning.fitting import fit_layer

@@ -15,11 +15,9 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint, locked, open_workspace
 from hashpipe.common.progress import say
-from hashpipe.hashing import store
 from hashpipe.hashing.codes import ENOUGH_TO_CENTRE
 from hashpipe.hashing.codeset import CodeSet, CodeSpace, read_codes, write_codes
 from hashpipe.hashing.data.listing import Listing, list_photos, shown
-from hashpipe.hashing.describing.preprocess import opener
 from hashpipe.hashing.encoding import parts as encode_parts
 from hashpipe.hashing.encoding import photo_jobs, runtimes
 from hashpipe.hashing.encoding.centring import common_thresholds, given_thresholds
@@ -28,8 +26,10 @@ from hashpipe.hashing.encoding.options import EncodeOptions
 from hashpipe.hashing.encoding.parts import Part
 from hashpipe.hashing.encoding.photo_jobs import Work
 from hashpipe.hashing.encoding.result import EncodeResult, failures_file
+from hashpipe.hashing.features import descriptor_cache
+from hashpipe.hashing.features.preprocess import opener
+from hashpipe.hashing.features.quality import LOW
 from hashpipe.hashing.modelfile import StoredModel, descriptors_fingerprint, read_model
-from hashpipe.hashing.quality import LOW
 
 __all__ = ["EncodeOptions", "EncodeResult", "Encoded", "Encoder", "Outputs", "encode", "open_encoder"]
 
@@ -156,7 +156,9 @@ def _made_by(encoder: Encoder) -> dict[str, Any]:
 
 def _cached(model: StoredModel, workspace: Path | None) -> dict[str, np.ndarray]:
     """Float descriptors that the workspace keeps of this model's describer, by SHA-256 of the photo."""
-    return {} if workspace is None else store.read(workspace / "descriptors" / descriptors_fingerprint(model))
+    return (
+        {} if workspace is None else descriptor_cache.read(workspace / "descriptors" / descriptors_fingerprint(model))
+    )
 
 
 def _earlier(output: Path, space: CodeSpace, made_by: dict[str, Any]) -> CodeSet | None:

@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing import quality as looks
 from hashpipe.hashing.codeset import CodeSpace, encode_outputs
-from hashpipe.hashing.describing import preprocess
-from hashpipe.hashing.describing.preprocess import Open
 from hashpipe.hashing.encoding import runtimes
 from hashpipe.hashing.encoding.engines import Engine
+from hashpipe.hashing.features import preprocess
+from hashpipe.hashing.features import quality as looks
+from hashpipe.hashing.features.preprocess import Open
 from hashpipe.hashing.modelfile import StoredModel, read_model
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
@@ -177,6 +177,6 @@ def one_thread_each(engine: Engine) -> contextlib.AbstractContextManager[None]:
     """Torch would give each of our threads all cores."""
     if engine.name != "torch" or engine.batch > 1:
         return contextlib.nullcontext()
-    from hashpipe.hashing.threads import one_torch_thread
+    from hashpipe.hashing.features.threads import one_torch_thread
 
     return one_torch_thread()

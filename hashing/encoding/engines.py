@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.describing import preprocess
-from hashpipe.hashing.describing.preprocess import Open
+from hashpipe.hashing.features import preprocess
+from hashpipe.hashing.features.preprocess import Open
 from hashpipe.hashing.modelfile import StoredModel
 
 RUNTIMES = ("onnx", "openvino", "torch")
@@ -66,7 +66,7 @@ def torch_engine(model: StoredModel, bits: int, device: str = "auto") -> Engine:
     """The network under torch. A trunk keeps its feature map while it runs: each call has one, all share weights."""
     import torch
 
-    from hashpipe.hashing.describing import backbones, descriptors
+    from hashpipe.hashing.features import backbones, descriptors
 
     config, place = model.describer, backbones.pick_device(device)
     weights = {key: torch.from_numpy(value) for key, value in model.describer_arrays.items()}

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path
-from hashpipe.hashing.describing import backbones, descriptors, preprocess
 from hashpipe.hashing.encoding.engines import torch_engine
+from hashpipe.hashing.features import backbones, descriptors, preprocess
 from hashpipe.hashing.modelfile import HEAD_ARRAYS, StoredModel
 
 OPSET = 17

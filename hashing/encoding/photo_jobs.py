@@ -15,10 +15,10 @@ from hashpipe.common.progress import stage
 from hashpipe.hashing import codes as packing
 from hashpipe.hashing.codeset import CodeSet
 from hashpipe.hashing.data.listing import Listing
-from hashpipe.hashing.describing.preprocess import Open
 from hashpipe.hashing.encoding import parts as encode_parts
 from hashpipe.hashing.encoding.encoder import Encoded, Encoder
 from hashpipe.hashing.encoding.parts import PART, Part
+from hashpipe.hashing.features.preprocess import Open
 from hashpipe.pairgen.photos import photo_files
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 

@@ -15,9 +15,9 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import read_json, sha256_file, write_json
 from hashpipe.common.progress import say
-from hashpipe.hashing.describing.preprocess import Open
 from hashpipe.hashing.encoding import engines
 from hashpipe.hashing.encoding.engines import RUNTIMES, Engine
+from hashpipe.hashing.features.preprocess import Open
 from hashpipe.hashing.modelfile import StoredModel
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
@@ -100,7 +100,7 @@ def _export(model: StoredModel, bits: int) -> None:
 
 def _measured(model: StoredModel, bits: int, names: Sequence[str], photos: Sequence[Open]) -> dict[str, Flips]:
     """Compare runtimes with torch, at the model's thresholds."""
-    from hashpipe.hashing.threads import one_torch_thread
+    from hashpipe.hashing.features.threads import one_torch_thread
 
     right, t, found = engines.torch_engine(model, bits, "cpu"), model.thresholds(bits), {}
     pictures = _pictures(right, photos)

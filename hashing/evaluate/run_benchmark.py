@@ -10,7 +10,6 @@ import numpy as np
 from hashpipe.common.files import write_json
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.pair_labels import learnable
-from hashpipe.hashing.describing.descriptors import Descriptors
 from hashpipe.hashing.evaluate.benchmarks import Benchmark, load_benchmark
 from hashpipe.hashing.evaluate.copies import copies
 from hashpipe.hashing.evaluate.methods import coded, recentred
@@ -20,6 +19,7 @@ from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluate.run_local import all_methods, check_described, hashes_of
 from hashpipe.hashing.evaluate.scoring import Coded
+from hashpipe.hashing.features.descriptors import Descriptors
 from hashpipe.hashing.network import HashModel, load_model
 from hashpipe.pairgen.pairs.pairset import read_pairset
 

@@ -15,7 +15,6 @@ from hashpipe.hashing.codes import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.data.pair_labels import targets_from_pairset
-from hashpipe.hashing.describing.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.evaluate.copies import copies
 from hashpipe.hashing.evaluate.methods import baseline_codes, coded, recentred
 from hashpipe.hashing.evaluate.options import EvalOptions
@@ -23,6 +22,7 @@ from hashpipe.hashing.evaluate.protocols import FORMS, Protocol, places, read_re
 from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluate.scoring import Coded
+from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.learning.training import centre, fit_heads, stored_options
 from hashpipe.hashing.network import HashModel, Head, load_model
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
@@ -164,7 +164,7 @@ def _readable(images: ImageList, row: int) -> bool:
 
 def hashes_of(images: ImageList) -> Callable[[int], np.ndarray]:
     """pHash values of all images by number of bits; the images are read once, at the first call."""
-    from hashpipe.hashing.describing.phash import frequencies, phash
+    from hashpipe.hashing.features.phash import frequencies, phash
 
     @lru_cache(maxsize=1)
     def coefficients() -> np.ndarray:

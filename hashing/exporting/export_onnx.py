@@ -13,10 +13,10 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, open_workspace
 from hashpipe.hashing.codeset import read_codes
-from hashpipe.hashing.describing.preprocess import Open, opener
 from hashpipe.hashing.encoding import runtimes
 from hashpipe.hashing.encoding.options import OnnxOptions
 from hashpipe.hashing.encoding.runtimes import Flips
+from hashpipe.hashing.features.preprocess import Open, opener
 from hashpipe.hashing.modelfile import read_model
 from hashpipe.pairgen.pairs.pairset import read_pairset
 

@@ -13,7 +13,7 @@ from PIL import ExifTags
 
 from hashpipe.common.progress import stage
 from hashpipe.hashing.codeset import CodeSet
-from hashpipe.hashing.describing.preprocess import cores, in_threads
+from hashpipe.hashing.features.preprocess import cores, in_threads
 from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.photos.photo_files import open_photo
 

@@ -17,12 +17,12 @@ from hashpipe.common.files import locked, make_folder, open_workspace
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibrating.calibration import Calibration, read_calibration
 from hashpipe.hashing.codeset import CodeSet, read_codes
+from hashpipe.hashing.features.quality import LOW
 from hashpipe.hashing.grouping import facts as groups_facts
 from hashpipe.hashing.grouping import look as groups_look
 from hashpipe.hashing.grouping.facts import Facts
 from hashpipe.hashing.grouping.kinds import KINDS, Group, Looks, Rules, Same, all_groups
 from hashpipe.hashing.grouping.options import GroupsOptions
-from hashpipe.hashing.quality import LOW
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
 NAMES = {"exact": "exact duplicates", "near": "near-duplicates", "burst": "bursts", "place": "same place"}

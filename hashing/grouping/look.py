@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from scipy.fft import dctn
 
-from hashpipe.hashing import store
 from hashpipe.hashing.codeset import CodeSet
+from hashpipe.hashing.features import descriptor_cache
 from hashpipe.hashing.grouping.facts import each
 from hashpipe.hashing.grouping.kinds import Looks, Same
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
@@ -30,7 +30,7 @@ def looks(codeset: CodeSet, rows: Sequence[int] | np.ndarray, cache: Path | None
     their correlation. Photos that cannot be read are nan. Stored in `cache` by content, so that a run that was stopped
     goes on.
     """
-    known = store.read(cache)
+    known = descriptor_cache.read(cache)
     wanted: dict[str, Path] = {}
     for row in np.asarray(rows, np.int64).tolist():
         if codeset.sha256[row] not in known:
@@ -40,7 +40,9 @@ def looks(codeset: CodeSet, rows: Sequence[int] | np.ndarray, cache: Path | None
         name = f"look at photos {start + 1} to {start + len(part)} of {len(wanted)}"
         values = np.stack(list(each(read_look, [path for _, path in part], workers, name)))
         fine = ~np.isnan(values[:, 0])  # a file that is only away for now is tried again next time
-        known.update(store.write(cache, [sha for (sha, _), ok in zip(part, fine, strict=True) if ok], values[fine]))
+        known.update(
+            descriptor_cache.write(cache, [sha for (sha, _), ok in zip(part, fine, strict=True) if ok], values[fine])
+        )
     missing = np.full(1 + LOOK_SIDE**2, np.nan, np.float32)
     found = [known.get(codeset.sha256[row], missing) for row in np.asarray(rows, np.int64).tolist()]
     return np.stack(found) if found else np.zeros((0, 1 + LOOK_SIDE**2), np.float32)

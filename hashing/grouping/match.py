@@ -14,8 +14,8 @@ import faiss
 import numpy as np
 
 from hashpipe.common.progress import stage
-from hashpipe.hashing import store
 from hashpipe.hashing.codeset import CodeSet
+from hashpipe.hashing.features import descriptor_cache
 from hashpipe.hashing.grouping.kinds import Same
 from hashpipe.pairgen.matching import vlad
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
@@ -56,7 +56,7 @@ def or_matched(same: Same, codeset: CodeSet, radius: int, cache: Path | None = N
 
 def _verdicts(codeset: CodeSet, pairs: np.ndarray, cache: Path | None) -> np.ndarray:
     """Whether pairs of rows int64 (P,2) show one shot, bool (P,)."""
-    known = store.read(cache)
+    known = descriptor_cache.read(cache)
     names = [f"{codeset.sha256[a][:32]} {codeset.sha256[b][:32]}" for a, b in pairs.tolist()]
     missing = [number for number, name in enumerate(names) if name not in known]
     points: OrderedDict[int, Points] = OrderedDict()
@@ -67,7 +67,7 @@ def _verdicts(codeset: CodeSet, pairs: np.ndarray, cache: Path | None) -> np.nda
             for a, b in pairs[part].tolist():
                 found.append(one_shot(_of(a, codeset, points), _of(b, codeset, points)))
                 advance(1)
-            known.update(store.write(cache, [names[number] for number in part], np.array(found)[:, None]))
+            known.update(descriptor_cache.write(cache, [names[number] for number in part], np.array(found)[:, None]))
     return np.array([known[name][0] > 0 for name in names], bool)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from hashpipe.common.files import atomic_path, write_json, write_text
 from hashpipe.common.progress import stage
-from hashpipe.hashing.describing.preprocess import cores, in_threads
+from hashpipe.hashing.features.preprocess import cores, in_threads
 from hashpipe.hashing.grouping.groups import NAMES, Grouping
 from hashpipe.hashing.grouping.kinds import HASH_RADIUS, KINDS, Group
 from hashpipe.hashing.grouping.options import GroupsOptions

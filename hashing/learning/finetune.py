@@ -17,8 +17,8 @@ from torch import Tensor
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.describing import backbones, memory
-from hashpipe.hashing.describing.descriptors import Describer, normalised, restore_describer
+from hashpipe.hashing.features import backbones, batch_memory
+from hashpipe.hashing.features.descriptors import Describer, normalised, restore_describer
 from hashpipe.hashing.learning import distributed
 from hashpipe.hashing.learning.augment import Pieces
 from hashpipe.hashing.learning.course import Course
@@ -150,9 +150,9 @@ class Tuned:
 
     def _smaller(self, error: Exception) -> None:
         """Compute batches in twice as many parts from now on, where memory ran out; other errors go on."""
-        if not memory.ran_out(error):
+        if not batch_memory.ran_out(error):
             raise error
-        memory.halved(-(-len(self._pixels) // self.parts))
+        batch_memory.halved(-(-len(self._pixels) // self.parts))
         self.parts, self._graph = 2 * self.parts, None
 
 

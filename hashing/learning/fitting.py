@@ -16,6 +16,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.progress import stage
 from hashpipe.hashing import codes
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
+from hashpipe.hashing.features.threads import one_torch_thread
 from hashpipe.hashing.learning import distributed, neighbours, neighbours_large, nested
 from hashpipe.hashing.learning.batches import Sampler
 from hashpipe.hashing.learning.course import Course, Moving
@@ -26,7 +27,6 @@ from hashpipe.hashing.learning.space import fit_space
 from hashpipe.hashing.learning.start import first_edges, start_weights
 from hashpipe.hashing.network import Head
 from hashpipe.hashing.options import TrainOptions
-from hashpipe.hashing.threads import one_torch_thread
 
 ROUNDS = bcdh.ROUNDS  # B-steps and rounds of neighbour discovery, evenly over the steps
 _CENTRE, _CENTRE_ON = 10, 4096  # steps between two re-centrings, and the photos they look at

@@ -19,7 +19,7 @@ from hashpipe.common.files import atomic_folder, locked, make_folder, open_works
 from hashpipe.common.progress import say
 from hashpipe.hashing import codes
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.describing.descriptors import Describer, Descriptors, make_describer
+from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.learning import card, distributed, events, plots, runs, sources
 from hashpipe.hashing.learning.course import STATE, Course
 from hashpipe.hashing.learning.finetune import finetune

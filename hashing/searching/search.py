@@ -17,8 +17,8 @@ from hashpipe.common.progress import say
 from hashpipe.hashing.calibrating.calibration import read_calibration
 from hashpipe.hashing.codeset import CodeSpace, check_same_space
 from hashpipe.hashing.encoding.encoder import Encoder, open_encoder
+from hashpipe.hashing.features.quality import LOW
 from hashpipe.hashing.indexing.index import Index, index_folder, open_index, rows_of
-from hashpipe.hashing.quality import LOW
 from hashpipe.hashing.searching.options import DEFAULT_K, SearchOptions
 from hashpipe.hashing.searching.results import Hit, SearchResult
 from hashpipe.hashing.searching.sources import IndexSource, Source, TableSource, encoder_for

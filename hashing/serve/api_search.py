@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from hashpipe.hashing.quality import LOW
+from hashpipe.hashing.features.quality import LOW
 from hashpipe.hashing.serve import answers
 from hashpipe.hashing.serve.answers import Problem, SearchAnswer
 from hashpipe.hashing.serve.api_photos import known_row, place_of

@@ -8,8 +8,8 @@ from PIL import Image, ImageEnhance
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.describing.phash import frequencies, phash
 from hashpipe.hashing.evaluate import baselines
+from hashpipe.hashing.features.phash import frequencies, phash
 
 
 @pytest.fixture

@@ -15,10 +15,9 @@ from safetensors.torch import save_file
 from small_models import random_weights
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing import store
 from hashpipe.hashing.data import images
-from hashpipe.hashing.describing import backbones
-from hashpipe.hashing.describing.descriptors import make_describer, restore_describer
+from hashpipe.hashing.features import backbones, descriptor_cache
+from hashpipe.hashing.features.descriptors import make_describer, restore_describer
 from hashpipe.hashing.options import BackboneOptions
 
 NET = "shufflenet_v2_x0_5"  # small and without a head that matters
@@ -324,9 +323,9 @@ def test_wrong_places_for_photos(kind, tmp_path):
 
 
 def test_store_ignores_parts_that_do_not_fit(tmp_path):
-    store.write(tmp_path, ["a", "b"], np.ones((2, 3)))
-    store.write(tmp_path, ["c"], np.zeros((1, 3)))
+    descriptor_cache.write(tmp_path, ["a", "b"], np.ones((2, 3)))
+    descriptor_cache.write(tmp_path, ["c"], np.zeros((1, 3)))
     (names,) = (path for path in tmp_path.glob("*.json") if "a" in path.read_text())
     names.write_text(json.dumps(["a"]), encoding="utf-8")
-    assert set(store.read(tmp_path)) == {"c"}
-    assert store.read(tmp_path / "none") == {} == store.read(None)
+    assert set(descriptor_cache.read(tmp_path)) == {"c"}
+    assert descriptor_cache.read(tmp_path / "none") == {} == descriptor_cache.read(None)

@@ -16,9 +16,9 @@ from hashpipe.common.errors import UserError
 from hashpipe.hashing import codes
 from hashpipe.hashing.data import images
 from hashpipe.hashing.encoding.encoder import open_encoder
+from hashpipe.hashing.features.quality import LOW, quality
 from hashpipe.hashing.modelfile import descriptors_fingerprint, read_model
 from hashpipe.hashing.network import load_model
-from hashpipe.hashing.quality import LOW, quality
 
 
 @pytest.fixture(scope="module")

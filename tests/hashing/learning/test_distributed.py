@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from hashpipe.hashing.data.images import from_folder_or_list
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.describing.descriptors import make_describer
+from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.learning import distributed
 from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.finetune import Tuned

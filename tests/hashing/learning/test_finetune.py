@@ -15,8 +15,8 @@ from small_models import random_weights
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.data import images
-from hashpipe.hashing.describing import backbones, memory
-from hashpipe.hashing.describing.descriptors import make_describer
+from hashpipe.hashing.features import backbones, batch_memory
+from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.learning import finetune
 from hashpipe.hashing.learning.augment import Pieces
 from hashpipe.hashing.learning.course import Course
@@ -100,7 +100,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(options, monkeypatch, when):
     rows = [3, 1, 4, 1, 5, 9, 2]
     whole = gradients(tuned(options), rows)
     said: list[str] = []
-    monkeypatch.setattr(memory, "say", said.append)
+    monkeypatch.setattr(batch_memory, "say", said.append)
     network = tuned(options)
     forward = network.forward
 
@@ -123,7 +123,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(options, monkeypatch, when):
 
 def test_descriptors_go_on_in_halves(monkeypatch):
     said: list[str] = []
-    monkeypatch.setattr(memory, "say", said.append)
+    monkeypatch.setattr(batch_memory, "say", said.append)
 
     def work(part: slice) -> list[int]:
         rows = list(range(10)[part])
@@ -131,17 +131,17 @@ def test_descriptors_go_on_in_halves(monkeypatch):
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
         return rows
 
-    assert [row for part in memory.in_halves(work, 10) for row in part] == list(range(10))
+    assert [row for part in batch_memory.in_halves(work, 10) for row in part] == list(range(10))
     assert len(said) == 2
 
     def never(part: slice) -> None:
         raise MemoryError
 
     with pytest.raises(UserError, match="not enough for a single photo"):
-        memory.in_halves(never, 4)
+        batch_memory.in_halves(never, 4)
     with pytest.raises(RuntimeError, match="something else"):
-        memory.in_halves(lambda part: (_ for _ in ()).throw(RuntimeError("something else")), 4)
-    assert memory.in_halves(work, 0) == []
+        batch_memory.in_halves(lambda part: (_ for _ in ()).throw(RuntimeError("something else")), 4)
+    assert batch_memory.in_halves(work, 0) == []
 
 
 def test_what_learns():

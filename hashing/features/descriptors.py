@@ -16,9 +16,8 @@ from torch.nn import functional
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint
 from hashpipe.common.progress import Advance, say, stage
-from hashpipe.hashing import store
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.describing import backbones, memory, preprocess
+from hashpipe.hashing.features import backbones, batch_memory, descriptor_cache, preprocess
 from hashpipe.hashing.options import BackboneOptions
 from hashpipe.pairgen.matching import vlad
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
@@ -57,7 +56,7 @@ class Describer:
         A row whose image cannot be read is zeros with ok False; rows never shift.
         """
         folder = None if cache is None else Path(cache) / self.fingerprint
-        known = store.read(folder)
+        known = descriptor_cache.read(folder)
         missing = [row for row, key in enumerate(images.keys) if key not in known]
         first_row = {images.keys[row]: row for row in reversed(missing)}
         todo = sorted(first_row.values())
@@ -67,7 +66,7 @@ class Describer:
                 part = self.compute(images.subset(rows), advance)
                 keys = [images.keys[row] for row, good in zip(rows, part.ok, strict=True) if good]
                 if keys:
-                    known.update(store.write(folder, keys, part.values[part.ok]))
+                    known.update(descriptor_cache.write(folder, keys, part.values[part.ok]))
         ok = np.array([key in known for key in images.keys], bool)
         width = next((len(known[key]) for key, good in zip(images.keys, ok, strict=True) if good), 0)
         values = np.zeros((len(images), width), np.float32)
@@ -149,7 +148,9 @@ def _describe_network(
 
     def run(batch: list[tuple[int, np.ndarray]]) -> None:
         pixels = np.stack([array for _, array in batch])
-        out = memory.in_halves(lambda part: look(trunk, pixels[part], config.get("scales", [1.0]), device), len(pixels))
+        out = batch_memory.in_halves(
+            lambda part: look(trunk, pixels[part], config.get("scales", [1.0]), device), len(pixels)
+        )
         for (row, _), vector in zip(batch, np.concatenate(out), strict=True):
             values[row] = vector
 
