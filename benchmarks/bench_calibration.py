@@ -18,7 +18,7 @@ import numpy as np
 
 from hashpipe.hashing.calibrating.calibrate import codes_by_photo, query_groups
 from hashpipe.hashing.calibrating.rates import Comparisons, Rates, compare, rates
-from hashpipe.hashing.codeset import read_codes
+from hashpipe.hashing.codes.codes_file import read_codes
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
 RULES = {"suggested": "expected", "observed": "false", "upper bound": "false_high"}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from bench_learner import changed
 
-from hashpipe.hashing.codes import thresholds
+from hashpipe.hashing.codes.packing import thresholds
 from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.evaluate.benchmarks import load_benchmark
 from hashpipe.hashing.evaluate.methods import baseline_codes, coded

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from hashpipe.common.files import atomic_folder, open_workspace
-from hashpipe.hashing import codes
+from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.listing import Listing, list_photos
 from hashpipe.hashing.encoding import engines, runtimes
@@ -128,7 +128,7 @@ def rates(runtime: str, paths: list[Path], workspace: Path, given: argparse.Name
         u = encode_all()
         jobs = (decode_all, forward_all, encode_all, command)
         seconds = np.median([[clock(job) for job in jobs] for _ in range(given.rounds)], axis=0)
-    return count / seconds, codes.unpack(encoder.codes(u), BITS)
+    return count / seconds, packing.unpack(encoder.codes(u), BITS)
 
 
 def memory(folder: Path, workspace: Path, photos: Path, given: argparse.Namespace) -> None:
@@ -177,7 +177,7 @@ def make_workspace(folder: Path, photos: Path, given: argparse.Namespace) -> Pat
     values = described.values[described.ok]
     space = fit_space(values, 256, 0)
     head = space.head(itq(space(values), BITS, 0), np.zeros(BITS, np.float32))
-    t = codes.thresholds(head(values)) if len(values) >= codes.ENOUGH_TO_CENTRE else np.zeros(BITS, np.float32)
+    t = packing.thresholds(head(values)) if len(values) >= packing.ENOUGH_TO_CENTRE else np.zeros(BITS, np.float32)
     with atomic_folder(workspace / "model") as temporary:
         save_model(temporary, make_model(describer, {BITS: head}, {BITS: t}, {}))
     if runtimes.can_export():

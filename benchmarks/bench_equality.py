@@ -27,7 +27,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from hashpipe.common.files import open_workspace
-from hashpipe.hashing import codes
+from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.images import from_folder_or_list
 from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.learning import course
@@ -134,7 +134,7 @@ def _report(name: str, one: HashModel, other: HashModel, options: TrainOptions) 
         gap = float(np.abs(one.heads[BITS].weight - other.heads[BITS].weight).max())
         described = [model.describer.describe(listed).values for model in (one, other)]
         bits = [
-            codes.signs(model.codes_input(x, BITS), model.thresholds[BITS])
+            packing.signs(model.codes_input(x, BITS), model.thresholds[BITS])
             for model, x in zip((one, other), described, strict=True)
         ]
         largest, flips = float(np.abs(one.heads[BITS].weight).max()), float((bits[0] != bits[1]).mean())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hashpipe.hashing.codes import pack
+from hashpipe.hashing.codes.packing import pack
 from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.evaluate.hamming import histograms
 from hashpipe.hashing.evaluate.metrics import average_precision, average_precision_bounds

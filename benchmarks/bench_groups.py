@@ -28,8 +28,8 @@ from PIL import Image, ImageEnhance
 
 from hashpipe.common.files import open_workspace
 from hashpipe.hashing.calibrating.calibration import read_calibration
-from hashpipe.hashing.codes import pack
-from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
+from hashpipe.hashing.codes.packing import pack
 from hashpipe.hashing.data.images import from_paths
 from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.evaluate.copies import CHANGES

@@ -22,8 +22,8 @@ import faiss
 import numpy as np
 import pyarrow as pa
 
-from hashpipe.hashing.codes import unpack
-from hashpipe.hashing.codeset import CodeSpace, read_codes
+from hashpipe.hashing.codes.codes_file import CodeSpace, read_codes
+from hashpipe.hashing.codes.packing import unpack
 from hashpipe.hashing.indexing import files as index_files
 from hashpipe.hashing.indexing import kinds as index_kinds
 from hashpipe.hashing.indexing.index import Index, open_index

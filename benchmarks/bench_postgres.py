@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does: thre
 import faiss
 import numpy as np
 
-from hashpipe.hashing.codeset import CodeSet, CodeSpace
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace
 from hashpipe.hashing.exporting.table import export_to_postgres
 from hashpipe.hashing.postgres import open_postgres
 

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hashpipe.common.files import open_workspace
-from hashpipe.hashing.codeset import CodeSet, CodeSpace, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.indexing.build import build_index
 from hashpipe.hashing.indexing.options import IndexOptions

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from hashpipe.hashing.codes import signs
+from hashpipe.hashing.codes.packing import signs
 from hashpipe.hashing.data.images import from_pairset
 from hashpipe.hashing.network import load_model
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset

@@ -13,7 +13,7 @@ from hashpipe.common.files import open_workspace, read_json
 from hashpipe.hashing.calibrating.calibration import FILE, Calibration, write_calibration
 from hashpipe.hashing.calibrating.options import CalibrateOptions
 from hashpipe.hashing.calibrating.rates import Comparisons, Rates, compare, rates, suggest
-from hashpipe.hashing.codeset import CodeSet, read_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, read_codes
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
 _ENOUGH_QUERIES, _ENOUGH_PLACES = 15, 3  # query photos with a similar one, and their places

@@ -11,7 +11,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import read_json, write_json
 from hashpipe.common.progress import say
-from hashpipe.hashing.codeset import CodeSpace
+from hashpipe.hashing.codes.codes_file import CodeSpace
 
 CALIBRATION_VERSION = 1
 FILE = "calibration.json"

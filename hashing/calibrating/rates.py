@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import beta
 
 from hashpipe.common.progress import stage
-from hashpipe.hashing.codeset import hamming
+from hashpipe.hashing.codes.codes_file import hamming
 from hashpipe.pairgen.pairs.pairset import PairSet
 
 _ROUNDS = 2000  # of the bootstrap

@@ -12,8 +12,8 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked, read_json, write_json
-from hashpipe.hashing import codes
-from hashpipe.hashing.codeset import read_codes
+from hashpipe.hashing.codes import packing
+from hashpipe.hashing.codes.codes_file import read_codes
 from hashpipe.hashing.modelfile import StoredModel
 
 _LOOK_AGAIN = 1.0  # seconds between two looks for thresholds that another shard computes
@@ -58,7 +58,7 @@ def common_thresholds(file: Path, model: StoredModel, bits: int, outputs: Callab
                 time.sleep(_LOOK_AGAIN)  # another shard is at work
                 continue
             if not file.is_file():
-                found = codes.recentred(outputs(), model.thresholds(bits))
+                found = packing.recentred(outputs(), model.thresholds(bits))
                 write_thresholds(file, model, bits, found)
     return given_thresholds(file, model, bits)
 

@@ -15,8 +15,8 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint, locked, open_workspace
 from hashpipe.common.progress import say
-from hashpipe.hashing.codes import ENOUGH_TO_CENTRE
-from hashpipe.hashing.codeset import CodeSet, CodeSpace, read_codes, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, read_codes, write_codes
+from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data.listing import Listing, list_photos, shown
 from hashpipe.hashing.encoding import parts as encode_parts
 from hashpipe.hashing.encoding import photo_jobs, runtimes

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.codeset import CodeSpace, encode_outputs
+from hashpipe.hashing.codes.codes_file import CodeSpace, encode_outputs
 from hashpipe.hashing.encoding import runtimes
 from hashpipe.hashing.encoding.engines import Engine
 from hashpipe.hashing.features import preprocess

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.common.progress import stage
-from hashpipe.hashing import codes as packing
-from hashpipe.hashing.codeset import CodeSet
+from hashpipe.hashing.codes import packing
+from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.data.listing import Listing
 from hashpipe.hashing.encoding import parts as encode_parts
 from hashpipe.hashing.encoding.encoder import Encoded, Encoder

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hashpipe.hashing.codeset import CodeSpace
+from hashpipe.hashing.codes.codes_file import CodeSpace
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.codes import pack
+from hashpipe.hashing.codes.packing import pack
 
 _WHOLE = ("codes", "code", "B", "b", "hash", "binary")
 _QUERIES = ("queries", "query", "q", "qB", "query_codes", "q_code", "test", "test_codes", "tst_binary")

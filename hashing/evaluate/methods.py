@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from hashpipe.hashing import codes
-from hashpipe.hashing.codes import ENOUGH_TO_CENTRE, pack, thresholds
+from hashpipe.hashing.codes import packing
+from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE, pack, thresholds
 from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.scoring import Coded
@@ -26,7 +26,7 @@ def recentred(u: np.ndarray, protocol: Protocol, learnt: np.ndarray | None = Non
     if len(protocol.database) < ENOUGH_TO_CENTRE:
         return None
     own = u[protocol.database]
-    return thresholds(own) if learnt is None else codes.recentred(own, learnt)
+    return thresholds(own) if learnt is None else packing.recentred(own, learnt)
 
 
 def baseline_codes(

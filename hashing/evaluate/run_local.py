@@ -11,7 +11,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import say
-from hashpipe.hashing.codes import ENOUGH_TO_CENTRE
+from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.data.pair_labels import targets_from_pairset

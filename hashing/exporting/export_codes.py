@@ -18,7 +18,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, open_workspace, read_json, write_json
 from hashpipe.common.progress import say
-from hashpipe.hashing.codeset import CodeSet, hamming, probes, read_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, hamming, probes, read_codes
 from hashpipe.hashing.data.listing import shown
 from hashpipe.hashing.exporting.options import ExportOptions
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, open_workspace
-from hashpipe.hashing.codeset import read_codes
+from hashpipe.hashing.codes.codes_file import read_codes
 from hashpipe.hashing.encoding import runtimes
 from hashpipe.hashing.encoding.options import OnnxOptions
 from hashpipe.hashing.encoding.runtimes import Flips

@@ -17,7 +17,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import say, stage
 from hashpipe.hashing import postgres
-from hashpipe.hashing.codeset import CodeSet, probes
+from hashpipe.hashing.codes.codes_file import CodeSet, probes
 from hashpipe.hashing.postgres import StoredSpace, execute, first_line, where
 
 if TYPE_CHECKING:

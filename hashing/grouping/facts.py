@@ -12,7 +12,7 @@ import numpy as np
 from PIL import ExifTags
 
 from hashpipe.common.progress import stage
-from hashpipe.hashing.codeset import CodeSet
+from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.features.preprocess import cores, in_threads
 from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.photos.photo_files import open_photo

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hashpipe.hashing.codeset import CodeSet, hamming
+from hashpipe.hashing.codes.codes_file import CodeSet, hamming
 from hashpipe.hashing.grouping.cluster import Near, Neighbours, block_size, star_groups
 from hashpipe.hashing.grouping.facts import Facts
 

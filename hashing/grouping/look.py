@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from scipy.fft import dctn
 
-from hashpipe.hashing.codeset import CodeSet
+from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.features import descriptor_cache
 from hashpipe.hashing.grouping.facts import each
 from hashpipe.hashing.grouping.kinds import Looks, Same

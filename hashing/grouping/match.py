@@ -14,7 +14,7 @@ import faiss
 import numpy as np
 
 from hashpipe.common.progress import stage
-from hashpipe.hashing.codeset import CodeSet
+from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.features import descriptor_cache
 from hashpipe.hashing.grouping.kinds import Same
 from hashpipe.pairgen.matching import vlad

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, read_json, sha256_file, write_json
-from hashpipe.hashing.codeset import CodeSpace
+from hashpipe.hashing.codes.codes_file import CodeSpace
 
 INDEX_VERSION = 1
 PHOTOS_SCHEMA = pa.schema(

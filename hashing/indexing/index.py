@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hashpipe.hashing.codeset import CodeSpace
+from hashpipe.hashing.codes.codes_file import CodeSpace
 from hashpipe.hashing.indexing import files as index_files
 from hashpipe.hashing.indexing import kinds as index_kinds
 

@@ -10,7 +10,7 @@ from typing import Any
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint, locked, open_workspace
 from hashpipe.common.progress import say
-from hashpipe.hashing.codes import ENOUGH_TO_CENTRE
+from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.learning import runs

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import stage
-from hashpipe.hashing import codes
+from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.threads import one_torch_thread
 from hashpipe.hashing.learning import distributed, neighbours, neighbours_large, nested
@@ -196,7 +196,7 @@ def _new_round(state: State, sampler: Sampler, options: TrainOptions, progress: 
     if options.objective != "bcdh" and options.neighbours:
         drop = None if faithful.applies(options) else 2.0
         if len(h) > neighbours_large.EXACT:
-            edges = neighbours_large.adapt(codes.pack(h), h.shape[1], sampler.edges, 0.0, _ADDED, drop)
+            edges = neighbours_large.adapt(packing.pack(h), h.shape[1], sampler.edges, 0.0, _ADDED, drop)
         else:
             unit = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-12)
             edges = neighbours.adapt(unit, sampler.edges, 0.0, _ADDED, drop)

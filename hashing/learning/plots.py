@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hashpipe.hashing import codes
+from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.network import HashModel
 
@@ -34,7 +34,7 @@ def write(
             _losses(folder / f"loss_{bits}.png", lines, f"{bits} bits")
         if epochs := [line for line in lines if "distances" in line]:
             _epochs(folder / f"epochs_{bits}.png", epochs, bits)
-        code = codes.signs(model.codes_input(descriptors, bits), model.thresholds[bits])
+        code = packing.signs(model.codes_input(descriptors, bits), model.thresholds[bits])
         _distances(folder / f"distances_{bits}.png", code, bits, targets)
         _bits(folder / f"bits_{bits}.png", code[:_MOST_PHOTOS], bits)
 

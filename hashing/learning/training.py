@@ -17,7 +17,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, locked, make_folder, open_workspace, write_json, write_text
 from hashpipe.common.progress import say
-from hashpipe.hashing import codes
+from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.learning import card, distributed, events, plots, runs, sources
@@ -183,10 +183,10 @@ def centre(
 ) -> tuple[dict[int, np.ndarray], bool]:
     """Thresholds by code length, float32 (k,): medians over these photos, of what heads say everywhere; zeros where
     unwanted or too few photos."""
-    enough = wanted and len(descriptors) >= codes.ENOUGH_TO_CENTRE
+    enough = wanted and len(descriptors) >= packing.ENOUGH_TO_CENTRE
     found = {}
     for bits, head in heads.items():
-        found[bits] = codes.thresholds(head.everywhere(descriptors)) if enough else np.zeros(bits, np.float32)
+        found[bits] = packing.thresholds(head.everywhere(descriptors)) if enough else np.zeros(bits, np.float32)
     return found, enough
 
 
@@ -270,7 +270,7 @@ def _json_lines(lines: list[dict[str, Any]]) -> str:
 def _notes(options: TrainOptions, values: np.ndarray, targets: Targets, centred: bool, course: Course) -> Iterator[str]:
     photos, width = values.shape
     if options.recentre and not centred:
-        yield f"{photos} photos are too few to centre bits on (at least {codes.ENOUGH_TO_CENTRE}); thresholds are 0"
+        yield f"{photos} photos are too few to centre bits on (at least {packing.ENOUGH_TO_CENTRE}); thresholds are 0"
     if options.objective == "bcdh" and not len(targets.similar):
         yield "bcdh found no similar pair to learn from; codes are those of ITQ, use --objective joint or dsah"
     if photos > 1 and not np.ptp(values, axis=0).any():

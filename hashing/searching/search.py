@@ -15,7 +15,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibrating.calibration import read_calibration
-from hashpipe.hashing.codeset import CodeSpace, check_same_space
+from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
 from hashpipe.hashing.encoding.encoder import Encoder, open_encoder
 from hashpipe.hashing.features.quality import LOW
 from hashpipe.hashing.indexing.index import Index, index_folder, open_index, rows_of

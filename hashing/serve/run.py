@@ -18,7 +18,7 @@ from hashpipe.hashing.serve.guard import Policy, is_loopback
 from hashpipe.hashing.serve.options import ServeOptions
 
 if TYPE_CHECKING:
-    from hashpipe.hashing.codeset import CodeSpace
+    from hashpipe.hashing.codes.codes_file import CodeSpace
 
 _GRACE = 5  # seconds that requests get to finish when the server is stopped
 _CONNECTIONS = 512
@@ -157,7 +157,7 @@ def _check_model(folder: Path, runtime: str, space: CodeSpace) -> None:
 
     A graph that a runtime needs and that is not there yet is exported.
     """
-    from hashpipe.hashing.codeset import CodeSpace, check_same_space
+    from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
     from hashpipe.hashing.encoding import engines, runtimes
     from hashpipe.hashing.modelfile import read_model
 

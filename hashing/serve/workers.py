@@ -18,7 +18,7 @@ import numpy as np
 from starlette.exceptions import HTTPException
 
 from hashpipe.common.progress import say
-from hashpipe.hashing.codeset import CodeSpace
+from hashpipe.hashing.codes.codes_file import CodeSpace
 from hashpipe.hashing.serve.options import ServeOptions
 from hashpipe.hashing.serve.process import Gone, Process, ask, start
 from hashpipe.hashing.serve.uploads import Asked

@@ -11,7 +11,7 @@ import pytest
 from console import SCRIPT, environment
 from small_models import network_model, vlad_model, workspace_with, write_pictures
 
-from hashpipe.hashing.codeset import read_codes
+from hashpipe.hashing.codes.codes_file import read_codes
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hashpipe.common.files import open_workspace
-from hashpipe.hashing.codeset import CodeSet, CodeSpace, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from hashpipe.common.files import open_workspace
-from hashpipe.hashing.codeset import CodeSet, CodeSpace, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from console import SCRIPT, environment
 from small_models import vlad_model, workspace_with, write_pictures
 
-from hashpipe.hashing.codeset import CodeSet, CodeSpace, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 
 
 @pytest.fixture(scope="module")

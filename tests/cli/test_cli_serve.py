@@ -16,7 +16,7 @@ import pytest
 from console import SCRIPT, default_signals, environment
 from small_models import vlad_model, workspace_with, write_pictures
 
-from hashpipe.hashing.codeset import CodeSet, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, write_codes
 from hashpipe.hashing.data.images import from_folder_or_list
 from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.indexing.build import build_index

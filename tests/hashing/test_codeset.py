@@ -9,7 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.codeset import CodeSet, CodeSpace, check_same_space, hamming, probes, read_codes, write_codes
+from hashpipe.hashing.codes.codes_file import (
+    CodeSet,
+    CodeSpace,
+    check_same_space,
+    hamming,
+    probes,
+    read_codes,
+    write_codes,
+)
 
 
 def make(count: int, bits: int = 20, seed: int = 0) -> CodeSet:

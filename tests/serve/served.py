@@ -14,7 +14,7 @@ from PIL import Image
 from small_models import workspace_with, write_pictures
 
 from hashpipe.common.files import sha256_file
-from hashpipe.hashing.codeset import CodeSet, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, write_codes
 from hashpipe.hashing.data.images import from_paths
 from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.indexing.build import build_index

@@ -14,7 +14,7 @@ from served import encoded, jpeg
 from small_models import workspace_with
 from test_serve_refusals import bomb
 
-from hashpipe.hashing.codeset import CodeSet, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, write_codes
 from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.indexing.build import build_index
 from hashpipe.hashing.indexing.options import IndexOptions

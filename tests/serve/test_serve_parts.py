@@ -13,7 +13,7 @@ from served import jpeg
 from starlette.exceptions import HTTPException
 
 from hashpipe.common.files import open_workspace
-from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
 from hashpipe.hashing.indexing.build import build_index
 from hashpipe.hashing.indexing.options import IndexOptions
 from hashpipe.hashing.serve import searching

@@ -20,7 +20,7 @@ from served import Served, encoded, jpeg
 from small_models import vlad_model, write_pictures
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.codeset import write_codes
+from hashpipe.hashing.codes.codes_file import write_codes
 from hashpipe.hashing.indexing.build import build_index
 from hashpipe.hashing.indexing.options import IndexOptions
 from hashpipe.hashing.serve.options import ServeOptions

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hashpipe.hashing.codeset import CodeSpace
+from hashpipe.hashing.codes.codes_file import CodeSpace
 from hashpipe.hashing.serve.options import ServeOptions
 from hashpipe.hashing.serve.workers import Workers
 

@@ -17,7 +17,7 @@ from hashpipe.hashing.calibrating.calibrate import calibrate, codes_by_photo, qu
 from hashpipe.hashing.calibrating.calibration import read_calibration
 from hashpipe.hashing.calibrating.options import CalibrateOptions
 from hashpipe.hashing.calibrating.rates import Comparisons, compare, continued, rates, suggest
-from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet, write_pairset
 
 BITS = 32

@@ -13,7 +13,7 @@ from PIL import Image
 from small_models import network_model, vlad_model, write_pictures
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing import codes
+from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data import images
 from hashpipe.hashing.encoding.encoder import open_encoder
 from hashpipe.hashing.features.quality import LOW, quality
@@ -48,7 +48,7 @@ def test_outputs_are_those_of_the_model_that_was_trained(kind, pictures, request
     assert found.u.dtype == np.float32
     np.testing.assert_allclose(found.u, right, atol=1e-4 * np.abs(right).max())
     assert len(np.unique(found.u, axis=0)) == len(listed)
-    wanted = codes.pack(found.u, model.thresholds[encoder.space.bits])
+    wanted = packing.pack(found.u, model.thresholds[encoder.space.bits])
     np.testing.assert_array_equal(encoder.codes(found.u), wanted)
     assert encoder.space.model == model.fingerprint
 

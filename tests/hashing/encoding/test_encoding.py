@@ -20,8 +20,8 @@ from small_models import network_model, vlad_model, workspace_with, write_pictur
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked, sha256_file
-from hashpipe.hashing import codes
-from hashpipe.hashing.codeset import check_same_space, read_codes
+from hashpipe.hashing.codes import packing as codes
+from hashpipe.hashing.codes.codes_file import check_same_space, read_codes
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.listing import list_photos, split_list
 from hashpipe.hashing.encoding import encode as encoding

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, probes, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, probes, write_codes
 from hashpipe.hashing.exporting import export_codes as module
 from hashpipe.hashing.exporting.export_codes import export_codes
 from hashpipe.hashing.exporting.options import ExportOptions

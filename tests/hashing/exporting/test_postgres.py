@@ -14,7 +14,7 @@ import pytest
 from postgres_server import PostgresServer, find_server
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, probes, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, probes, write_codes
 from hashpipe.hashing.exporting.export_codes import export_codes
 from hashpipe.hashing.exporting.options import ExportOptions
 from hashpipe.hashing.postgres import bit_texts, open_postgres

@@ -14,7 +14,7 @@ import pytest
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked
-from hashpipe.hashing.codeset import CodeSet, CodeSpace, hamming, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
 from hashpipe.hashing.indexing import files as index_files
 from hashpipe.hashing.indexing import kinds as index_kinds
 from hashpipe.hashing.indexing.build import add_to_index, build_index, index_info, remove_from_index

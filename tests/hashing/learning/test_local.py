@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hashpipe.hashing import codes
+from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.learning import fitting
@@ -169,7 +169,7 @@ def test_where_no_unit_fires_the_linear_layer_speaks_alone_and_thresholds_are_it
     np.testing.assert_array_equal(head(far), broad(far))
     thresholds, centred = centre({8: head}, x)
     assert centred
-    np.testing.assert_array_equal(thresholds[8], codes.thresholds(broad(x)))
+    np.testing.assert_array_equal(thresholds[8], packing.thresholds(broad(x)))
     np.testing.assert_allclose(thresholds[8], 0, atol=0.02)  # its bias has been centred on them
 
 

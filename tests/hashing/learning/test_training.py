@@ -17,7 +17,7 @@ from small_models import random_weights
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace, sha256_file
-from hashpipe.hashing import codes
+from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.learning import training
@@ -150,7 +150,7 @@ def test_loaded_model_gives_the_same_codes(trained, pictures, workspace):
     u = model.codes_input(described.values, 12)
     assert (u.shape, u.dtype) == ((len(listed), 12), np.float32)
     again = load_model(trained.folder, "cpu").codes_input(model.describer.describe(listed).values, 12)
-    np.testing.assert_array_equal(codes.pack(u, model.thresholds[12]), codes.pack(again, model.thresholds[12]))
+    np.testing.assert_array_equal(packing.pack(u, model.thresholds[12]), packing.pack(again, model.thresholds[12]))
     with pytest.raises(UserError, match="none of 16; train it with --bits 8,12,16"):
         model.codes_input(described.values, 16)
     assert model.codes_input(described.values[:0], 8).shape == (0, 8)

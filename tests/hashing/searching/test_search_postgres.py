@@ -9,7 +9,7 @@ from postgres_server import PostgresServer, find_server
 from small_models import network_model, workspace_with, write_pictures
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.codeset import read_codes, write_codes
+from hashpipe.hashing.codes.codes_file import read_codes, write_codes
 from hashpipe.hashing.data.images import from_paths
 from hashpipe.hashing.encoding.encode import encode
 from hashpipe.hashing.encoding.encoder import open_encoder

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint
-from hashpipe.hashing import codes as packing
+from hashpipe.hashing.codes import packing
 
 CODES_VERSION = 1
 _PROBES = 3

@@ -1,0 +1,1 @@
+"""Binary codes: packing, thresholds, and the codes file."""
