@@ -33,7 +33,7 @@ from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.learning import course
 from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.training import resume, train
-from hashpipe.hashing.network import HashModel, load_model
+from hashpipe.hashing.models.network import HashModel, load_model
 from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, TrainOptions
 
 BITS, BATCH = 64, 16

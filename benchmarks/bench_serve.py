@@ -73,7 +73,7 @@ def network_model(folder: Path) -> Path:
     from safetensors.torch import save_file
 
     from hashpipe.hashing.encoding import runtimes
-    from hashpipe.hashing.modelfile import read_model
+    from hashpipe.hashing.models.model_folder import read_model
     from hashpipe.hashing.options import BackboneOptions
 
     torch.manual_seed(0)
@@ -93,7 +93,7 @@ def network_model(folder: Path) -> Path:
 def _made(folder: Path, options: BackboneOptions) -> Path:
     from hashpipe.hashing.data import images
     from hashpipe.hashing.features.descriptors import make_describer
-    from hashpipe.hashing.network import Head, make_model, save_model
+    from hashpipe.hashing.models.network import Head, make_model, save_model
 
     pictures = folder / "pictures"
     pictures.mkdir(parents=True)

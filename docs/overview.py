@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hashpipe.hashing.codes.packing import signs
 from hashpipe.hashing.data.images import from_pairset
-from hashpipe.hashing.network import load_model
+from hashpipe.hashing.models.network import load_model
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 from hashpipe.pairgen.photos.photo_files import load_upright
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hashpipe.hashing.encoding.options import EncodeOptions
     from hashpipe.hashing.learning.adapting import adapt
     from hashpipe.hashing.learning.training import resume, train
-    from hashpipe.hashing.network import load_model
+    from hashpipe.hashing.models.network import load_model
     from hashpipe.hashing.options import AdaptOptions, BackboneOptions, FinetuneOptions, TrainOptions
 
 _WHERE = {

@@ -14,7 +14,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked, read_json, write_json
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.codes.codes_file import read_codes
-from hashpipe.hashing.modelfile import StoredModel
+from hashpipe.hashing.models.model_folder import StoredModel
 
 _LOOK_AGAIN = 1.0  # seconds between two looks for thresholds that another shard computes
 

@@ -29,7 +29,7 @@ from hashpipe.hashing.encoding.result import EncodeResult, failures_file
 from hashpipe.hashing.features import descriptor_cache
 from hashpipe.hashing.features.preprocess import opener
 from hashpipe.hashing.features.quality import LOW
-from hashpipe.hashing.modelfile import StoredModel, descriptors_fingerprint, read_model
+from hashpipe.hashing.models.model_folder import StoredModel, descriptors_fingerprint, read_model
 
 __all__ = ["EncodeOptions", "EncodeResult", "Encoded", "Encoder", "Outputs", "encode", "open_encoder"]
 

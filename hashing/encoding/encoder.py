@@ -18,7 +18,7 @@ from hashpipe.hashing.encoding.engines import Engine
 from hashpipe.hashing.features import preprocess
 from hashpipe.hashing.features import quality as looks
 from hashpipe.hashing.features.preprocess import Open
-from hashpipe.hashing.modelfile import StoredModel, read_model
+from hashpipe.hashing.models.model_folder import StoredModel, read_model
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
 if TYPE_CHECKING:

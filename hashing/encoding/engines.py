@@ -21,7 +21,7 @@ from PIL import Image
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.features import preprocess
 from hashpipe.hashing.features.preprocess import Open
-from hashpipe.hashing.modelfile import StoredModel
+from hashpipe.hashing.models.model_folder import StoredModel
 
 RUNTIMES = ("onnx", "openvino", "torch")
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "torch"}

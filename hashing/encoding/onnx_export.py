@@ -17,7 +17,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path
 from hashpipe.hashing.encoding.engines import torch_engine
 from hashpipe.hashing.features import backbones, descriptors, preprocess
-from hashpipe.hashing.modelfile import HEAD_ARRAYS, StoredModel
+from hashpipe.hashing.models.model_folder import HEAD_ARRAYS, StoredModel
 
 OPSET = 17
 CLOSE = 1e-2  # of the outputs' spread: far above rounding, far below what a wrong graph gives

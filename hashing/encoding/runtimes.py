@@ -18,7 +18,7 @@ from hashpipe.common.progress import say
 from hashpipe.hashing.encoding import engines
 from hashpipe.hashing.encoding.engines import RUNTIMES, Engine
 from hashpipe.hashing.features.preprocess import Open
-from hashpipe.hashing.modelfile import StoredModel
+from hashpipe.hashing.models.model_folder import StoredModel
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
 MOST_FLIPS = 1e-3  # share of bits; a runtime that differs more from torch is never chosen by itself

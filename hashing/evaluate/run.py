@@ -23,7 +23,7 @@ from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.scoring import Coded, runnable_metrics, score
 from hashpipe.hashing.features.preprocess import cores
-from hashpipe.hashing.learning.card import add_scores
+from hashpipe.hashing.models.card import add_scores
 
 Gallery = Callable[[], list[dict[str, Any]]]
 

@@ -20,7 +20,7 @@ from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluate.run_local import all_methods, check_described, hashes_of
 from hashpipe.hashing.evaluate.scoring import Coded
 from hashpipe.hashing.features.descriptors import Descriptors
-from hashpipe.hashing.network import HashModel, load_model
+from hashpipe.hashing.models.network import HashModel, load_model
 from hashpipe.pairgen.pairs.pairset import read_pairset
 
 

@@ -17,7 +17,7 @@ from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluate.run_benchmark import find, split
 from hashpipe.hashing.evaluate.scoring import Coded
-from hashpipe.hashing.network import load_model
+from hashpipe.hashing.models.network import load_model
 from hashpipe.pairgen.pairs.pairset import read_pairset
 
 

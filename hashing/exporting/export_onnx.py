@@ -17,7 +17,7 @@ from hashpipe.hashing.encoding import runtimes
 from hashpipe.hashing.encoding.options import OnnxOptions
 from hashpipe.hashing.encoding.runtimes import Flips
 from hashpipe.hashing.features.preprocess import Open, opener
-from hashpipe.hashing.modelfile import read_model
+from hashpipe.hashing.models.model_folder import read_model
 from hashpipe.pairgen.pairs.pairset import read_pairset
 
 _MEASURE_ON = 64  # photos

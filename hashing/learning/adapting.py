@@ -17,7 +17,7 @@ from hashpipe.hashing.learning import runs
 from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.training import TrainResult, centre, final_losses, write_model
-from hashpipe.hashing.network import load_model, make_model
+from hashpipe.hashing.models.network import load_model, make_model
 from hashpipe.hashing.options import AdaptOptions
 
 MODEL = "adapted"  # the folder's name in a workspace

@@ -25,7 +25,7 @@ from hashpipe.hashing.learning.objectives import bcdh, faithful
 from hashpipe.hashing.learning.objectives.batch_losses import Network, State, composition, of_objective, signs
 from hashpipe.hashing.learning.space import fit_space
 from hashpipe.hashing.learning.start import first_edges, start_weights
-from hashpipe.hashing.network import Head
+from hashpipe.hashing.models.network import Head
 from hashpipe.hashing.options import TrainOptions
 
 ROUNDS = bcdh.ROUNDS  # B-steps and rounds of neighbour discovery, evenly over the steps

@@ -10,7 +10,7 @@ import numpy as np
 
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.network import HashModel
+from hashpipe.hashing.models.network import HashModel
 
 _MOST_PAIRS = 20_000
 _MOST_PHOTOS = 20_000  # that balance and correlation of bits are taken from

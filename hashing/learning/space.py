@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hashpipe.hashing.evaluate.baselines import itq_rotation, turned
-from hashpipe.hashing.network import Head
+from hashpipe.hashing.models.network import Head
 
 _SAMPLE = 20_000  # photos that axes are learnt from
 _TURNS = 5  # rounds of ITQ that turn principal axes

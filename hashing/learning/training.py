@@ -20,14 +20,15 @@ from hashpipe.common.progress import say
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
-from hashpipe.hashing.learning import card, distributed, events, plots, runs, sources
+from hashpipe.hashing.learning import distributed, events, plots, runs, sources
 from hashpipe.hashing.learning.course import STATE, Course
 from hashpipe.hashing.learning.finetune import finetune
 from hashpipe.hashing.learning.fitting import fit_heads, uses_pairs
 from hashpipe.hashing.learning.interruption import held_signals
 from hashpipe.hashing.learning.runs import stored_options
 from hashpipe.hashing.learning.validation import watcher
-from hashpipe.hashing.network import HashModel, Head, load_model, make_model, save_model
+from hashpipe.hashing.models import card
+from hashpipe.hashing.models.network import HashModel, Head, load_model, make_model, save_model
 from hashpipe.hashing.options import TrainOptions
 
 __all__ = ["TrainResult", "centre", "fit_heads", "load_model", "resume", "stored_options", "train"]

@@ -159,7 +159,7 @@ def _check_model(folder: Path, runtime: str, space: CodeSpace) -> None:
     """
     from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
     from hashpipe.hashing.encoding import engines, runtimes
-    from hashpipe.hashing.modelfile import read_model
+    from hashpipe.hashing.models.model_folder import read_model
 
     model = read_model(folder)
     bits = model.pick_bits(space.bits)

@@ -204,7 +204,7 @@ def test_a_network_with_an_exported_graph_is_run_without_torch(tmp_path):
     from served import client, make_collection
     from small_models import network_model
 
-    from hashpipe.hashing.modelfile import read_model
+    from hashpipe.hashing.models.model_folder import read_model
     from hashpipe.hashing.serve.run import listening
 
     workspace = make_collection(tmp_path, network_model(tmp_path / "made" / "model", (16,)))

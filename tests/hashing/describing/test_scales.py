@@ -14,7 +14,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.hashing.data import images
 from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.learning.training import train
-from hashpipe.hashing.network import load_model
+from hashpipe.hashing.models.network import load_model
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
 
 NET = "squeezenet1_1"

@@ -17,8 +17,8 @@ from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data import images
 from hashpipe.hashing.encoding.encoder import open_encoder
 from hashpipe.hashing.features.quality import LOW, quality
-from hashpipe.hashing.modelfile import descriptors_fingerprint, read_model
-from hashpipe.hashing.network import load_model
+from hashpipe.hashing.models.model_folder import descriptors_fingerprint, read_model
+from hashpipe.hashing.models.network import load_model
 
 
 @pytest.fixture(scope="module")

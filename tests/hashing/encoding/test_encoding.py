@@ -30,7 +30,7 @@ from hashpipe.hashing.encoding import photo_jobs
 from hashpipe.hashing.encoding.centring import common_thresholds
 from hashpipe.hashing.encoding.encode import encode, open_encoder
 from hashpipe.hashing.encoding.options import EncodeOptions
-from hashpipe.hashing.network import load_model
+from hashpipe.hashing.models.network import load_model
 
 PHOTOS = 12
 
@@ -266,7 +266,7 @@ def test_recentring_needs_enough_photos(workspace, pictures):
 
 
 def test_a_shard_waits_for_the_one_that_computes_the_thresholds(tmp_path, model):
-    from hashpipe.hashing.modelfile import read_model
+    from hashpipe.hashing.models.model_folder import read_model
 
     stored, file, began = read_model(model), tmp_path / "thresholds" / "one.json", threading.Event()
     u = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)

@@ -14,7 +14,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.hashing.learning.adapting import adapt
 from hashpipe.hashing.learning.runs import stored_options
 from hashpipe.hashing.learning.training import train
-from hashpipe.hashing.network import load_model
+from hashpipe.hashing.models.network import load_model
 from hashpipe.hashing.options import AdaptOptions, BackboneOptions, TrainOptions
 
 

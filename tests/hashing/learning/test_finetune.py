@@ -22,7 +22,7 @@ from hashpipe.hashing.learning.augment import Pieces
 from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.space import fit_space
 from hashpipe.hashing.learning.training import resume, train
-from hashpipe.hashing.network import load_model
+from hashpipe.hashing.models.network import load_model
 from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, TrainOptions
 
 NET = "squeezenet1_1"

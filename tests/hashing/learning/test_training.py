@@ -21,12 +21,12 @@ from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.learning import training
-from hashpipe.hashing.learning.card import add_scores
 from hashpipe.hashing.learning.course import Course
 from hashpipe.hashing.learning.objectives import batch_losses
 from hashpipe.hashing.learning.sources import open_source
 from hashpipe.hashing.learning.training import stored_options, train
-from hashpipe.hashing.network import Head, load_model
+from hashpipe.hashing.models.card import add_scores
+from hashpipe.hashing.models.network import Head, load_model
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, read_pairset, write_pairset
 

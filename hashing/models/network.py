@@ -16,7 +16,14 @@ from torch import Tensor
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import write_json
 from hashpipe.hashing.features.descriptors import Describer, restore_describer
-from hashpipe.hashing.modelfile import DESCRIBER, HEAD_ARRAYS, MODEL_VERSION, model_fingerprint, outputs, read_model
+from hashpipe.hashing.models.model_folder import (
+    DESCRIBER,
+    HEAD_ARRAYS,
+    MODEL_VERSION,
+    model_fingerprint,
+    outputs,
+    read_model,
+)
 
 
 @dataclass(frozen=True)
