@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.codes.packing import pack
-from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.evaluate.hamming import histograms
 from hashpipe.hashing.evaluate.metrics import average_precision, average_precision_bounds
 from hashpipe.hashing.evaluate.relevance import ClassLabels

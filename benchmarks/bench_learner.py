@@ -37,9 +37,9 @@ import pyarrow as pa
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.pair_labels import Targets, targets_from_pairset
-from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.evaluate.benchmarks import load_benchmark
 from hashpipe.hashing.evaluate.methods import baseline_codes, coded, recentred
 from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol, read_relevance

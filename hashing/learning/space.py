@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hashpipe.hashing.evaluate.baselines import itq_rotation, turned
+from hashpipe.hashing.baselines.baselines import itq_rotation, turned
 from hashpipe.hashing.models.network import Head
 
 _SAMPLE = 20_000  # photos that axes are learnt from

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.features.phash import frequencies, phash
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.learning import fitting, neighbours
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.space import fit_space, itq

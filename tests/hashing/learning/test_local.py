@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.evaluate import baselines
 from hashpipe.hashing.learning import fitting
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.local import local_units

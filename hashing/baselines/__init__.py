@@ -1,0 +1,1 @@
+"""Codes without learning: what every result is shown beside."""
