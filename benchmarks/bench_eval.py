@@ -23,9 +23,9 @@ from collections.abc import Callable
 import faiss
 import numpy as np
 
-from hashpipe.hashing.evaluate.hamming import count_distances, histograms
-from hashpipe.hashing.evaluate.metrics import average_precision, average_precision_bounds
-from hashpipe.hashing.evaluate.relevance import ClassLabels
+from hashpipe.hashing.metrics.histograms import count_distances, histograms
+from hashpipe.hashing.metrics.metrics import average_precision, average_precision_bounds
+from hashpipe.hashing.metrics.relevance import ClassLabels
 
 BITS, CLASSES = 64, 10
 

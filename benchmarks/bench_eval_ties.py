@@ -17,9 +17,9 @@ import numpy as np
 
 from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.codes.packing import pack
-from hashpipe.hashing.evaluate.hamming import histograms
-from hashpipe.hashing.evaluate.metrics import average_precision, average_precision_bounds
-from hashpipe.hashing.evaluate.relevance import ClassLabels
+from hashpipe.hashing.metrics.histograms import histograms
+from hashpipe.hashing.metrics.metrics import average_precision, average_precision_bounds
+from hashpipe.hashing.metrics.relevance import ClassLabels
 
 CLASSES, DATABASE, QUERIES, DIMENSIONS = 10, 10_000, 500, 64
 

@@ -16,8 +16,8 @@ from hashpipe.hashing.evaluate import landmarks, multilabel, objects
 from hashpipe.hashing.evaluate.cifar import read_cifar10
 from hashpipe.hashing.evaluate.manifests import Manifest, find_manifest
 from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol
-from hashpipe.hashing.evaluate.relevance import ClassLabels, Relevance
 from hashpipe.hashing.evaluate.splits import sampled_per_class
+from hashpipe.hashing.metrics.relevance import ClassLabels, Relevance
 
 
 @dataclass(frozen=True)

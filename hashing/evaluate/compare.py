@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.evaluate.bootstrap import paired
 from hashpipe.hashing.evaluate.result import EvalResult, read_result
 from hashpipe.hashing.evaluate.scoring import number
+from hashpipe.hashing.metrics.bootstrap import paired
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,6 @@ def _array(values: list[float | None]) -> np.ndarray:
 
 
 def _macro(values: np.ndarray, clusters: list[int] | None) -> float:
-    from hashpipe.hashing.evaluate.bootstrap import unit_means
+    from hashpipe.hashing.metrics.bootstrap import unit_means
 
     return float(unit_means(values, None if clusters is None else np.array(clusters)).mean())

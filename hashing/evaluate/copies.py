@@ -10,9 +10,9 @@ from PIL import Image, ImageEnhance
 
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol
-from hashpipe.hashing.evaluate.relevance import lists
 from hashpipe.hashing.evaluate.splits import sampled
 from hashpipe.hashing.evaluate.views import changed, joined
+from hashpipe.hashing.metrics.relevance import lists
 
 METRICS = ("map", "r@1", "r@10")
 MOST_ORIGINALS = 200

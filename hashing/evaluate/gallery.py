@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.evaluate.hamming import distances_to
 from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.scoring import Coded
+from hashpipe.hashing.metrics.histograms import distances_to
 from hashpipe.pairgen.photos.jpegs import as_uri
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 

@@ -13,8 +13,8 @@ from hashpipe.hashing.evaluate.groundtruth import GroundTruth, read_matlab, read
 from hashpipe.hashing.evaluate.manifests import Manifest
 from hashpipe.hashing.evaluate.photofiles import named_photos, photos_below
 from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol
-from hashpipe.hashing.evaluate.relevance import lists
 from hashpipe.hashing.evaluate.views import changed, joined
+from hashpipe.hashing.metrics.relevance import lists
 
 DISTRACTORS = "revisitop1m"  # folder below the root
 

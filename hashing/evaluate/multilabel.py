@@ -13,8 +13,8 @@ from hashpipe.hashing.data.images import ImageList, from_paths
 from hashpipe.hashing.evaluate.manifests import Manifest
 from hashpipe.hashing.evaluate.photofiles import named_photos, photos_below
 from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol
-from hashpipe.hashing.evaluate.relevance import SharedLabels
 from hashpipe.hashing.evaluate.splits import sampled
+from hashpipe.hashing.metrics.relevance import SharedLabels
 
 SplitNote = Callable[[int, Sequence[str], np.ndarray, np.ndarray], str]
 

@@ -13,7 +13,7 @@ from hashpipe.hashing.data.images import ImageList, from_paths
 from hashpipe.hashing.evaluate.manifests import Manifest
 from hashpipe.hashing.evaluate.photofiles import SUFFIXES, photos_below
 from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol
-from hashpipe.hashing.evaluate.relevance import Lists, lists
+from hashpipe.hashing.metrics.relevance import Lists, lists
 
 Found = tuple[ImageList, tuple[Protocol, ...]]
 _NONE = np.empty(0, np.int64)

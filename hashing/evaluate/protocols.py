@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint
-from hashpipe.hashing.evaluate.relevance import Lists, Relevance, lists
+from hashpipe.hashing.metrics.relevance import Lists, Relevance, lists
 from hashpipe.pairgen.pairs.pairset import PairSet
 
 PLACES_METRICS = ("map", "p@10", "r@10", "mrr")

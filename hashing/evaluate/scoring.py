@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.evaluate import metrics
-from hashpipe.hashing.evaluate.bootstrap import bootstrap_mean
-from hashpipe.hashing.evaluate.floats import float_groups
-from hashpipe.hashing.evaluate.hamming import Histograms, histograms
-from hashpipe.hashing.evaluate.health import code_health
 from hashpipe.hashing.evaluate.protocols import Protocol
-from hashpipe.hashing.evaluate.radius import radius_curve, within_radius
-from hashpipe.hashing.evaluate.ties import Groups
+from hashpipe.hashing.metrics import metrics
+from hashpipe.hashing.metrics.bit_statistics import code_health
+from hashpipe.hashing.metrics.bootstrap import bootstrap_mean
+from hashpipe.hashing.metrics.float_rankings import float_groups
+from hashpipe.hashing.metrics.histograms import Histograms, histograms
+from hashpipe.hashing.metrics.radius import radius_curve, within_radius
+from hashpipe.hashing.metrics.tie_aware_ap import Groups
 
 _METRIC = re.compile(r"(map|p|r|mp|ndcg)@(\d+)|(p|r|empty)@r(\d+)|map|mrr|ndcg|n-s")
 METRICS_HELP = "map, map@K, p@K, r@K, mp@K, ndcg, ndcg@K, mrr, n-s, p@rR, r@rR, empty@rR"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.evaluate.ties import average_precision, groups_from_histograms
+from hashpipe.hashing.metrics.tie_aware_ap import average_precision, groups_from_histograms
 
 MOST_QUERIES = 500
 

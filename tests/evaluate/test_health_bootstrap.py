@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hashpipe.hashing.evaluate.bootstrap import bootstrap_mean, paired
-from hashpipe.hashing.evaluate.health import code_health
-from hashpipe.hashing.evaluate.radius import radius_curve, within_radius
+from hashpipe.hashing.metrics.bit_statistics import code_health
+from hashpipe.hashing.metrics.bootstrap import bootstrap_mean, paired
+from hashpipe.hashing.metrics.radius import radius_curve, within_radius
 
 
 def test_health_against_slow_values():

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.evaluate import hamming
-from hashpipe.hashing.evaluate.floats import float_groups
-from hashpipe.hashing.evaluate.metrics import average_precision, ndcg
-from hashpipe.hashing.evaluate.relevance import ClassLabels, SharedLabels, lists
+from hashpipe.hashing.metrics import histograms
+from hashpipe.hashing.metrics.float_rankings import float_groups
+from hashpipe.hashing.metrics.metrics import average_precision, ndcg
+from hashpipe.hashing.metrics.relevance import ClassLabels, SharedLabels, lists
 
 
 def random_codes(rng, n, bits):
@@ -28,26 +28,26 @@ def test_counts_equal_the_full_matrix(bits, n):
     (qs, q), (ds, d) = random_codes(rng, 9, bits), random_codes(rng, n, bits)
     distance = (qs[:, None] != ds[None]).sum(axis=2)
     expected = slow_histogram(distance, np.ones_like(distance, dtype=bool), bits)
-    np.testing.assert_array_equal(hamming.count_distances(q, d, bits), expected)
-    np.testing.assert_array_equal(hamming.count_distances(q, d, bits, threads=1), expected)
-    np.testing.assert_array_equal(hamming.distances_to(q[0], d), distance[0])
+    np.testing.assert_array_equal(histograms.count_distances(q, d, bits), expected)
+    np.testing.assert_array_equal(histograms.count_distances(q, d, bits, threads=1), expected)
+    np.testing.assert_array_equal(histograms.distances_to(q[0], d), distance[0])
 
 
 def test_counts_over_several_blocks(monkeypatch):
-    monkeypatch.setattr(hamming, "_COLUMNS", 333)
+    monkeypatch.setattr(histograms, "_COLUMNS", 333)
     rng = np.random.default_rng(1)
     for bits in (4, 64):
         (qs, q), (ds, d) = random_codes(rng, 6, bits), random_codes(rng, 1001, bits)
         distance = (qs[:, None] != ds[None]).sum(axis=2)
         expected = slow_histogram(distance, np.ones_like(distance, dtype=bool), bits)
-        np.testing.assert_array_equal(hamming.count_distances(q, d, bits), expected)
+        np.testing.assert_array_equal(histograms.count_distances(q, d, bits), expected)
 
 
 def test_class_labels():
     rng = np.random.default_rng(2)
     (qs, q), (ds, d) = random_codes(rng, 20, 16), random_codes(rng, 500, 16)
     labels = ClassLabels(rng.integers(0, 5, 20), rng.integers(1, 4, 500))  # classes 0 and 4 have no photo
-    found = hamming.histograms(q, d, 16, labels)
+    found = histograms.histograms(q, d, 16, labels)
     distance = (qs[:, None] != ds[None]).sum(axis=2)
     same = labels.queries[:, None] == labels.database
     np.testing.assert_array_equal(found.relevant, slow_histogram(distance, same, 16))
@@ -57,11 +57,11 @@ def test_class_labels():
 
 @pytest.mark.parametrize("n_labels", [3, 24, 81])
 def test_shared_labels_and_their_grades(n_labels, monkeypatch):
-    monkeypatch.setattr(hamming, "_COLUMNS", 200)
+    monkeypatch.setattr(histograms, "_COLUMNS", 200)
     rng = np.random.default_rng(3)
     (qs, q), (ds, d) = random_codes(rng, 11, 12), random_codes(rng, 450, 12)
     labels = SharedLabels(rng.random((11, n_labels)) < 0.2, rng.random((450, n_labels)) < 0.2)
-    found = hamming.histograms(q, d, 12, labels)
+    found = histograms.histograms(q, d, 12, labels)
     distance = (qs[:, None] != ds[None]).sum(axis=2)
     shared = labels.queries.astype(int) @ labels.database.T.astype(int)
     np.testing.assert_array_equal(found.total, slow_histogram(distance, shared >= 0, 12))
@@ -81,7 +81,7 @@ def test_lists_with_junk_and_grades():
         relevant.append(rows[:count])
         junk.append(rows[count : count + int(rng.integers(0, 9))])
         grades.append(rng.integers(1, 4, count))
-    found = hamming.histograms(q, d, 20, lists(relevant, junk, 300, grades))
+    found = histograms.histograms(q, d, 20, lists(relevant, junk, 300, grades))
     distance = (qs[:, None] != ds[None]).sum(axis=2)
     good, bad = np.zeros_like(distance, dtype=int), np.zeros_like(distance, dtype=bool)
     for i in range(8):
@@ -102,7 +102,7 @@ def test_float_ranking_of_codes_equals_their_hamming_ranking():
         lists([rng.permutation(200)[:9] for _ in range(15)], [200 + rng.permutation(200)[:5] for _ in range(15)], 400),
     ]
     for who in relevance:
-        codes = hamming.histograms(q, d, 32, who).groups()
+        codes = histograms.histograms(q, d, 32, who).groups()
         floats = float_groups(qs * 2.0 - 1, ds * 2.0 - 1, who)
         for fast in (average_precision, ndcg, lambda g: average_precision(g, 50, "found")):
             np.testing.assert_allclose(fast(floats), fast(codes), atol=1e-12)
@@ -130,5 +130,5 @@ def test_one_class_is_refused():
 
 
 def test_no_query_and_empty_database():
-    assert hamming.count_distances(np.zeros((0, 1), np.uint8), np.zeros((4, 1), np.uint8), 8).shape == (0, 9)
-    assert hamming.count_distances(np.zeros((2, 1), np.uint8), np.zeros((0, 1), np.uint8), 8).sum() == 0
+    assert histograms.count_distances(np.zeros((0, 1), np.uint8), np.zeros((4, 1), np.uint8), 8).shape == (0, 9)
+    assert histograms.count_distances(np.zeros((2, 1), np.uint8), np.zeros((0, 1), np.uint8), 8).sum() == 0

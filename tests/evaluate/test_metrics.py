@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.evaluate import metrics
-from hashpipe.hashing.evaluate.ties import groups_from_histograms
+from hashpipe.hashing.metrics import metrics
+from hashpipe.hashing.metrics.tie_aware_ap import groups_from_histograms
 
 METHODS_EXAMPLE = np.array([(3, 1), (7, 3), (20, 4), (5, 0), (40, 2)])
 

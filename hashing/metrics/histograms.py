@@ -15,10 +15,10 @@ import faiss
 import numpy as np
 import torch
 
-from hashpipe.hashing.evaluate.relevance import ClassLabels, Relevance, SharedLabels
-from hashpipe.hashing.evaluate.ties import Groups, groups_from_histograms
 from hashpipe.hashing.features.preprocess import cores
 from hashpipe.hashing.features.threads import one_torch_thread
+from hashpipe.hashing.metrics.relevance import ClassLabels, Relevance, SharedLabels
+from hashpipe.hashing.metrics.tie_aware_ap import Groups, groups_from_histograms
 
 _ROWS, _COLUMNS = 8, 1 << 16  # one block of distances: 2 MB, of more rows where the database is short
 _MOST_ROWS = 64

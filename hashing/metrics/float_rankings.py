@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.evaluate.relevance import Relevance
-from hashpipe.hashing.evaluate.ties import Groups
+from hashpipe.hashing.metrics.relevance import Relevance
+from hashpipe.hashing.metrics.tie_aware_ap import Groups
 
 _BLOCK = 1 << 25  # similarities held at once
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaln
 
-from hashpipe.hashing.evaluate.ties import (
+from hashpipe.hashing.metrics.oxford_ap import precision_to_last, trapezoid_ap, trapezoid_ap_bounds
+from hashpipe.hashing.metrics.tie_aware_ap import (
     NORMALISERS,
     Groups,
     Normaliser,
@@ -18,7 +19,6 @@ from hashpipe.hashing.evaluate.ties import (
     check_cut,
     groups_from_histograms,
 )
-from hashpipe.hashing.evaluate.trapezoid import precision_to_last, trapezoid_ap, trapezoid_ap_bounds
 
 __all__ = [
     "NORMALISERS",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import comb
 
-from hashpipe.hashing.evaluate.ties import Groups, check_cut, harmonic, within_rate
+from hashpipe.hashing.metrics.tie_aware_ap import Groups, check_cut, harmonic, within_rate
 
 
 def trapezoid_ap(groups: Groups) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hashpipe.hashing.evaluate.hamming import count_distances
+from hashpipe.hashing.metrics.histograms import count_distances
 
 _BLOCK = 1 << 16
 

@@ -1,0 +1,1 @@
+"""Exact metrics of rankings with ties, statistics of bits, intervals."""
