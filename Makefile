@@ -49,7 +49,7 @@ format: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python docs/commands.py
-	$(BIN)/python -m hashpipe.hashing.evaluate.catalogue > docs/BENCHMARKS.md
+	$(BIN)/python -m hashpipe.hashing.benchmarks.catalogue > docs/BENCHMARKS.md
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel

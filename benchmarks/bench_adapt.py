@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from bench_learner import TURNS, Data, Values, arguments, judge, labels, read_data, search, show
 
+from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.evaluate.methods import baseline_codes, coded
-from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.learning.training import centre
 from hashpipe.hashing.options import BackboneOptions, TrainOptions

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from bench_learner import changed
 
+from hashpipe.hashing.benchmarks.benchmarks import load_benchmark
+from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.codes.packing import thresholds
 from hashpipe.hashing.data.pair_labels import no_targets
-from hashpipe.hashing.evaluate.benchmarks import load_benchmark
 from hashpipe.hashing.evaluate.methods import baseline_codes, coded
-from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.scoring import Coded, measure, ranked
 from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.learning.fitting import fit_heads

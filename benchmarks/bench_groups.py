@@ -27,12 +27,12 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from hashpipe.common.files import open_workspace
+from hashpipe.hashing.benchmarks.copies import CHANGES
 from hashpipe.hashing.calibrating.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
 from hashpipe.hashing.codes.packing import pack
 from hashpipe.hashing.data.images import from_paths
 from hashpipe.hashing.encoding.encode import open_encoder
-from hashpipe.hashing.evaluate.copies import CHANGES
 from hashpipe.hashing.features import phash
 from hashpipe.hashing.grouping import kinds as groups_kinds
 from hashpipe.hashing.grouping.groups import Grouping, find_groups

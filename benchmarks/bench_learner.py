@@ -38,11 +38,11 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from hashpipe.hashing.baselines import baselines
+from hashpipe.hashing.benchmarks.benchmarks import load_benchmark
+from hashpipe.hashing.benchmarks.protocols import Protocol, make_protocol, read_relevance
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.pair_labels import Targets, targets_from_pairset
-from hashpipe.hashing.evaluate.benchmarks import load_benchmark
 from hashpipe.hashing.evaluate.methods import baseline_codes, coded, recentred
-from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol, read_relevance
 from hashpipe.hashing.evaluate.scoring import Coded, measure, ranked
 from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.learning.fitting import fit_heads

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, sha256_file
 from hashpipe.common.progress import show_progress
-from hashpipe.hashing.evaluate.protocols import read_relevance
+from hashpipe.hashing.benchmarks.protocols import read_relevance
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset

@@ -31,7 +31,7 @@ benchmarks = LazyGroup(
 @json_option
 def list_command(as_json: bool) -> None:
     """All benchmarks, one line each."""
-    from hashpipe.hashing.evaluate.catalogue import listing
+    from hashpipe.hashing.benchmarks.catalogue import listing
 
     show(listing, as_json)
 
@@ -41,7 +41,7 @@ def list_command(as_json: bool) -> None:
 @json_option
 def show_command(name: str, as_json: bool) -> None:
     """What a benchmark is, its files, terms, protocols and pitfalls."""
-    from hashpipe.hashing.evaluate.catalogue import description
+    from hashpipe.hashing.benchmarks.catalogue import description
 
     show(lambda: description(name), as_json)
 
@@ -59,8 +59,8 @@ def fetch_command(name: str, root: Path, yes: bool, as_json: bool) -> None:
     Says what comes from where and how large it is, and asks before anything large. A download that broke off goes on
     where it stopped; checksums are checked where they are published; a file that exists is never overwritten.
     """
-    from hashpipe.hashing.evaluate.fetch import fetch
-    from hashpipe.hashing.evaluate.manifests import find_manifest
+    from hashpipe.hashing.benchmarks.fetch import fetch
+    from hashpipe.hashing.benchmarks.manifests import find_manifest
 
     def confirm(question: str) -> bool:
         if yes:
@@ -80,6 +80,6 @@ def fetch_command(name: str, root: Path, yes: bool, as_json: bool) -> None:
 @json_option
 def verify_command(name: str, root: Path, as_json: bool) -> None:
     """Check that a benchmark's files are complete; prints what its protocols come to, with their hashes."""
-    from hashpipe.hashing.evaluate.catalogue import verification
+    from hashpipe.hashing.benchmarks.catalogue import verification
 
     show(lambda: verification(name, root), as_json)

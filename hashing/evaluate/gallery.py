@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.scoring import Coded
 from hashpipe.hashing.metrics.histograms import distances_to
 from hashpipe.pairgen.photos.jpegs import as_uri

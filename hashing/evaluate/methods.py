@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from hashpipe.hashing.baselines import baselines
+from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE, pack, thresholds
-from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.scoring import Coded
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import read_json
-from hashpipe.hashing.evaluate.protocols import Protocol
+from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.evaluate.scoring import Score
 
 FORMAT_VERSION = 1

@@ -17,9 +17,9 @@ import torch
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, open_workspace, write_json, write_text
 from hashpipe.common.progress import stage
+from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.evaluate.options import EvalOptions
-from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.scoring import Coded, runnable_metrics, score
 from hashpipe.hashing.features.preprocess import cores

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.files import write_json
+from hashpipe.hashing.benchmarks.benchmarks import Benchmark, load_benchmark
+from hashpipe.hashing.benchmarks.copies import copies
+from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.pair_labels import learnable
-from hashpipe.hashing.evaluate.benchmarks import Benchmark, load_benchmark
-from hashpipe.hashing.evaluate.copies import copies
 from hashpipe.hashing.evaluate.methods import coded, recentred
 from hashpipe.hashing.evaluate.options import EvalOptions
-from hashpipe.hashing.evaluate.protocols import Protocol
 from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluate.run_local import all_methods, check_described, hashes_of

@@ -8,11 +8,11 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import write_json
+from hashpipe.hashing.benchmarks.protocols import FORMS, Protocol, places
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.evaluate.codesfile import Codes, read_codes
 from hashpipe.hashing.evaluate.options import EvalOptions
-from hashpipe.hashing.evaluate.protocols import FORMS, Protocol, places
 from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluate.run_benchmark import find, split

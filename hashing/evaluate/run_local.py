@@ -11,14 +11,14 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import say
+from hashpipe.hashing.benchmarks.copies import copies
+from hashpipe.hashing.benchmarks.protocols import FORMS, Protocol, places, read_relevance, write_relevance
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.data.pair_labels import targets_from_pairset
-from hashpipe.hashing.evaluate.copies import copies
 from hashpipe.hashing.evaluate.methods import baseline_codes, coded, recentred
 from hashpipe.hashing.evaluate.options import EvalOptions
-from hashpipe.hashing.evaluate.protocols import FORMS, Protocol, places, read_relevance, write_relevance
 from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluate.scoring import Coded

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.evaluate.protocols import Protocol
+from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.metrics import metrics
 from hashpipe.hashing.metrics.bit_statistics import code_health
 from hashpipe.hashing.metrics.bootstrap import bootstrap_mean

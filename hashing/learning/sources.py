@@ -56,7 +56,7 @@ def _from_pairs(workspace: Path) -> Source:
 
 
 def _from_benchmark(name: str, root: Path | None) -> Source:
-    from hashpipe.hashing.evaluate.benchmarks import load_benchmark
+    from hashpipe.hashing.benchmarks.benchmarks import load_benchmark
 
     benchmark = load_benchmark(name, root)
     if not len(benchmark.training):

@@ -16,13 +16,13 @@ from PIL import Image
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.safe_pickle import MOST_BYTES
-from hashpipe.hashing.evaluate import cifar, multilabel
-from hashpipe.hashing.evaluate.benchmarks import load_benchmark
-from hashpipe.hashing.evaluate.catalogue import description, listing, markdown, verification
-from hashpipe.hashing.evaluate.cifar import CLASSES, read_cifar10
-from hashpipe.hashing.evaluate.manifests import DOWNLOADS, all_manifests
+from hashpipe.hashing.benchmarks import cifar, multilabel
+from hashpipe.hashing.benchmarks.benchmarks import load_benchmark
+from hashpipe.hashing.benchmarks.catalogue import description, listing, markdown, verification
+from hashpipe.hashing.benchmarks.cifar import CLASSES, read_cifar10
+from hashpipe.hashing.benchmarks.manifests import DOWNLOADS, all_manifests
+from hashpipe.hashing.benchmarks.splits import sampled, sampled_per_class
 from hashpipe.hashing.evaluate.scoring import runnable_metrics
-from hashpipe.hashing.evaluate.splits import sampled, sampled_per_class
 
 EXPECTED = {
     "cifar10", "copies", "holidays", "mirflickr25k", "nuswide21", "oxford5k", "paris6k", "places", "roxford5k",

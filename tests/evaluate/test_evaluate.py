@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.benchmarks import copies
 from hashpipe.hashing.data.images import from_paths
-from hashpipe.hashing.evaluate import EvalOptions, copies, evaluate
+from hashpipe.hashing.evaluate import EvalOptions, evaluate
 from hashpipe.hashing.evaluate.result import read_result
 
 ROW = {
@@ -123,7 +124,7 @@ def test_model_of_other_pairs_is_refused(workspace, tmp_path, photo_folder, make
 
 
 def test_known_relevance_by_hand(pairset):
-    from hashpipe.hashing.evaluate.protocols import places
+    from hashpipe.hashing.benchmarks.protocols import places
 
     names = pairset.photos["path"].to_pylist()
     protocol = places(pairset, "adapted")

@@ -13,10 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.evaluate import fetch as fetching
-from hashpipe.hashing.evaluate.archives import unpack
-from hashpipe.hashing.evaluate.fetch import fetch
-from hashpipe.hashing.evaluate.manifests import File, Manifest
+from hashpipe.hashing.benchmarks import fetch as fetching
+from hashpipe.hashing.benchmarks.archives import unpack
+from hashpipe.hashing.benchmarks.fetch import fetch
+from hashpipe.hashing.benchmarks.manifests import File, Manifest
 
 CONTENT = bytes(range(256)) * 4000
 

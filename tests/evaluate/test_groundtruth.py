@@ -13,11 +13,11 @@ from scipy.io import savemat
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.safe_pickle import MOST_BYTES, load
-from hashpipe.hashing.evaluate.benchmarks import load_benchmark
-from hashpipe.hashing.evaluate.groundtruth import read_matlab, read_oxford, read_revisited
-from hashpipe.hashing.evaluate.landmarks import landmark_protocol
-from hashpipe.hashing.evaluate.manifests import find_manifest
-from hashpipe.hashing.evaluate.objects import holidays_relevance
+from hashpipe.hashing.benchmarks.benchmarks import load_benchmark
+from hashpipe.hashing.benchmarks.groundtruth import read_matlab, read_oxford, read_revisited
+from hashpipe.hashing.benchmarks.landmarks import landmark_protocol
+from hashpipe.hashing.benchmarks.manifests import find_manifest
+from hashpipe.hashing.benchmarks.objects import holidays_relevance
 from hashpipe.hashing.evaluate.scoring import measure
 from hashpipe.hashing.metrics.float_rankings import join_groups, ranking_groups
 from hashpipe.hashing.metrics.metrics import trapezoid_ap

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.benchmarks.manifests import Manifest
+from hashpipe.hashing.benchmarks.photofiles import named_photos, photos_below
+from hashpipe.hashing.benchmarks.protocols import Protocol, make_protocol
+from hashpipe.hashing.benchmarks.splits import sampled
 from hashpipe.hashing.data.images import ImageList, from_paths
-from hashpipe.hashing.evaluate.manifests import Manifest
-from hashpipe.hashing.evaluate.photofiles import named_photos, photos_below
-from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol
-from hashpipe.hashing.evaluate.splits import sampled
 from hashpipe.hashing.metrics.relevance import SharedLabels
 
 SplitNote = Callable[[int, Sequence[str], np.ndarray, np.ndarray], str]

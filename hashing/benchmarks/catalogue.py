@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hashpipe.hashing.evaluate.fetch import check_file, size_of
-from hashpipe.hashing.evaluate.manifests import Manifest, all_manifests, find_manifest
+from hashpipe.hashing.benchmarks.fetch import check_file, size_of
+from hashpipe.hashing.benchmarks.manifests import Manifest, all_manifests, find_manifest
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def markdown() -> str:
         "# Benchmarks",
         "",
         "Generated from the manifests in `data_manifests/`; written again by",
-        "`python -m hashpipe.hashing.evaluate.catalogue > docs/BENCHMARKS.md`.",
+        "`python -m hashpipe.hashing.benchmarks.catalogue > docs/BENCHMARKS.md`.",
         "",
         "- `hashpipe benchmarks fetch NAME --root DIR` brings the files, where that is allowed.",
         "- `hashpipe benchmarks verify NAME --root DIR` checks a folder that you have.",
@@ -110,7 +110,7 @@ def _anchor(manifest: Manifest) -> str:
 
 def verification(name: str, root: Path) -> Page:
     """Check files and photos of a benchmark at `root`. Raises UserError that names what is missing or damaged."""
-    from hashpipe.hashing.evaluate.benchmarks import load_benchmark
+    from hashpipe.hashing.benchmarks.benchmarks import load_benchmark
 
     manifest = find_manifest(name.split("/")[0])
     checked = []

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from hashpipe.hashing.benchmarks.protocols import Protocol, make_protocol
+from hashpipe.hashing.benchmarks.splits import sampled
+from hashpipe.hashing.benchmarks.views import changed, joined
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol
-from hashpipe.hashing.evaluate.splits import sampled
-from hashpipe.hashing.evaluate.views import changed, joined
 from hashpipe.hashing.metrics.relevance import lists
 
 METRICS = ("map", "r@1", "r@10")

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.benchmarks import landmarks, multilabel, objects
+from hashpipe.hashing.benchmarks.cifar import read_cifar10
+from hashpipe.hashing.benchmarks.manifests import Manifest, find_manifest
+from hashpipe.hashing.benchmarks.protocols import Protocol, make_protocol
+from hashpipe.hashing.benchmarks.splits import sampled_per_class
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.evaluate import landmarks, multilabel, objects
-from hashpipe.hashing.evaluate.cifar import read_cifar10
-from hashpipe.hashing.evaluate.manifests import Manifest, find_manifest
-from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol
-from hashpipe.hashing.evaluate.splits import sampled_per_class
 from hashpipe.hashing.metrics.relevance import ClassLabels, Relevance
 
 

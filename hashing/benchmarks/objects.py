@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.benchmarks.manifests import Manifest
+from hashpipe.hashing.benchmarks.photofiles import SUFFIXES, photos_below
+from hashpipe.hashing.benchmarks.protocols import Protocol, make_protocol
 from hashpipe.hashing.data.images import ImageList, from_paths
-from hashpipe.hashing.evaluate.manifests import Manifest
-from hashpipe.hashing.evaluate.photofiles import SUFFIXES, photos_below
-from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol
 from hashpipe.hashing.metrics.relevance import Lists, lists
 
 Found = tuple[ImageList, tuple[Protocol, ...]]

@@ -8,12 +8,12 @@ import numpy as np
 from PIL import Image
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.benchmarks.groundtruth import GroundTruth, read_matlab, read_oxford, read_revisited
+from hashpipe.hashing.benchmarks.manifests import Manifest
+from hashpipe.hashing.benchmarks.photofiles import named_photos, photos_below
+from hashpipe.hashing.benchmarks.protocols import Protocol, make_protocol
+from hashpipe.hashing.benchmarks.views import changed, joined
 from hashpipe.hashing.data.images import ImageList, from_paths
-from hashpipe.hashing.evaluate.groundtruth import GroundTruth, read_matlab, read_oxford, read_revisited
-from hashpipe.hashing.evaluate.manifests import Manifest
-from hashpipe.hashing.evaluate.photofiles import named_photos, photos_below
-from hashpipe.hashing.evaluate.protocols import Protocol, make_protocol
-from hashpipe.hashing.evaluate.views import changed, joined
 from hashpipe.hashing.metrics.relevance import lists
 
 DISTRACTORS = "revisitop1m"  # folder below the root

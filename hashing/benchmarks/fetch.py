@@ -17,8 +17,8 @@ from typing import Any
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import make_folder, write_text
 from hashpipe.common.progress import say, stage
-from hashpipe.hashing.evaluate.archives import unpack
-from hashpipe.hashing.evaluate.manifests import File, Manifest
+from hashpipe.hashing.benchmarks.archives import unpack
+from hashpipe.hashing.benchmarks.manifests import File, Manifest
 
 LARGE = 50_000_000  # bytes; beyond it the user is asked
 ATTEMPTS = 4

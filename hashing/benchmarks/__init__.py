@@ -1,0 +1,1 @@
+"""Public benchmarks: manifests, readers, downloads; and who searches what on any photos."""
