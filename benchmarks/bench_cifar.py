@@ -24,8 +24,8 @@ from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.evaluate.methods import baseline_codes, coded
 from hashpipe.hashing.evaluate.scoring import Coded, measure, ranked
 from hashpipe.hashing.features.descriptors import make_describer
-from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
+from hashpipe.hashing.training.loop import fit_heads
 
 METRICS = ("map", "map@1000")
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -30,11 +30,11 @@ from hashpipe.common.files import open_workspace
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.images import from_folder_or_list
 from hashpipe.hashing.features.descriptors import make_describer
-from hashpipe.hashing.learning import course
-from hashpipe.hashing.learning.course import Course
-from hashpipe.hashing.learning.training import resume, train
 from hashpipe.hashing.models.network import HashModel, load_model
 from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, TrainOptions
+from hashpipe.hashing.training import checkpoint
+from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.train import resume, train
 
 BITS, BATCH = 64, 16
 
@@ -108,7 +108,7 @@ def _two_processes(folder: Path, what: str, steps: int) -> None:
 
 def _resumed(options: TrainOptions, workspace: Path) -> Path:
     """Break off in the middle of what is learnt first, go on, and return the model folder."""
-    after, every = Course.after, course.SAVE_EVERY
+    after, every = Course.after, checkpoint.SAVE_EVERY
     fine_tuned = options.tune.finetune != "none"
 
     def broken(self: Course, step: int, steps: int, bits: int, parts: dict[str, Any], moving: Any) -> bool:
@@ -118,12 +118,12 @@ def _resumed(options: TrainOptions, workspace: Path) -> Path:
         return stop
 
     try:
-        course.SAVE_EVERY, Course.after = 0.0, broken  # type: ignore[method-assign]
+        checkpoint.SAVE_EVERY, Course.after = 0.0, broken  # type: ignore[method-assign]
         train(replace(options), workspace)
     except Stop:
         pass
     finally:
-        course.SAVE_EVERY, Course.after = every, after  # type: ignore[method-assign]
+        checkpoint.SAVE_EVERY, Course.after = every, after  # type: ignore[method-assign]
     return resume(workspace / "run").folder
 
 

@@ -45,10 +45,10 @@ from hashpipe.hashing.data.pair_labels import Targets, targets_from_pairset
 from hashpipe.hashing.evaluate.methods import baseline_codes, coded, recentred
 from hashpipe.hashing.evaluate.scoring import Coded, measure, ranked
 from hashpipe.hashing.features.descriptors import make_describer
-from hashpipe.hashing.learning.fitting import fit_heads
-from hashpipe.hashing.learning.training import centre
 from hashpipe.hashing.metrics.relevance import lists
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
+from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.train import centre
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
 TURNS = 5

@@ -16,7 +16,7 @@ import time
 import faiss
 import numpy as np
 
-from hashpipe.hashing.learning import neighbours_large
+from hashpipe.hashing.training import neighbours_large
 
 
 def main() -> None:

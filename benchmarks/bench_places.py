@@ -18,8 +18,8 @@ import numpy as np
 
 from hashpipe.hashing.evaluate import evaluate
 from hashpipe.hashing.evaluate.options import EvalOptions
-from hashpipe.hashing.learning.training import train
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
+from hashpipe.hashing.training.train import train
 
 METHODS = ("ours", "itq", "itq/recentred", "pca", "pca/recentred", "lsh", "lsh/recentred", "float")
 

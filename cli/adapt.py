@@ -26,6 +26,6 @@ def adapt_command(photos: Path, workspace: Path, config: Path | None, as_json: b
     with the first one's.
     """
     options = build(AdaptOptions, given, config, "adapt")
-    from hashpipe.hashing.learning.adapting import adapt
+    from hashpipe.hashing.training.adapt import adapt
 
     show(lambda: adapt(photos, workspace, options), as_json)

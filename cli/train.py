@@ -41,14 +41,14 @@ def train_command(
         named += ["--config"] if config is not None else []
         if named:
             raise UserError(f"--resume goes on with the options of its run; leave {', '.join(named)} away.")
-        from hashpipe.hashing.learning import training
+        from hashpipe.hashing.training import train as training
 
         _show(lambda: training.resume(resume), as_json)
         return
     options = build(TrainOptions, given, config, "train")
     if not unsupervised:
         say("train means train --unsupervised: nothing but photos is learnt from")
-    from hashpipe.hashing.learning.training import train
+    from hashpipe.hashing.training.train import train
 
     _show(lambda: train(options, workspace), as_json)
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hashpipe.hashing.encoding.encode import encode
     from hashpipe.hashing.encoding.options import EncodeOptions
-    from hashpipe.hashing.learning.adapting import adapt
-    from hashpipe.hashing.learning.training import resume, train
     from hashpipe.hashing.models.network import load_model
     from hashpipe.hashing.options import AdaptOptions, BackboneOptions, FinetuneOptions, TrainOptions
+    from hashpipe.hashing.training.adapt import adapt
+    from hashpipe.hashing.training.train import resume, train
 
 _WHERE = {
     "train": "learning.training",

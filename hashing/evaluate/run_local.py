@@ -23,8 +23,8 @@ from hashpipe.hashing.evaluate.result import EvalResult
 from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluate.scoring import Coded
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
-from hashpipe.hashing.learning.training import centre, fit_heads, stored_options
 from hashpipe.hashing.models.network import HashModel, Head, load_model
+from hashpipe.hashing.training.train import centre, fit_heads, stored_options
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 

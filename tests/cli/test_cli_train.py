@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from hashpipe.cli.main import run
-from hashpipe.hashing.learning.course import Course
+from hashpipe.hashing.training.checkpoint import Course
 
 
 @pytest.fixture(autouse=True)

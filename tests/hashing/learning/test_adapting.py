@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.learning.adapting import adapt
-from hashpipe.hashing.learning.runs import stored_options
-from hashpipe.hashing.learning.training import train
 from hashpipe.hashing.models.network import load_model
 from hashpipe.hashing.options import AdaptOptions, BackboneOptions, TrainOptions
+from hashpipe.hashing.training.adapt import adapt
+from hashpipe.hashing.training.runs import stored_options
+from hashpipe.hashing.training.train import train
 
 
 def write_photos(folder: Path, count: int, seed: int) -> Path:

@@ -17,18 +17,18 @@ from safetensors.torch import save_file
 from hashpipe.hashing.data.images import from_folder_or_list
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.descriptors import make_describer
-from hashpipe.hashing.learning import distributed
-from hashpipe.hashing.learning.course import Course
-from hashpipe.hashing.learning.finetune import Tuned
-from hashpipe.hashing.learning.fitting import fit_heads, fit_layer
-from hashpipe.hashing.learning.space import fit_space
 from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, TrainOptions
+from hashpipe.hashing.training import distributed
+from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.finetune import Tuned
+from hashpipe.hashing.training.loop import fit_heads, fit_layer
+from hashpipe.hashing.training.pca import fit_space
 
 PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-from hashpipe.hashing.learning import distributed
+from hashpipe.hashing.training import distributed
 from test_distributed import gradient, learn
 with distributed.joined():
     assert distributed.count() == 2

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from hashpipe.hashing.data.pair_labels import no_targets
-from hashpipe.hashing.learning.course import Course
-from hashpipe.hashing.learning.fitting import fit_heads
-from hashpipe.hashing.learning.objectives import dsah, faithful, information
 from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.objectives import dsah, information, official_dsah
 
 
 def codes(seed: int, n: int = 6, k: int = 5) -> torch.Tensor:
@@ -71,7 +71,7 @@ def test_faithful_loss_and_gradient_agree_with_loops(weighted):
     fast, plain = codes(3).requires_grad_(), codes(3).requires_grad_()
     target = signs(4)
     target.fill_diagonal_(-1.0)  # whatever it says there
-    value = sum(faithful.loss(fast, target, weighted).values())
+    value = sum(official_dsah.loss(fast, target, weighted).values())
     expected = slow_official(plain, target, weighted)
     value.backward()
     expected.backward()
@@ -82,11 +82,11 @@ def test_faithful_loss_and_gradient_agree_with_loops(weighted):
 def test_faithful_optimiser_and_steps():
     """One step of Adam by hand, with epsilon 1.0 added to the root of the corrected second moment."""
     official = TrainOptions((8,), "dsah", faithful=True)
-    assert faithful.applies(official)
-    assert not faithful.applies(TrainOptions((8,), "joint", faithful=True))
-    assert faithful.steps(official, 1001) == 2 * 30 * 21
-    assert faithful.steps(TrainOptions((8,), "dsah", faithful=True, steps=7), 1001) == 7
-    assert [faithful.decay(step) for step in (0, 199, 200, 400)] == pytest.approx([1, 1, 0.99, 0.99**2])
+    assert official_dsah.applies(official)
+    assert not official_dsah.applies(TrainOptions((8,), "joint", faithful=True))
+    assert official_dsah.steps(official, 1001) == 2 * 30 * 21
+    assert official_dsah.steps(TrainOptions((8,), "dsah", faithful=True, steps=7), 1001) == 7
+    assert [official_dsah.decay(step) for step in (0, 199, 200, 400)] == pytest.approx([1, 1, 0.99, 0.99**2])
     x = np.random.default_rng(0).normal(size=(30, 10)).astype(np.float32)
     seen = {}
 

@@ -10,11 +10,11 @@ import pytest
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.learning import fitting, neighbours
-from hashpipe.hashing.learning.fitting import fit_heads
-from hashpipe.hashing.learning.space import fit_space, itq
-from hashpipe.hashing.learning.start import first_edges
 from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.training import loop, neighbours
+from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.pca import fit_space, itq
+from hashpipe.hashing.training.start import first_edges
 
 QUICK = {"steps": 30, "batch_pairs": 16, "batch_others": 32}
 OBJECTIVES = ("joint", "bcdh", "dsah")
@@ -205,7 +205,7 @@ def test_long_codes_of_pairs_go_back_a_share_of_the_way_to_their_start():
     ("bits", "share"), [(1, 0.3), (16, 0.3), (32, 0.3), (64, 0.4), (128, 0.5), (256, 0.6), (2**20, 1)]
 )
 def test_longer_codes_go_back_further(bits, share):
-    assert fitting.way_back(0.3, bits) == pytest.approx(share)
+    assert loop.way_back(0.3, bits) == pytest.approx(share)
 
 
 def slow_outputs(head, x):
@@ -225,7 +225,7 @@ def test_a_hidden_layer_is_learnt_from_many_photos_alone(monkeypatch):
     x, targets = places()
     quick = TrainOptions((8, 16), hidden=5, **QUICK)
     assert fit_heads(x, no_targets(len(x)), quick)[8].hidden is None
-    monkeypatch.setattr(fitting, "HIDDEN_FROM", 50)
+    monkeypatch.setattr(loop, "HIDDEN_FROM", 50)
     heads = fit_heads(x, targets, quick)
     assert heads[8].hidden.shape == (24, 5)
     assert heads[16].outer.any()
@@ -238,20 +238,20 @@ def test_a_hidden_layer_is_learnt_from_many_photos_alone(monkeypatch):
 def test_a_hidden_layer_starts_at_nothing(monkeypatch):
     x, targets = places()
     linear = fit_heads(x, targets, TrainOptions((8,), steps=0, seed=3, hidden=0))[8]
-    monkeypatch.setattr(fitting, "HIDDEN_FROM", 50)
+    monkeypatch.setattr(loop, "HIDDEN_FROM", 50)
     deep = fit_heads(x, targets, TrainOptions((8,), steps=0, seed=3, hidden=5))[8]
     np.testing.assert_array_equal(linear(x), deep(x))
 
 
 def test_nested_codes_with_a_hidden_layer(monkeypatch):
-    monkeypatch.setattr(fitting, "HIDDEN_FROM", 50)
+    monkeypatch.setattr(loop, "HIDDEN_FROM", 50)
     x, targets = places()
     heads = fit_heads(x, targets, TrainOptions((8, 16), hidden=5, nested=True, **QUICK))
     np.testing.assert_allclose(heads[8](x), heads[16](x)[:, :8], atol=1e-5)
 
 
 def test_learning_goes_on_from_a_head_with_a_hidden_layer(monkeypatch):
-    monkeypatch.setattr(fitting, "HIDDEN_FROM", 50)
+    monkeypatch.setattr(loop, "HIDDEN_FROM", 50)
     x, targets = places()
     quick = TrainOptions((8,), hidden=5, pca=24, recentre=False, **QUICK)
     first = fit_heads(x, targets, quick)

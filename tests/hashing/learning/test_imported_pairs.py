@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hashpipe.hashing.learning.training import train
 from hashpipe.hashing.models.network import load_model
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
+from hashpipe.hashing.training.train import train
 from hashpipe.pairgen.formats.import_pairs import import_pairs
 from hashpipe.pairgen.formats.options import ImportOptions
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hashpipe.hashing.learning.objectives import joint
+from hashpipe.hashing.training.objectives import joint
 
 
 def codes(seed: int, n: int = 8, k: int = 6) -> torch.Tensor:

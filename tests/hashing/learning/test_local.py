@@ -10,12 +10,12 @@ import pytest
 from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.learning import fitting
-from hashpipe.hashing.learning.fitting import fit_heads
-from hashpipe.hashing.learning.local import local_units
-from hashpipe.hashing.learning.space import fit_space, principal
-from hashpipe.hashing.learning.training import centre
 from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.training import loop
+from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.pca import fit_space, principal
+from hashpipe.hashing.training.prototype_units import local_units
+from hashpipe.hashing.training.train import centre
 
 QUICK = TrainOptions((8,), steps=40, learning_rate=0.02, batch_pairs=16, batch_others=16, noise=0.0)
 NO_EDGES = np.zeros((0, 2), np.int64)
@@ -153,7 +153,7 @@ def test_at_the_end_units_learn_on_and_the_linear_layer_stays():
 def test_codes_with_local_units_contrast_at_two_thirds_of_the_temperature(monkeypatch):
     x, targets = places()
     head = fit_heads(x, targets, replace(QUICK, temperature=0.3))[8]
-    monkeypatch.setattr(fitting, "SHARPEN", 1.0)
+    monkeypatch.setattr(loop, "SHARPEN", 1.0)
     sharp, blunt = (fit_heads(x, targets, replace(QUICK, temperature=one))[8] for one in (0.2, 0.3))
     np.testing.assert_array_equal(head.weight, sharp.weight)
     assert np.abs(head.weight - blunt.weight).max() > 1e-3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hashpipe.hashing.learning import neighbours
+from hashpipe.hashing.training import neighbours
 
 
 def unit(seed: int, n: int = 30, d: int = 6) -> np.ndarray:

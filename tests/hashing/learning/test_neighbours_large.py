@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hashpipe.hashing.learning import neighbours, neighbours_large
+from hashpipe.hashing.training import neighbours, neighbours_large
 
 
 def clustered(n: int, bits: int, seed: int = 0, flips: float = 0.08) -> np.ndarray:

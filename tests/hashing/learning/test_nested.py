@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from hashpipe.hashing.data.pair_labels import no_targets
-from hashpipe.hashing.learning import nested
-from hashpipe.hashing.learning.fitting import fit_heads
 from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.training import matryoshka
+from hashpipe.hashing.training.loop import fit_heads
 
 
 def photos(n: int = 60, d: int = 20) -> np.ndarray:
@@ -32,10 +32,10 @@ def test_short_codes_are_the_first_bits_of_long_ones(objective):
 
 def test_start_gives_every_length_the_itq_of_what_is_left():
     x = photos() - photos().mean(axis=0)
-    weight = nested.start(x, (4, 8, 40), 0)
+    weight = matryoshka.start(x, (4, 8, 40), 0)
     assert weight.shape == (20, 40)
     assert np.isfinite(weight).all()
-    np.testing.assert_allclose(weight[:, :4], nested.start(x, (4,), 0), atol=1e-6)
+    np.testing.assert_allclose(weight[:, :4], matryoshka.start(x, (4,), 0), atol=1e-6)
     code = np.where(x @ weight >= 0, 1.0, -1.0)
     gaps = [np.square(x - code[:, :k] @ np.linalg.lstsq(code[:, :k], x, rcond=None)[0]).mean() for k in (4, 8, 40)]
     assert gaps[0] > gaps[1] > gaps[2]  # every block says something new
@@ -43,11 +43,11 @@ def test_start_gives_every_length_the_itq_of_what_is_left():
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_start_from_few_photos(n):
-    assert np.isfinite(nested.start(np.zeros((n, 3), np.float32), (4, 8), 0)).all()
+    assert np.isfinite(matryoshka.start(np.zeros((n, 3), np.float32), (4, 8), 0)).all()
 
 
 def test_parts_are_means_over_lengths():
-    found = nested.parts(
+    found = matryoshka.parts(
         lambda k: {"a": torch.tensor(float(k))} | ({"b": torch.tensor(6.0)} if k == 4 else {}), (4, 8, 12)
     )
     assert float(found["a"]) == pytest.approx(8.0)

@@ -16,14 +16,14 @@ import pytest
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.learning import course as courses
-from hashpipe.hashing.learning import fitting
-from hashpipe.hashing.learning.course import STATE, Course
-from hashpipe.hashing.learning.fitting import fit_heads
-from hashpipe.hashing.learning.interruption import held_signals
-from hashpipe.hashing.learning.runs import read_run
-from hashpipe.hashing.learning.training import resume, train
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
+from hashpipe.hashing.training import checkpoint as courses
+from hashpipe.hashing.training import loop
+from hashpipe.hashing.training.checkpoint import STATE, Course
+from hashpipe.hashing.training.deferred_signals import held_signals
+from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.runs import read_run
+from hashpipe.hashing.training.train import resume, train
 
 QUICK = {"steps": 24, "batch_pairs": 8, "batch_others": 16}
 CASES = {
@@ -82,7 +82,7 @@ def course(path: Path | None, options: TrainOptions, stop_at: tuple[int, int] | 
 def test_a_fit_goes_on_to_the_same_weights(case, tmp_path, monkeypatch):
     monkeypatch.setattr(courses, "SAVE_EVERY", 0.0)
     if case == "hidden":
-        monkeypatch.setattr(fitting, "HIDDEN_FROM", 10)
+        monkeypatch.setattr(loop, "HIDDEN_FROM", 10)
     options = TrainOptions((8, 12), **QUICK, **CASES[case])
     x, targets = places()
     whole = course(None, options)
@@ -201,9 +201,9 @@ def test_killed_at_once_loses_only_what_is_not_saved(options, tmp_path):
     script = f"""
         import os, signal
         from pathlib import Path
-        from hashpipe.hashing.learning import course
+        from hashpipe.hashing.training import course
         from hashpipe.hashing.options import BackboneOptions, TrainOptions
-        from hashpipe.hashing.learning.training import train
+        from hashpipe.hashing.training.train import train
         course.SAVE_EVERY = 0.0
         after = course.Course.after
         def killed(self, step, steps, bits, parts, moving):

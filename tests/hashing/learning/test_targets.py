@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from hashpipe.hashing.data.pair_labels import learnable, no_targets, targets_from_pairset
-from hashpipe.hashing.learning.batches import Sampler
+from hashpipe.hashing.training.batches import Sampler
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet
 
 # photos     0  1  2   3  4  5   6  7   8  9   10 unreadable

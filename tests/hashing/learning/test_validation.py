@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.learning import course as courses
-from hashpipe.hashing.learning.course import Course
-from hashpipe.hashing.learning.fitting import fit_heads
-from hashpipe.hashing.learning.validation import watcher
 from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.training import checkpoint as courses
+from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.validation import watcher
 
 
 def known(n: int = 20) -> Targets:

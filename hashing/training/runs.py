@@ -13,8 +13,8 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint, read_json, write_json
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.learning.course import STATE
 from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, JointWeights, TrainOptions
+from hashpipe.hashing.training.checkpoint import STATE
 
 RUN = "run"  # the folder's name in a workspace
 _ELSEWHERE = ("photos", "benchmark", "root", "describe", "tensorboard")  # known by content, or of no consequence

@@ -11,7 +11,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from hashpipe.hashing.learning.neighbours import tidy, without
+from hashpipe.hashing.training.neighbours import tidy, without
 
 EXACT = 200_000  # photos up to which every pair is compared
 _BLOCK = 16_384  # photos searched at a time

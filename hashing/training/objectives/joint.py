@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hashpipe.hashing.learning.objectives import information
+from hashpipe.hashing.training.objectives import information
 
 _NEVER = -1e4  # logit of what is no negative
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hashpipe.hashing.learning import distributed
-from hashpipe.hashing.learning.batches import Batch, Sampler
-from hashpipe.hashing.learning.objectives import bcdh, dsah, faithful, joint
 from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.training import distributed
+from hashpipe.hashing.training.batches import Batch, Sampler
+from hashpipe.hashing.training.objectives import bcdh, dsah, joint, official_dsah
 
 _DSAH_TEMPERATURE = 0.1  # of information weights; at the published 1 they hardly differ
 
@@ -159,14 +159,14 @@ def _dsah(
     h = _codes(state, rows, 0.0 if options.faithful else options.noise, noise)
     target = torch.from_numpy(np.where(sampler.neighbours(rows.numpy()), 1.0, -1.0).astype(np.float32))
     if options.faithful:
-        return faithful.loss(h, target, options.information)
+        return official_dsah.loss(h, target, options.information)
     return dsah.loss(h, target, _DSAH_TEMPERATURE, 1.0 / h.shape[1], options.information, False)
 
 
 def composition(options: TrainOptions, sampler: Sampler) -> tuple[int, int, int]:
     pairs, others, ranks = options.batch_pairs, options.batch_others, distributed.count()
     if options.objective == "dsah":
-        return (0, 0, faithful.BATCH * ranks) if options.faithful else (0, pairs // 2 * ranks, others * ranks)
+        return (0, 0, official_dsah.BATCH * ranks) if options.faithful else (0, pairs // 2 * ranks, others * ranks)
     known = pairs * ranks if options.pairwise and len(sampler.similar) else 0
     found = pairs * ranks if options.neighbours else 0
     return known, found if known else 2 * found, others * ranks

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.learning import neighbours
+from hashpipe.hashing.training import neighbours
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path
-from hashpipe.hashing.learning.interruption import Held
+from hashpipe.hashing.training.deferred_signals import Held
 
 STATE_VERSION = 1
 STATE = "state.safetensors"

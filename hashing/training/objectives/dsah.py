@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hashpipe.hashing.learning.objectives import information
+from hashpipe.hashing.training.objectives import information
 
 
 def loss(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hashpipe.hashing.learning.space import itq
+from hashpipe.hashing.training.pca import itq
 
 
 def start(x: np.ndarray, lengths: Sequence[int], seed: int) -> np.ndarray:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.learning import neighbours, nested
-from hashpipe.hashing.learning.space import itq, principal
 from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.training import matryoshka, neighbours
+from hashpipe.hashing.training.pca import itq, principal
 
 
 def start_weights(x: np.ndarray, targets: Targets, options: TrainOptions, bits: int, short: bool) -> np.ndarray:
     """Weights float32 (d,bits) on x float32 (N,d); short: local units stand for the photos with labels."""
     if options.nested:
-        return nested.start(x, options.bits, options.seed)
+        return matryoshka.start(x, options.bits, options.seed)
     unlabelled = (targets.group < 0) & options.joint.unlabelled_start
     if short and bits <= x.shape[1]:
         return principal(x, bits, unlabelled)

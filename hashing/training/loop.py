@@ -17,16 +17,16 @@ from hashpipe.common.progress import stage
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.threads import one_torch_thread
-from hashpipe.hashing.learning import distributed, neighbours, neighbours_large, nested
-from hashpipe.hashing.learning.batches import Sampler
-from hashpipe.hashing.learning.course import Course, Moving
-from hashpipe.hashing.learning.local import PRESERVE, SHARPEN, SHORT, local_units
-from hashpipe.hashing.learning.objectives import bcdh, faithful
-from hashpipe.hashing.learning.objectives.batch_losses import Network, State, composition, of_objective, signs
-from hashpipe.hashing.learning.space import fit_space
-from hashpipe.hashing.learning.start import first_edges, start_weights
 from hashpipe.hashing.models.network import Head
 from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.training import distributed, matryoshka, neighbours, neighbours_large
+from hashpipe.hashing.training.batches import Sampler
+from hashpipe.hashing.training.checkpoint import Course, Moving
+from hashpipe.hashing.training.objectives import bcdh, official_dsah
+from hashpipe.hashing.training.objectives.batch_losses import Network, State, composition, of_objective, signs
+from hashpipe.hashing.training.pca import fit_space
+from hashpipe.hashing.training.prototype_units import PRESERVE, SHARPEN, SHORT, local_units
+from hashpipe.hashing.training.start import first_edges, start_weights
 
 ROUNDS = bcdh.ROUNDS  # B-steps and rounds of neighbour discovery, evenly over the steps
 _CENTRE, _CENTRE_ON = 10, 4096  # steps between two re-centrings, and the photos they look at
@@ -132,13 +132,13 @@ def fit_layer(
         inner, inner_bias, outer = (torch.tensor(one, requires_grad=not short) for one in deep)
         state.hidden = (inner, inner_bias, outer.requires_grad_())
     state.binary = signs(torch.from_numpy(state.all_codes()))
-    official = faithful.applies(options)
-    steps = faithful.steps(options, len(x)) if official and network is None else options.steps
-    rounds = faithful.ROUNDS if official else ROUNDS
-    rate, epsilon = (faithful.RATE, faithful.EPSILON) if official else (options.learning_rate, 1e-8)
+    official = official_dsah.applies(options)
+    steps = official_dsah.steps(options, len(x)) if official and network is None else options.steps
+    rounds = official_dsah.ROUNDS if official else ROUNDS
+    rate, epsilon = (official_dsah.RATE, official_dsah.EPSILON) if official else (options.learning_rate, 1e-8)
     learnt = [one for one in (weight, bias, *(state.hidden or ())) if one.requires_grad]
     optimiser = torch.optim.Adam(learnt, lr=rate, eps=epsilon)
-    rates = [faithful.decay if official else lambda step: _rate(step, steps)]
+    rates = [official_dsah.decay if official else lambda step: _rate(step, steps)]
     if network is not None:
         optimiser.add_param_group({"params": network.parameters, "lr": options.tune.finetune_rate})
         rates.append(network.rate)
@@ -163,7 +163,7 @@ def fit_layer(
             if network is not None:
                 network.step = step
             batch = sampler.draw(*composition(options, sampler))
-            parts = nested.parts(
+            parts = matryoshka.parts(
                 lambda k: loss(state.first(k), batch, sampler, options, noise, step / steps),  # noqa: B023
                 lengths,
             )
@@ -194,7 +194,7 @@ def _new_round(state: State, sampler: Sampler, options: TrainOptions, progress: 
     """Neighbour discovery and the B-step, with the codes as they are now."""
     h = state.all_codes()
     if options.objective != "bcdh" and options.neighbours:
-        drop = None if faithful.applies(options) else 2.0
+        drop = None if official_dsah.applies(options) else 2.0
         if len(h) > neighbours_large.EXACT:
             edges = neighbours_large.adapt(packing.pack(h), h.shape[1], sampler.edges, 0.0, _ADDED, drop)
         else:

@@ -20,16 +20,17 @@ from hashpipe.common.progress import say
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
-from hashpipe.hashing.learning import distributed, events, plots, runs, sources
-from hashpipe.hashing.learning.course import STATE, Course
-from hashpipe.hashing.learning.finetune import finetune
-from hashpipe.hashing.learning.fitting import fit_heads, uses_pairs
-from hashpipe.hashing.learning.interruption import held_signals
-from hashpipe.hashing.learning.runs import stored_options
-from hashpipe.hashing.learning.validation import watcher
 from hashpipe.hashing.models import card
 from hashpipe.hashing.models.network import HashModel, Head, load_model, make_model, save_model
 from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.training import datasets, distributed, plots, runs
+from hashpipe.hashing.training import tensorboard as events
+from hashpipe.hashing.training.checkpoint import STATE, Course
+from hashpipe.hashing.training.deferred_signals import held_signals
+from hashpipe.hashing.training.finetune import finetune
+from hashpipe.hashing.training.loop import fit_heads, uses_pairs
+from hashpipe.hashing.training.runs import stored_options
+from hashpipe.hashing.training.validation import watcher
 
 __all__ = ["TrainResult", "centre", "fit_heads", "load_model", "resume", "stored_options", "train"]
 
@@ -102,7 +103,7 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
     if options.tensorboard:
         events.check()
     with locked(workspace) if distributed.rank() == 0 else contextlib.nullcontext():
-        source = sources.open_source(options, workspace)
+        source = datasets.open_source(options, workspace)
         cache = workspace / "descriptors"
         describer = make_describer(options.describe, source.images, cache)
         say(f"learning from {len(source.images)} photos with {describer.name}, without labels")
@@ -200,7 +201,7 @@ def final_losses(lines: list[dict[str, Any]]) -> dict[int, dict[str, float]]:
     }
 
 
-def _describe(describer: Describer, source: sources.Source, cache: Path) -> Descriptors:
+def _describe(describer: Describer, source: datasets.Source, cache: Path) -> Descriptors:
     """Descriptors of all photos; several processes compute a share each, and read the others' from the cache."""
     if distributed.count() > 1:
         part = distributed.share(len(source.images))
