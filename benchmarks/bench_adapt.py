@@ -20,7 +20,7 @@ from bench_learner import TURNS, Data, Values, arguments, judge, labels, read_da
 
 from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.data.pair_labels import no_targets
-from hashpipe.hashing.evaluate.methods import baseline_codes, coded
+from hashpipe.hashing.evaluation.methods import baseline_codes, coded
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.train import centre

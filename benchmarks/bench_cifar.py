@@ -21,8 +21,8 @@ from hashpipe.hashing.benchmarks.benchmarks import load_benchmark
 from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.codes.packing import thresholds
 from hashpipe.hashing.data.pair_labels import no_targets
-from hashpipe.hashing.evaluate.methods import baseline_codes, coded
-from hashpipe.hashing.evaluate.scoring import Coded, measure, ranked
+from hashpipe.hashing.evaluation.methods import baseline_codes, coded
+from hashpipe.hashing.evaluation.scoring import Coded, measure, ranked
 from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
 from hashpipe.hashing.training.loop import fit_heads

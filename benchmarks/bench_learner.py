@@ -42,8 +42,8 @@ from hashpipe.hashing.benchmarks.benchmarks import load_benchmark
 from hashpipe.hashing.benchmarks.protocols import Protocol, make_protocol, read_relevance
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.pair_labels import Targets, targets_from_pairset
-from hashpipe.hashing.evaluate.methods import baseline_codes, coded, recentred
-from hashpipe.hashing.evaluate.scoring import Coded, measure, ranked
+from hashpipe.hashing.evaluation.methods import baseline_codes, coded, recentred
+from hashpipe.hashing.evaluation.scoring import Coded, measure, ranked
 from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.metrics.relevance import lists
 from hashpipe.hashing.options import BackboneOptions, TrainOptions

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hashpipe.hashing.evaluate import evaluate
-from hashpipe.hashing.evaluate.options import EvalOptions
+from hashpipe.hashing.evaluation import evaluate
+from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.options import BackboneOptions, TrainOptions
 from hashpipe.hashing.training.train import train
 

@@ -9,7 +9,7 @@ import click
 
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import show
-from hashpipe.hashing.evaluate.options import EvalOptions
+from hashpipe.hashing.evaluation.options import EvalOptions
 
 
 @click.command("eval")
@@ -32,11 +32,11 @@ def eval_command(
     beside them. The table goes to the terminal; WORKSPACE/eval holds eval.json and report.html.
     """
     if compare or runs:
-        from hashpipe.hashing.evaluate.compare import compare_runs
+        from hashpipe.hashing.evaluation.compare import compare_runs
 
         show(lambda: compare_runs(runs, asked=compare), as_json)
         return
     options = build(EvalOptions, given, config, "eval")
-    from hashpipe.hashing.evaluate import evaluate
+    from hashpipe.hashing.evaluation import evaluate
 
     show(lambda: evaluate(options, workspace), as_json)

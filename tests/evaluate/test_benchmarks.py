@@ -22,7 +22,7 @@ from hashpipe.hashing.benchmarks.catalogue import description, listing, markdown
 from hashpipe.hashing.benchmarks.cifar import CLASSES, read_cifar10
 from hashpipe.hashing.benchmarks.manifests import DOWNLOADS, all_manifests
 from hashpipe.hashing.benchmarks.splits import sampled, sampled_per_class
-from hashpipe.hashing.evaluate.scoring import runnable_metrics
+from hashpipe.hashing.evaluation.scoring import runnable_metrics
 
 EXPECTED = {
     "cifar10", "copies", "holidays", "mirflickr25k", "nuswide21", "oxford5k", "paris6k", "places", "roxford5k",

@@ -11,9 +11,9 @@ import pytest
 from scipy.io import savemat
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.evaluate import EvalOptions, evaluate
-from hashpipe.hashing.evaluate.codesfile import pack_any, read_codes
-from hashpipe.hashing.evaluate.compare import compare_runs
+from hashpipe.hashing.evaluation import EvalOptions, evaluate
+from hashpipe.hashing.evaluation.compare import compare_runs
+from hashpipe.hashing.evaluation.foreign_codes import pack_any, read_codes
 from hashpipe.pairgen.pairs.pairset import read_pairset
 
 

@@ -12,8 +12,8 @@ import pytest
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.benchmarks import copies
 from hashpipe.hashing.data.images import from_paths
-from hashpipe.hashing.evaluate import EvalOptions, evaluate
-from hashpipe.hashing.evaluate.result import read_result
+from hashpipe.hashing.evaluation import EvalOptions, evaluate
+from hashpipe.hashing.evaluation.result import read_result
 
 ROW = {
     "protocol", "method", "bits", "metric", "value", "tie_low", "tie_high", "ci_low", "ci_high", "n_queries",

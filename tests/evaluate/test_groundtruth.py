@@ -18,7 +18,7 @@ from hashpipe.hashing.benchmarks.groundtruth import read_matlab, read_oxford, re
 from hashpipe.hashing.benchmarks.landmarks import landmark_protocol
 from hashpipe.hashing.benchmarks.manifests import find_manifest
 from hashpipe.hashing.benchmarks.objects import holidays_relevance
-from hashpipe.hashing.evaluate.scoring import measure
+from hashpipe.hashing.evaluation.scoring import measure
 from hashpipe.hashing.metrics.float_rankings import join_groups, ranking_groups
 from hashpipe.hashing.metrics.metrics import trapezoid_ap
 

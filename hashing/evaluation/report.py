@@ -7,16 +7,16 @@ from typing import Any
 
 from jinja2 import Environment
 
-from hashpipe.hashing.evaluate import plots
-from hashpipe.hashing.evaluate.result import EvalResult
-from hashpipe.hashing.evaluate.tables import best_values, ordered_methods, title
+from hashpipe.hashing.evaluation import plots
+from hashpipe.hashing.evaluation.result import EvalResult
+from hashpipe.hashing.evaluation.tables import best_values, ordered_methods, title
 
 _DRAWN_LENGTHS = 4  # code lengths with a curve of their own
 
 
 def render(result: EvalResult, galleries: list[dict[str, Any]]) -> str:
     """The page of one evaluation; `galleries` as `gallery.gallery` makes them."""
-    template = resources.files("hashpipe.hashing.evaluate").joinpath("report.html").read_text(encoding="utf-8")
+    template = resources.files("hashpipe.hashing.evaluation").joinpath("report.html").read_text(encoding="utf-8")
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
     return page.render(
         sections=[_section(result, protocol, galleries) for protocol in result.protocols],

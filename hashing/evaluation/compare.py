@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.evaluate.result import EvalResult, read_result
-from hashpipe.hashing.evaluate.scoring import number
+from hashpipe.hashing.evaluation.result import EvalResult, read_result
+from hashpipe.hashing.evaluation.scoring import number
 from hashpipe.hashing.metrics.bootstrap import paired
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.evaluate.scoring import Coded
+from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.metrics.histograms import distances_to
 from hashpipe.pairgen.photos.jpegs import as_uri
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto

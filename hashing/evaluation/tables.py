@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hashpipe.hashing.evaluate.result import EvalResult
+from hashpipe.hashing.evaluation.result import EvalResult
 
 _CELL = 32  # columns of one code length
 

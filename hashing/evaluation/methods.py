@@ -10,7 +10,7 @@ from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE, pack, thresholds
-from hashpipe.hashing.evaluate.scoring import Coded
+from hashpipe.hashing.evaluation.scoring import Coded
 
 
 def coded(method: str, bits: int, u: np.ndarray, protocol: Protocol, t: np.ndarray | None = None) -> Coded:

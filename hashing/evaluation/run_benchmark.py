@@ -13,12 +13,12 @@ from hashpipe.hashing.benchmarks.copies import copies
 from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.pair_labels import learnable
-from hashpipe.hashing.evaluate.methods import coded, recentred
-from hashpipe.hashing.evaluate.options import EvalOptions
-from hashpipe.hashing.evaluate.result import EvalResult
-from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
-from hashpipe.hashing.evaluate.run_local import all_methods, check_described, hashes_of
-from hashpipe.hashing.evaluate.scoring import Coded
+from hashpipe.hashing.evaluation.methods import coded, recentred
+from hashpipe.hashing.evaluation.options import EvalOptions
+from hashpipe.hashing.evaluation.result import EvalResult
+from hashpipe.hashing.evaluation.run import Gallery, galleries_of, score_all
+from hashpipe.hashing.evaluation.run_local import all_methods, check_described, hashes_of
+from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.features.descriptors import Descriptors
 from hashpipe.hashing.models.network import HashModel, load_model
 from hashpipe.pairgen.pairs.pairset import read_pairset

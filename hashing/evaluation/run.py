@@ -19,9 +19,9 @@ from hashpipe.common.files import atomic_folder, open_workspace, write_json, wri
 from hashpipe.common.progress import stage
 from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.evaluate.options import EvalOptions
-from hashpipe.hashing.evaluate.result import EvalResult
-from hashpipe.hashing.evaluate.scoring import Coded, runnable_metrics, score
+from hashpipe.hashing.evaluation.options import EvalOptions
+from hashpipe.hashing.evaluation.result import EvalResult
+from hashpipe.hashing.evaluation.scoring import Coded, runnable_metrics, score
 from hashpipe.hashing.features.preprocess import cores
 from hashpipe.hashing.models.card import add_scores
 
@@ -37,15 +37,15 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
     places = options.benchmark.split("/")[0] == "places"
     folder = open_workspace(workspace, create=options.codes is not None and not places)
     if options.codes is not None:
-        from hashpipe.hashing.evaluate.run_codes import score_codes
+        from hashpipe.hashing.evaluation.run_codes import score_codes
 
         galleries = score_codes(result, options, folder)
     elif options.benchmark.split("/")[0] in ("places", "copies") and options.root is None:
-        from hashpipe.hashing.evaluate.run_local import score_local
+        from hashpipe.hashing.evaluation.run_local import score_local
 
         galleries = score_local(result, options, folder)
     else:
-        from hashpipe.hashing.evaluate.run_benchmark import score_benchmark
+        from hashpipe.hashing.evaluation.run_benchmark import score_benchmark
 
         galleries = score_benchmark(result, options, folder)
     result.meta |= {
@@ -97,7 +97,7 @@ def galleries_of(
     values = np.array([np.nan if value is None else value for value in headline])
 
     def make() -> list[dict[str, Any]]:
-        from hashpipe.hashing.evaluate.gallery import gallery
+        from hashpipe.hashing.evaluation.query_pages import gallery
 
         return gallery(protocol, coded, values, images)
 
@@ -106,7 +106,7 @@ def galleries_of(
 
 def write(result: EvalResult, folder: Path, galleries: list[Gallery]) -> None:
     """Replace an eval/ folder: eval.json, report.html, and what the protocols left in `result.meta['files']`."""
-    from hashpipe.hashing.evaluate.report import render
+    from hashpipe.hashing.evaluation.report import render
 
     files = result.meta.pop("files", {})
     with stage("report", 1, "pages") as advance, atomic_folder(folder) as temporary:

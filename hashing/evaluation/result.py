@@ -11,7 +11,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import read_json
 from hashpipe.hashing.benchmarks.protocols import Protocol
-from hashpipe.hashing.evaluate.scoring import Score
+from hashpipe.hashing.evaluation.scoring import Score
 
 FORMAT_VERSION = 1
 
@@ -77,7 +77,7 @@ class EvalResult:
         return {"results": self.rows, "protocols": protocols, "notes": self.notes, **self.meta, **where}
 
     def as_text(self) -> str:
-        from hashpipe.hashing.evaluate.tables import as_text
+        from hashpipe.hashing.evaluation.tables import as_text
 
         return as_text(self)
 

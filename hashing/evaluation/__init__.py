@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hashpipe.hashing.evaluate.options import EvalOptions
+from hashpipe.hashing.evaluation.options import EvalOptions
 
 if TYPE_CHECKING:
-    from hashpipe.hashing.evaluate.result import EvalResult
+    from hashpipe.hashing.evaluation.result import EvalResult
 
 __all__ = ["EvalOptions", "evaluate"]
 
@@ -21,6 +21,6 @@ def evaluate(options: EvalOptions, workspace: Path | None) -> EvalResult:
 
     Raises UserError for everything that the user can mend.
     """
-    from hashpipe.hashing.evaluate.run import run
+    from hashpipe.hashing.evaluation.run import run
 
     return run(options, workspace)

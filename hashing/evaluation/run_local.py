@@ -17,11 +17,11 @@ from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.data.pair_labels import targets_from_pairset
-from hashpipe.hashing.evaluate.methods import baseline_codes, coded, recentred
-from hashpipe.hashing.evaluate.options import EvalOptions
-from hashpipe.hashing.evaluate.result import EvalResult
-from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
-from hashpipe.hashing.evaluate.scoring import Coded
+from hashpipe.hashing.evaluation.methods import baseline_codes, coded, recentred
+from hashpipe.hashing.evaluation.options import EvalOptions
+from hashpipe.hashing.evaluation.result import EvalResult
+from hashpipe.hashing.evaluation.run import Gallery, galleries_of, score_all
+from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.models.network import HashModel, Head, load_model
 from hashpipe.hashing.training.train import centre, fit_heads, stored_options

@@ -11,12 +11,12 @@ from hashpipe.common.files import write_json
 from hashpipe.hashing.benchmarks.protocols import FORMS, Protocol, places
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.evaluate.codesfile import Codes, read_codes
-from hashpipe.hashing.evaluate.options import EvalOptions
-from hashpipe.hashing.evaluate.result import EvalResult
-from hashpipe.hashing.evaluate.run import Gallery, galleries_of, score_all
-from hashpipe.hashing.evaluate.run_benchmark import find, split
-from hashpipe.hashing.evaluate.scoring import Coded
+from hashpipe.hashing.evaluation.foreign_codes import Codes, read_codes
+from hashpipe.hashing.evaluation.options import EvalOptions
+from hashpipe.hashing.evaluation.result import EvalResult
+from hashpipe.hashing.evaluation.run import Gallery, galleries_of, score_all
+from hashpipe.hashing.evaluation.run_benchmark import find, split
+from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.models.network import load_model
 from hashpipe.pairgen.pairs.pairset import read_pairset
 
