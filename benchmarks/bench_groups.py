@@ -32,7 +32,7 @@ from hashpipe.hashing.calibrating.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
 from hashpipe.hashing.codes.packing import pack
 from hashpipe.hashing.data.images import from_paths
-from hashpipe.hashing.encoding.encode import open_encoder
+from hashpipe.hashing.encode.encode import open_encoder
 from hashpipe.hashing.features import phash
 from hashpipe.hashing.grouping import kinds as groups_kinds
 from hashpipe.hashing.grouping.groups import Grouping, find_groups

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from hashpipe.hashing.encoding.encoder import open_encoder
+from hashpipe.hashing.encode.encoder import open_encoder
 from hashpipe.hashing.indexing import files as index_files
 from hashpipe.hashing.indexing import kinds as index_kinds
 from hashpipe.hashing.indexing.options import IndexOptions

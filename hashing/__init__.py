@@ -11,8 +11,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hashpipe.hashing.encoding.encode import encode
-    from hashpipe.hashing.encoding.options import EncodeOptions
+    from hashpipe.hashing.encode.encode import encode
+    from hashpipe.hashing.encode.options import EncodeOptions
     from hashpipe.hashing.models.network import load_model
     from hashpipe.hashing.options import AdaptOptions, BackboneOptions, FinetuneOptions, TrainOptions
     from hashpipe.hashing.training.adapt import adapt
