@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hashpipe.hashing.calibrating.calibrate import codes_by_photo, query_groups
-from hashpipe.hashing.calibrating.rates import Comparisons, Rates, compare, rates
+from hashpipe.hashing.calibration.calibrate import codes_by_photo, query_groups
+from hashpipe.hashing.calibration.error_rates import Comparisons, Rates, compare, rates
 from hashpipe.hashing.codes.codes_file import read_codes
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 

@@ -28,7 +28,7 @@ from PIL import Image, ImageEnhance
 
 from hashpipe.common.files import open_workspace
 from hashpipe.hashing.benchmarks.copies import CHANGES
-from hashpipe.hashing.calibrating.calibration import read_calibration
+from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
 from hashpipe.hashing.codes.packing import pack
 from hashpipe.hashing.data.images import from_paths

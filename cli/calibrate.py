@@ -9,7 +9,7 @@ import click
 
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import show
-from hashpipe.hashing.calibrating.options import CalibrateOptions
+from hashpipe.hashing.calibration.options import CalibrateOptions
 
 
 @click.command("calibrate")
@@ -25,6 +25,6 @@ def calibrate_command(workspace: Path, config: Path | None, as_json: bool, **giv
     enough. Writes WORKSPACE/calibration.json, which `hashpipe search` uses by default, and a plot beside it.
     """
     options = build(CalibrateOptions, given, config, "calibrate")
-    from hashpipe.hashing.calibrating.calibrate import calibrate
+    from hashpipe.hashing.calibration.calibrate import calibrate
 
     show(lambda: calibrate(workspace, options), as_json)

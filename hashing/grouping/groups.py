@@ -15,7 +15,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked, make_folder, open_workspace
 from hashpipe.common.progress import say
-from hashpipe.hashing.calibrating.calibration import Calibration, read_calibration
+from hashpipe.hashing.calibration.calibration import Calibration, read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSet, read_codes
 from hashpipe.hashing.features.quality import LOW
 from hashpipe.hashing.grouping import facts as groups_facts

@@ -14,7 +14,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
 from hashpipe.common.progress import say
-from hashpipe.hashing.calibrating.calibration import read_calibration
+from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
 from hashpipe.hashing.encode.encoder import Encoder, open_encoder
 from hashpipe.hashing.features.quality import LOW

@@ -148,7 +148,7 @@ def _roots(index: Index) -> list[str]:
 
 
 def _calibrated(workspace: Path, index: Index) -> tuple[int | None, float | None]:
-    from hashpipe.hashing.calibrating.calibration import read_calibration
+    from hashpipe.hashing.calibration.calibration import read_calibration
 
     try:
         found = read_calibration(workspace, index.space)

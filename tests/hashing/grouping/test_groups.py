@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
-from hashpipe.hashing.calibrating.calibration import Calibration
+from hashpipe.hashing.calibration.calibration import Calibration
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
 from hashpipe.hashing.grouping.cluster import Near, star_groups
 from hashpipe.hashing.grouping.facts import Facts, gather, read_header

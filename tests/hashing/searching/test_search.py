@@ -12,7 +12,7 @@ from PIL import Image
 from small_models import network_model, workspace_with, write_pictures
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.calibrating.calibration import Calibration, write_calibration
+from hashpipe.hashing.calibration.calibration import Calibration, write_calibration
 from hashpipe.hashing.codes.codes_file import CodeSpace, hamming, read_codes, write_codes
 from hashpipe.hashing.data.images import from_paths
 from hashpipe.hashing.encode.encode import encode, open_encoder

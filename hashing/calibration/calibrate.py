@@ -10,9 +10,9 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace, read_json
-from hashpipe.hashing.calibrating.calibration import FILE, Calibration, write_calibration
-from hashpipe.hashing.calibrating.options import CalibrateOptions
-from hashpipe.hashing.calibrating.rates import Comparisons, Rates, compare, rates, suggest
+from hashpipe.hashing.calibration.calibration import FILE, Calibration, write_calibration
+from hashpipe.hashing.calibration.error_rates import Comparisons, Rates, compare, rates, suggest
+from hashpipe.hashing.calibration.options import CalibrateOptions
 from hashpipe.hashing.codes.codes_file import CodeSet, read_codes
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
@@ -98,7 +98,7 @@ def calibrate(workspace: Path, options: CalibrateOptions) -> CalibrateResult:
         notes=tuple(notes),
         **{name: _plain(getattr(measured, name)) for name in names},
     )
-    from hashpipe.hashing.calibrating.plot import draw
+    from hashpipe.hashing.calibration.plot import draw
 
     plot = workspace / "calibration.png"
     draw(plot, calibration, found)

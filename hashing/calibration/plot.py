@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.common.files import atomic_path
-from hashpipe.hashing.calibrating.calibration import Calibration
-from hashpipe.hashing.calibrating.rates import Comparisons
+from hashpipe.hashing.calibration.calibration import Calibration
+from hashpipe.hashing.calibration.error_rates import Comparisons
 
 _FALSE, _RIGHT, _HARD = "#c0392b", "#27ae60", "#e67e22"
 
