@@ -24,10 +24,10 @@ import pyarrow as pa
 
 from hashpipe.hashing.codes.codes_file import CodeSpace, read_codes
 from hashpipe.hashing.codes.packing import unpack
-from hashpipe.hashing.indexing import files as index_files
-from hashpipe.hashing.indexing import kinds as index_kinds
-from hashpipe.hashing.indexing.index import Index, open_index
-from hashpipe.hashing.indexing.options import IndexOptions
+from hashpipe.hashing.search import faiss_indexes as index_kinds
+from hashpipe.hashing.search import index_files
+from hashpipe.hashing.search.index import Index, open_index
+from hashpipe.hashing.search.index_options import IndexOptions
 
 _BLOCK = 200_000
 

@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 
 from hashpipe.hashing.encode.encoder import open_encoder
-from hashpipe.hashing.indexing import files as index_files
-from hashpipe.hashing.indexing import kinds as index_kinds
-from hashpipe.hashing.indexing.options import IndexOptions
+from hashpipe.hashing.search import faiss_indexes as index_kinds
+from hashpipe.hashing.search import index_files
+from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.pairgen.photos.photo_files import load_upright
 
 SCRIPT = Path(sys.executable).with_name("hashpipe")

@@ -35,8 +35,8 @@ import numpy as np
 from hashpipe.common.files import open_workspace
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 from hashpipe.hashing.encode.encode import open_encoder
-from hashpipe.hashing.indexing.build import build_index
-from hashpipe.hashing.indexing.options import IndexOptions
+from hashpipe.hashing.search.index_commands import build_index
+from hashpipe.hashing.search.index_options import IndexOptions
 
 if TYPE_CHECKING:
     from hashpipe.hashing.options import BackboneOptions

@@ -10,7 +10,7 @@ import click
 
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import show
-from hashpipe.hashing.indexing.options import IndexFolder, IndexOptions, RemoveOptions
+from hashpipe.hashing.search.index_options import IndexFolder, IndexOptions, RemoveOptions
 
 _codes = click.argument("codes", nargs=-1, type=click.Path(path_type=Path))
 
@@ -29,7 +29,7 @@ def build_command(codes: tuple[Path, ...], workspace: Path, config: Path | None,
     kind is measured against the exact flat index and printed.
     """
     options = build(IndexOptions, given, config, "index.build")
-    from hashpipe.hashing.indexing.build import build_index
+    from hashpipe.hashing.search.index_commands import build_index
 
     show(lambda: build_index(codes, workspace, options), as_json)
 
@@ -45,7 +45,7 @@ def add_command(codes: tuple[Path, ...], workspace: Path, as_json: bool, **given
     Killed half-way, the old index is still there whole.
     """
     options = build(IndexFolder, given)
-    from hashpipe.hashing.indexing.build import add_to_index
+    from hashpipe.hashing.search.index_commands import add_to_index
 
     show(lambda: add_to_index(codes, workspace, options), as_json)
 
@@ -61,7 +61,7 @@ def remove_command(photos: tuple[str, ...], workspace: Path, as_json: bool, **gi
     PHOTOS are paths as `hashpipe search` prints them, or folders with all below them; - reads a list from stdin.
     """
     options = build(RemoveOptions, given)
-    from hashpipe.hashing.indexing.build import remove_from_index
+    from hashpipe.hashing.search.index_commands import remove_from_index
 
     show(lambda: remove_from_index(listed(photos), workspace, options), as_json)
 
@@ -73,7 +73,7 @@ def remove_command(photos: tuple[str, ...], workspace: Path, as_json: bool, **gi
 def info_command(workspace: Path, as_json: bool, **given: Any) -> None:
     """Say what an index holds, after checking that its files are whole."""
     options = build(IndexFolder, given)
-    from hashpipe.hashing.indexing.build import index_info
+    from hashpipe.hashing.search.index_commands import index_info
 
     show(lambda: index_info(workspace, options), as_json)
 

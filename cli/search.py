@@ -11,7 +11,7 @@ import click
 from hashpipe.cli.index import listed
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import print_json, stdout_to_stderr
-from hashpipe.hashing.searching.options import SearchOptions
+from hashpipe.hashing.search.options import SearchOptions
 
 
 @click.command("search")
@@ -28,7 +28,7 @@ def search_command(photos: tuple[str, ...], workspace: Path, config: Path | None
     looked at and -1 where a photo has no features.
     """
     options = build(SearchOptions, given, config, "search")
-    from hashpipe.hashing.searching.search import search
+    from hashpipe.hashing.search.search import search
 
     with stdout_to_stderr() if as_json else contextlib.nullcontext():
         result = search(listed(photos), workspace, options)

@@ -152,7 +152,7 @@ def _prove(codeset: CodeSet, found: tuple[np.ndarray, np.ndarray], proof: list[d
 
 def _write_csv(folder: Path, codeset: CodeSet) -> None:
     """photo; code as hexadecimal bytes; bits as text, bit 0 first (the literal of PostgreSQL's bit type)."""
-    from hashpipe.hashing.postgres import bit_texts
+    from hashpipe.hashing.search.postgres import bit_texts
 
     with (folder / "codes.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)

@@ -16,9 +16,9 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import say, stage
-from hashpipe.hashing import postgres
 from hashpipe.hashing.codes.codes_file import CodeSet, probes
-from hashpipe.hashing.postgres import StoredSpace, execute, first_line, where
+from hashpipe.hashing.search import postgres
+from hashpipe.hashing.search.postgres import StoredSpace, execute, first_line, where
 
 if TYPE_CHECKING:
     import psycopg

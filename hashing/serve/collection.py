@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import say
-from hashpipe.hashing.indexing.index import Index, current_revision, open_index
+from hashpipe.hashing.search.index import Index, current_revision, open_index
 from hashpipe.hashing.serve.places import Places, no_places, read_places
 
 _LOOK_EVERY = 1.0  # seconds between two looks at the index on disk

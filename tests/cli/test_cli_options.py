@@ -14,9 +14,9 @@ from hashpipe.cli.options import _options, build, options_from
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.exporting.options import ExportOptions
 from hashpipe.hashing.grouping.options import GroupsOptions
-from hashpipe.hashing.indexing.options import IndexOptions
 from hashpipe.hashing.options import TrainOptions
-from hashpipe.hashing.searching.options import SearchOptions
+from hashpipe.hashing.search.index_options import IndexOptions
+from hashpipe.hashing.search.options import SearchOptions
 
 
 @dataclass(frozen=True)

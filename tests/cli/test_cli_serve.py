@@ -19,8 +19,8 @@ from small_models import vlad_model, workspace_with, write_pictures
 from hashpipe.hashing.codes.codes_file import CodeSet, write_codes
 from hashpipe.hashing.data.images import from_folder_or_list
 from hashpipe.hashing.encode.encode import open_encoder
-from hashpipe.hashing.indexing.build import build_index
-from hashpipe.hashing.indexing.options import IndexOptions
+from hashpipe.hashing.search.index_commands import build_index
+from hashpipe.hashing.search.index_options import IndexOptions
 
 pytest.importorskip("fastapi", reason="the page needs fastapi: pip install 'hashpipe[serve]'")
 httpx = pytest.importorskip("httpx", reason="the page is asked with httpx: pip install httpx")

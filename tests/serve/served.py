@@ -17,8 +17,8 @@ from hashpipe.common.files import sha256_file
 from hashpipe.hashing.codes.codes_file import CodeSet, write_codes
 from hashpipe.hashing.data.images import from_paths
 from hashpipe.hashing.encode.encode import open_encoder
-from hashpipe.hashing.indexing.build import build_index
-from hashpipe.hashing.indexing.options import IndexOptions
+from hashpipe.hashing.search.index_commands import build_index
+from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.serve.run import Serving
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
 

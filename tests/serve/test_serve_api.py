@@ -10,8 +10,8 @@ from PIL import Image
 from served import COUNT, Served, encoded, write_model
 
 from hashpipe.hashing.codes.codes_file import hamming, read_codes, write_codes
-from hashpipe.hashing.indexing.build import build_index
-from hashpipe.hashing.indexing.options import IndexOptions
+from hashpipe.hashing.search.index_commands import build_index
+from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.serve.places import Places
 
 

@@ -16,8 +16,8 @@ from test_serve_refusals import bomb
 
 from hashpipe.hashing.codes.codes_file import CodeSet, write_codes
 from hashpipe.hashing.encode.encode import open_encoder
-from hashpipe.hashing.indexing.build import build_index
-from hashpipe.hashing.indexing.options import IndexOptions
+from hashpipe.hashing.search.index_commands import build_index
+from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.serve.options import ServeOptions
 from hashpipe.hashing.serve.run import listening
 

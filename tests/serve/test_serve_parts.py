@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 
 from hashpipe.common.files import open_workspace
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
-from hashpipe.hashing.indexing.build import build_index
-from hashpipe.hashing.indexing.options import IndexOptions
+from hashpipe.hashing.search.index_commands import build_index
+from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.serve import searching
 from hashpipe.hashing.serve.collection import load
 from hashpipe.hashing.serve.guard import Policy, guard, is_loopback

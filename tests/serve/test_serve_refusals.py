@@ -21,8 +21,8 @@ from small_models import vlad_model, write_pictures
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.codes_file import write_codes
-from hashpipe.hashing.indexing.build import build_index
-from hashpipe.hashing.indexing.options import IndexOptions
+from hashpipe.hashing.search.index_commands import build_index
+from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.serve.options import ServeOptions
 from hashpipe.hashing.serve.run import listening
 

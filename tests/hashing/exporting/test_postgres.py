@@ -17,7 +17,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, probes, write_codes
 from hashpipe.hashing.exporting.export_codes import export_codes
 from hashpipe.hashing.exporting.options import ExportOptions
-from hashpipe.hashing.postgres import bit_texts, open_postgres
+from hashpipe.hashing.search.postgres import bit_texts, open_postgres
 
 psycopg = pytest.importorskip("psycopg", reason="pip install 'hashpipe[postgres]'")
 

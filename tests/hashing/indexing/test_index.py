@@ -15,11 +15,11 @@ import pytest
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
-from hashpipe.hashing.indexing import files as index_files
-from hashpipe.hashing.indexing import kinds as index_kinds
-from hashpipe.hashing.indexing.build import add_to_index, build_index, index_info, remove_from_index
-from hashpipe.hashing.indexing.index import open_index, rows_of
-from hashpipe.hashing.indexing.options import IndexFolder, IndexOptions, RemoveOptions
+from hashpipe.hashing.search import faiss_indexes as index_kinds
+from hashpipe.hashing.search import index_files
+from hashpipe.hashing.search.index import open_index, rows_of
+from hashpipe.hashing.search.index_commands import add_to_index, build_index, index_info, remove_from_index
+from hashpipe.hashing.search.index_options import IndexFolder, IndexOptions, RemoveOptions
 
 KINDS = ("flat", "hnsw", "ivf", "mih")
 FOLDER = IndexFolder()
@@ -276,8 +276,8 @@ def test_a_writer_killed_at_any_file_leaves_the_old_index(workspace, codes_file,
     script = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from hashpipe.hashing.indexing.build import add_to_index\n"
-        "from hashpipe.hashing.indexing.options import IndexFolder\n"
+        "from hashpipe.hashing.search.index_commands import add_to_index\n"
+        "from hashpipe.hashing.search.index_options import IndexFolder\n"
         "replace = Path.replace\n"
         "def killed(self, target):\n"
         f"    if Path(target).name.startswith({at!r}):\n"

@@ -17,13 +17,13 @@ from hashpipe.hashing.codes.codes_file import CodeSpace, hamming, read_codes, wr
 from hashpipe.hashing.data.images import from_paths
 from hashpipe.hashing.encode.encode import encode, open_encoder
 from hashpipe.hashing.encode.options import EncodeOptions
-from hashpipe.hashing.indexing.build import build_index, remove_from_index
-from hashpipe.hashing.indexing.index import open_index
-from hashpipe.hashing.indexing.options import IndexOptions, RemoveOptions
-from hashpipe.hashing.searching import search as searching
-from hashpipe.hashing.searching.geometric import verified_first
-from hashpipe.hashing.searching.options import SearchOptions
-from hashpipe.hashing.searching.search import asymmetric, search
+from hashpipe.hashing.search import search as searching
+from hashpipe.hashing.search.geometric import verified_first
+from hashpipe.hashing.search.index import open_index
+from hashpipe.hashing.search.index_commands import build_index, remove_from_index
+from hashpipe.hashing.search.index_options import IndexOptions, RemoveOptions
+from hashpipe.hashing.search.options import SearchOptions
+from hashpipe.hashing.search.search import asymmetric, search
 
 PHOTOS = 24
 
@@ -208,7 +208,7 @@ def test_verified_hits_come_first():
 
 def test_verify_counts_inliers_of_a_photo_from_elsewhere(rendered_photos, tmp_path):
     """Photos of one rendered place verify, those of another do not, a copy agrees in all its features."""
-    from hashpipe.hashing.searching.geometric import MIN_INLIERS, inliers
+    from hashpipe.hashing.search.geometric import MIN_INLIERS, inliers
 
     place = rendered_photos.truth.place
     first, second = ([rendered_photos.folder / name for name in sorted(place) if place[name] == one] for one in (0, 1))

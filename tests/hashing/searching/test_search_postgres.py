@@ -16,10 +16,10 @@ from hashpipe.hashing.encode.encoder import open_encoder
 from hashpipe.hashing.encode.options import EncodeOptions
 from hashpipe.hashing.exporting.export_codes import export_codes
 from hashpipe.hashing.exporting.options import ExportOptions
-from hashpipe.hashing.indexing.build import build_index
-from hashpipe.hashing.indexing.options import IndexOptions
-from hashpipe.hashing.searching.options import SearchOptions
-from hashpipe.hashing.searching.search import search
+from hashpipe.hashing.search.index_commands import build_index
+from hashpipe.hashing.search.index_options import IndexOptions
+from hashpipe.hashing.search.options import SearchOptions
+from hashpipe.hashing.search.search import search
 
 pytest.importorskip("psycopg", reason="pip install 'hashpipe[postgres]'")
 

@@ -11,8 +11,8 @@ from jinja2 import Environment
 
 from hashpipe.common.files import write_text
 from hashpipe.common.progress import say, stage
-from hashpipe.hashing.searching.geometric import MIN_INLIERS
-from hashpipe.hashing.searching.results import Hit, SearchResult
+from hashpipe.hashing.search.geometric import MIN_INLIERS
+from hashpipe.hashing.search.results import Hit, SearchResult
 from hashpipe.pairgen.photos.jpegs import as_uri, small
 
 _SIDE = 256  # pixels, longest side of a thumbnail
@@ -29,7 +29,7 @@ def write_and_open(result: SearchResult, path: Path) -> Path:
 
 def render(result: SearchResult) -> str:
     """The page as text."""
-    template = resources.files("hashpipe.hashing.searching").joinpath("search.html").read_text(encoding="utf-8")
+    template = resources.files("hashpipe.hashing.search").joinpath("search.html").read_text(encoding="utf-8")
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
     count = sum(min(len(hits), _MOST_HITS) for hits in result.hits)
     with stage("Thumbnails", count, "photos") as advance:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from hashpipe.hashing.codes.codes_file import CodeSpace
-from hashpipe.hashing.indexing import files as index_files
-from hashpipe.hashing.indexing import kinds as index_kinds
+from hashpipe.hashing.search import faiss_indexes as index_kinds
+from hashpipe.hashing.search import index_files
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
 from hashpipe.hashing.encode.encoder import Encoder, open_encoder
 from hashpipe.hashing.features.quality import LOW
-from hashpipe.hashing.indexing.index import Index, index_folder, open_index, rows_of
-from hashpipe.hashing.searching.options import DEFAULT_K, SearchOptions
-from hashpipe.hashing.searching.results import Hit, SearchResult
-from hashpipe.hashing.searching.sources import IndexSource, Source, TableSource, encoder_for
+from hashpipe.hashing.search.index import Index, index_folder, open_index, rows_of
+from hashpipe.hashing.search.options import DEFAULT_K, SearchOptions
+from hashpipe.hashing.search.results import Hit, SearchResult
+from hashpipe.hashing.search.sources import IndexSource, Source, TableSource, encoder_for
 from hashpipe.pairgen.photos.photo_files import load_upright
 
 RERANK_POOL = 10  # times k candidates by Hamming distance are put in order by asymmetric distance
@@ -63,7 +63,7 @@ def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> Se
         clock.lap("verify")
     result = SearchResult(tuple(queries), tuple(tuple(one) for one in hits), rule, tuple(skipped), seconds)
     if options.open:
-        from hashpipe.hashing.searching.page import write_and_open
+        from hashpipe.hashing.search.page import write_and_open
 
         return replace(result, page=write_and_open(result, workspace / "search.html"))
     return result
@@ -157,7 +157,7 @@ def asymmetric(u: np.ndarray, code: np.ndarray, codes: np.ndarray, space: CodeSp
 
 
 def _verified(query: str, hits: list[Hit], workspace: Path, options: SearchOptions) -> list[Hit]:
-    from hashpipe.hashing.searching import geometric
+    from hashpipe.hashing.search import geometric
 
     top, rest = hits[: options.verify_top], hits[options.verify_top :]
     found = geometric.inliers(Path(query).expanduser(), [Path(hit.path) for hit in top], workspace)

@@ -10,9 +10,9 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.encode.encoder import Encoder, open_encoder
-from hashpipe.hashing.indexing.index import Index, index_folder, open_index
-from hashpipe.hashing.searching.options import SearchOptions
-from hashpipe.hashing.searching.results import Hit
+from hashpipe.hashing.search.index import Index, index_folder, open_index
+from hashpipe.hashing.search.options import SearchOptions
+from hashpipe.hashing.search.results import Hit
 
 
 class Source(Protocol):
@@ -57,7 +57,7 @@ class TableSource:
     """A table of codes in PostgreSQL; with `hnsw` its approximate index answers for the k nearest."""
 
     def __init__(self, dsn: str, table: str, hnsw: bool = False) -> None:
-        from hashpipe.hashing.postgres import open_postgres
+        from hashpipe.hashing.search.postgres import open_postgres
 
         self.searcher = open_postgres(dsn, table)
         self.name = f"table {table!r}"

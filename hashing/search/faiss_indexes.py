@@ -15,7 +15,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import stage
-from hashpipe.hashing.indexing.options import IndexOptions
+from hashpipe.hashing.search.index_options import IndexOptions
 
 _faiss: Any = faiss  # its type hints lack what SWIG generates
 _BLOCK = 100_000  # codes added at a time, so that progress shows

@@ -17,10 +17,10 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked, open_workspace
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, check_same_space, read_codes
-from hashpipe.hashing.indexing import files as index_files
-from hashpipe.hashing.indexing import kinds as index_kinds
-from hashpipe.hashing.indexing.index import Index, index_folder, open_index, rows_of
-from hashpipe.hashing.indexing.options import IndexFolder, IndexOptions, RemoveOptions
+from hashpipe.hashing.search import faiss_indexes as index_kinds
+from hashpipe.hashing.search import index_files
+from hashpipe.hashing.search.index import Index, index_folder, open_index, rows_of
+from hashpipe.hashing.search.index_options import IndexFolder, IndexOptions, RemoveOptions
 
 
 @dataclass(frozen=True)

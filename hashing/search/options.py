@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.indexing.options import IndexFolder
 from hashpipe.hashing.options import DEFAULT_TABLE
+from hashpipe.hashing.search.index_options import IndexFolder
 
 DEFAULT_K = 10
 
