@@ -32,11 +32,11 @@ from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
 from hashpipe.hashing.codes.packing import pack
 from hashpipe.hashing.data.images import from_paths
+from hashpipe.hashing.duplicates import rules as groups_kinds
+from hashpipe.hashing.duplicates.groups import Grouping, find_groups
+from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.encode.encode import open_encoder
 from hashpipe.hashing.features import phash
-from hashpipe.hashing.grouping import kinds as groups_kinds
-from hashpipe.hashing.grouping.groups import Grouping, find_groups
-from hashpipe.hashing.grouping.options import GroupsOptions
 from hashpipe.pairgen.photos.photo_files import load_upright
 
 # places that are one spot: pairs across them are neither right nor wrong

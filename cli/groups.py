@@ -9,7 +9,7 @@ import click
 
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import show
-from hashpipe.hashing.grouping.options import GroupsOptions
+from hashpipe.hashing.duplicates.options import GroupsOptions
 
 
 @click.command("groups")
@@ -24,6 +24,6 @@ def groups_command(workspace: Path, config: Path | None, as_json: bool, **given:
     known. Writes a page with pictures, CSV and JSON, and suggests the best photo of each group. Nothing is deleted.
     """
     options = build(GroupsOptions, given, config, "groups")
-    from hashpipe.hashing.grouping.groups import groups
+    from hashpipe.hashing.duplicates.groups import groups
 
     show(lambda: groups(workspace, options), as_json)

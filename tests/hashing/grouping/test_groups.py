@@ -18,13 +18,13 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
 from hashpipe.hashing.calibration.calibration import Calibration
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
-from hashpipe.hashing.grouping.cluster import Near, star_groups
-from hashpipe.hashing.grouping.facts import Facts, gather, read_header
-from hashpipe.hashing.grouping.groups import find_groups, groups
-from hashpipe.hashing.grouping.kinds import KINDS, Rules, all_groups
-from hashpipe.hashing.grouping.look import sharpness
-from hashpipe.hashing.grouping.match import features, one_shot
-from hashpipe.hashing.grouping.options import GroupsOptions
+from hashpipe.hashing.duplicates.appearance import sharpness
+from hashpipe.hashing.duplicates.cluster import Near, star_groups
+from hashpipe.hashing.duplicates.copy_match import features, one_shot
+from hashpipe.hashing.duplicates.groups import find_groups, groups
+from hashpipe.hashing.duplicates.metadata import Facts, gather, read_header
+from hashpipe.hashing.duplicates.options import GroupsOptions
+from hashpipe.hashing.duplicates.rules import KINDS, Rules, all_groups
 from hashpipe.pairgen.pairs.pairset import PairSet
 
 BITS = 32
@@ -356,7 +356,7 @@ def test_cropped_and_turned_copies_are_matched(tmp_path, monkeypatch):
     assert [(one.kind, len(one.rows)) for one in quick.groups] == [("place", 5)]
     cache = tmp_path.parent / f"{tmp_path.name} looks"
     found = find_groups(codeset, GroupsOptions(radius=3, look="match"), cache=cache)
-    monkeypatch.delattr("hashpipe.hashing.grouping.match.one_shot")  # all pairs are known now
+    monkeypatch.delattr("hashpipe.hashing.duplicates.copy_match.one_shot")  # all pairs are known now
     assert find_groups(codeset, GroupsOptions(radius=3, look="match"), cache=cache).groups == found.groups
     (near,) = by_name(codeset, found, "near")
     assert (near[0], sorted(near)) == ("a.jpg", ["a cut.jpg", "a turned.jpg", "a upright.jpg", "a.jpg"])

@@ -10,8 +10,8 @@ from PIL import Image
 
 from hashpipe.common.files import open_workspace
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
-from hashpipe.hashing.grouping.groups import groups
-from hashpipe.hashing.grouping.options import GroupsOptions
+from hashpipe.hashing.duplicates.groups import groups
+from hashpipe.hashing.duplicates.options import GroupsOptions
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")

@@ -10,9 +10,9 @@ from PIL import Image
 from scipy.fft import dctn
 
 from hashpipe.hashing.codes.codes_file import CodeSet
+from hashpipe.hashing.duplicates.metadata import each
+from hashpipe.hashing.duplicates.rules import Looks, Same
 from hashpipe.hashing.features import descriptor_cache
-from hashpipe.hashing.grouping.facts import each
-from hashpipe.hashing.grouping.kinds import Looks, Same
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
 
 LOOK_SIDE = 32  # pixels of the square grey copy that photos are compared by

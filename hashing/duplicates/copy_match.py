@@ -15,8 +15,8 @@ import numpy as np
 
 from hashpipe.common.progress import stage
 from hashpipe.hashing.codes.codes_file import CodeSet
+from hashpipe.hashing.duplicates.rules import Same
 from hashpipe.hashing.features import descriptor_cache
-from hashpipe.hashing.grouping.kinds import Same
 from hashpipe.pairgen.matching import vlad
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
 

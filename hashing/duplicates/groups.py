@@ -17,12 +17,12 @@ from hashpipe.common.files import locked, make_folder, open_workspace
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import Calibration, read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSet, read_codes
+from hashpipe.hashing.duplicates import appearance as groups_look
+from hashpipe.hashing.duplicates import metadata as groups_facts
+from hashpipe.hashing.duplicates.metadata import Facts
+from hashpipe.hashing.duplicates.options import GroupsOptions
+from hashpipe.hashing.duplicates.rules import KINDS, Group, Looks, Rules, Same, all_groups
 from hashpipe.hashing.features.quality import LOW
-from hashpipe.hashing.grouping import facts as groups_facts
-from hashpipe.hashing.grouping import look as groups_look
-from hashpipe.hashing.grouping.facts import Facts
-from hashpipe.hashing.grouping.kinds import KINDS, Group, Looks, Rules, Same, all_groups
-from hashpipe.hashing.grouping.options import GroupsOptions
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
 NAMES = {"exact": "exact duplicates", "near": "near-duplicates", "burst": "bursts", "place": "same place"}
@@ -75,7 +75,7 @@ class GroupsResult:
 
 def groups(workspace: Path, options: GroupsOptions) -> GroupsResult:
     """Group the photos of a codes file and write CSV, JSON and a page. Raises UserError where there are no codes."""
-    from hashpipe.hashing.grouping.report import write_reports
+    from hashpipe.hashing.duplicates.report import write_reports
 
     workspace = open_workspace(workspace, create=False)
     codeset = read_codes(options.codes or workspace / "codes.parquet")
@@ -121,7 +121,7 @@ def find_groups(
         hashes = groups_look.perceptual_hashes(np.nan_to_num(seen[:, 1:]))
         same = groups_look.correlated(looks, hashes, options.alike)
         if options.look == "match":
-            from hashpipe.hashing.grouping.match import or_matched
+            from hashpipe.hashing.duplicates.copy_match import or_matched
 
             same = or_matched(same, codeset, radius, cache / "matched" if cache else None)
     elif options.near_radius is None:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hashpipe.hashing.codes.codes_file import CodeSet, hamming
-from hashpipe.hashing.grouping.cluster import Near, Neighbours, block_size, star_groups
-from hashpipe.hashing.grouping.facts import Facts
+from hashpipe.hashing.duplicates.cluster import Near, Neighbours, block_size, star_groups
+from hashpipe.hashing.duplicates.metadata import Facts
 
 KINDS = ("exact", "near", "burst", "place")
 _SAME_RESOLUTION = 0.8  # share of the most pixels of a group from which sharpness decides

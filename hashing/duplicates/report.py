@@ -13,10 +13,10 @@ import numpy as np
 
 from hashpipe.common.files import atomic_path, write_json, write_text
 from hashpipe.common.progress import stage
+from hashpipe.hashing.duplicates.groups import NAMES, Grouping
+from hashpipe.hashing.duplicates.options import GroupsOptions
+from hashpipe.hashing.duplicates.rules import HASH_RADIUS, KINDS, Group
 from hashpipe.hashing.features.preprocess import cores, in_threads
-from hashpipe.hashing.grouping.groups import NAMES, Grouping
-from hashpipe.hashing.grouping.kinds import HASH_RADIUS, KINDS, Group
-from hashpipe.hashing.grouping.options import GroupsOptions
 from hashpipe.pairgen.photos.jpegs import as_jpeg, small
 
 PICTURE_SIDE = 240  # pixels of the longest side
