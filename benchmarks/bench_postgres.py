@@ -21,7 +21,7 @@ import faiss
 import numpy as np
 
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace
-from hashpipe.hashing.exporting.table import export_to_postgres
+from hashpipe.hashing.export.table import export_to_postgres
 from hashpipe.hashing.search.postgres import open_postgres
 
 _SERVER = Path(__file__).resolve().parents[1] / "tests" / "postgres_server.py"

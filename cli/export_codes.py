@@ -9,7 +9,7 @@ import click
 
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import show
-from hashpipe.hashing.exporting.options import ExportOptions
+from hashpipe.hashing.export.options import ExportOptions
 
 
 @click.command("codes")
@@ -24,6 +24,6 @@ def export_codes_command(workspace: Path, config: Path | None, as_json: bool, **
     where the database goes away, the same command goes on, and no row comes twice.
     """
     options = build(ExportOptions, given, config, "export.codes")
-    from hashpipe.hashing.exporting.export_codes import export_codes
+    from hashpipe.hashing.export.export_codes import export_codes
 
     show(lambda: export_codes(workspace, options), as_json)

@@ -24,6 +24,6 @@ def export_onnx_command(workspace: Path, config: Path | None, as_json: bool, **g
     metadata. Says how many bits differ from torch's under ONNX Runtime and OpenVINO, on photos of the workspace.
     """
     options = build(OnnxOptions, given, config, "export.onnx")
-    from hashpipe.hashing.exporting.export_onnx import export_onnx
+    from hashpipe.hashing.export.export_onnx import export_onnx
 
     show(lambda: export_onnx(workspace, options), as_json)

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from hashpipe.cli.options import _options, build, options_from
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.duplicates.options import GroupsOptions
-from hashpipe.hashing.exporting.options import ExportOptions
+from hashpipe.hashing.export.options import ExportOptions
 from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.search.options import SearchOptions

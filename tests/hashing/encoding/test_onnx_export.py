@@ -19,7 +19,7 @@ from hashpipe.hashing.data import images
 from hashpipe.hashing.encode import runtimes
 from hashpipe.hashing.encode.encoder import open_encoder
 from hashpipe.hashing.encode.options import OnnxOptions
-from hashpipe.hashing.exporting.export_onnx import export_onnx
+from hashpipe.hashing.export.export_onnx import export_onnx
 from hashpipe.hashing.models.model_folder import read_model
 from hashpipe.pairgen.photos.photo_files import load_upright
 

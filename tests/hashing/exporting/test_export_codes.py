@@ -12,9 +12,9 @@ import pytest
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, probes, write_codes
-from hashpipe.hashing.exporting import export_codes as module
-from hashpipe.hashing.exporting.export_codes import export_codes
-from hashpipe.hashing.exporting.options import ExportOptions
+from hashpipe.hashing.export import export_codes as module
+from hashpipe.hashing.export.export_codes import export_codes
+from hashpipe.hashing.export.options import ExportOptions
 
 
 def make(count: int, bits: int = 20, seed: int = 0) -> CodeSet:

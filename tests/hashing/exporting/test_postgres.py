@@ -15,8 +15,8 @@ from postgres_server import PostgresServer, find_server
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, probes, write_codes
-from hashpipe.hashing.exporting.export_codes import export_codes
-from hashpipe.hashing.exporting.options import ExportOptions
+from hashpipe.hashing.export.export_codes import export_codes
+from hashpipe.hashing.export.options import ExportOptions
 from hashpipe.hashing.search.postgres import bit_texts, open_postgres
 
 psycopg = pytest.importorskip("psycopg", reason="pip install 'hashpipe[postgres]'")
@@ -181,7 +181,7 @@ def test_unusable_names_are_refused(tmp_path, server, table):
 
 
 def test_two_exports_at_once(tmp_path, server, monkeypatch):
-    monkeypatch.setattr("hashpipe.hashing.exporting.table._LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("hashpipe.hashing.export.table._LOCK_SECONDS", 0.1)
     key = "SELECT pg_advisory_lock(hashtextextended('hashpipe public busy', 0))"
     with psycopg.connect(server.dsn) as connection:
         connection.execute(key)
@@ -247,8 +247,8 @@ def test_export_killed_in_the_middle(tmp_path, server):
     codeset = make(40_000, 64)
     write_codes(tmp_path / "codes.parquet", codeset)
     script = (
-        "import sys; from pathlib import Path; from hashpipe.hashing.exporting.export_codes import export_codes\n"
-        "from hashpipe.hashing.exporting.options import ExportOptions\n"
+        "import sys; from pathlib import Path; from hashpipe.hashing.export.export_codes import export_codes\n"
+        "from hashpipe.hashing.export.options import ExportOptions\n"
         "folder, dsn = Path(sys.argv[1]), sys.argv[2]\n"
         "export_codes(folder, ExportOptions(to='postgres', codes=folder / 'codes.parquet', dsn=dsn, table='killed', "
         "batch=20))"

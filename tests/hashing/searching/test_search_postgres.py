@@ -14,8 +14,8 @@ from hashpipe.hashing.data.images import from_paths
 from hashpipe.hashing.encode.encode import encode
 from hashpipe.hashing.encode.encoder import open_encoder
 from hashpipe.hashing.encode.options import EncodeOptions
-from hashpipe.hashing.exporting.export_codes import export_codes
-from hashpipe.hashing.exporting.options import ExportOptions
+from hashpipe.hashing.export.export_codes import export_codes
+from hashpipe.hashing.export.options import ExportOptions
 from hashpipe.hashing.search.index_commands import build_index
 from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.search.options import SearchOptions

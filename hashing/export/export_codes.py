@@ -20,7 +20,7 @@ from hashpipe.common.files import atomic_folder, open_workspace, read_json, writ
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.codes_file import CodeSet, hamming, probes, read_codes
 from hashpipe.hashing.data.listing import shown
-from hashpipe.hashing.exporting.options import ExportOptions
+from hashpipe.hashing.export.options import ExportOptions
 
 EXPORT_VERSION = 1
 BIT_ORDER = "bit i of a code is bit i % 8, least significant first, of byte i // 8; 1 where the output is >= threshold"
@@ -76,7 +76,7 @@ def export_codes(workspace: Path, options: ExportOptions) -> ExportResult:
     if options.to == "postgres":
         if options.dsn is None:
             raise UserError("--to postgres needs --dsn, for example --dsn 'host=localhost dbname=photos'.")
-        from hashpipe.hashing.exporting.table import export_to_postgres
+        from hashpipe.hashing.export.table import export_to_postgres
 
         facts = export_to_postgres(codeset, options.dsn, options.table, options.hnsw, options.batch)
         where = f"table {options.table!r} of {facts['database'][:1].lower()}{facts['database'][1:]}"
