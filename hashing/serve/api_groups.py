@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from starlette.exceptions import HTTPException
 
-from hashpipe.hashing.serve.answers import GroupAnswer, GroupList, GroupPhoto, Problem
 from hashpipe.hashing.serve.api_photos import place_of
 from hashpipe.hashing.serve.collection import Collection
+from hashpipe.hashing.serve.schemas import GroupAnswer, GroupList, GroupPhoto, Problem
 from hashpipe.hashing.serve.state import PAGE, State
 from hashpipe.hashing.serve.stored_groups import KINDS, StoredGroup, StoredGroups
 

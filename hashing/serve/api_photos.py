@@ -10,9 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.serve.answers import Health, Info, Limits, PhotoFacts, PhotoLine, PhotoList, Problem
 from hashpipe.hashing.serve.collection import Collection
 from hashpipe.hashing.serve.pictures import GonePhoto, OutsidePhoto, open_inside
+from hashpipe.hashing.serve.schemas import Health, Info, Limits, PhotoFacts, PhotoLine, PhotoList, Problem
 from hashpipe.hashing.serve.state import DEPTH, PAGE, State
 from hashpipe.hashing.serve.uploads import NAMES
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto

@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint
-from hashpipe.hashing.serve.answers import Camera, CloudAnswer, PlaceAnswer, PlaceLine, PlaceList, Problem
 from hashpipe.hashing.serve.api_photos import line
 from hashpipe.hashing.serve.collection import Collection
-from hashpipe.hashing.serve.kept import Kept
+from hashpipe.hashing.serve.lru_cache import Kept
+from hashpipe.hashing.serve.schemas import Camera, CloudAnswer, PlaceAnswer, PlaceLine, PlaceList, Problem
 from hashpipe.hashing.serve.state import PAGE, State
 
 _COVERS = 5

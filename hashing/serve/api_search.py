@@ -10,11 +10,11 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from hashpipe.hashing.features.quality import LOW
-from hashpipe.hashing.serve import answers
-from hashpipe.hashing.serve.answers import Problem, SearchAnswer
+from hashpipe.hashing.serve import schemas
 from hashpipe.hashing.serve.api_photos import known_row, place_of
 from hashpipe.hashing.serve.collection import Collection
-from hashpipe.hashing.serve.searching import search
+from hashpipe.hashing.serve.schemas import Problem, SearchAnswer
+from hashpipe.hashing.serve.search_pages import search
 from hashpipe.hashing.serve.state import DEPTH, PAGE, State
 from hashpipe.hashing.serve.uploads import NAMES, Asked
 
@@ -57,7 +57,7 @@ def routes(state: State) -> APIRouter:
             if not isinstance(photo, UploadFile):
                 raise HTTPException(422, "No photo came along; send it as the form field `photo`.")
             collection, asked = await state.encode(_encode, state, photo)
-        query = answers.Query(None, asked.code.tobytes().hex(), round(asked.quality, 3))
+        query = schemas.Query(None, asked.code.tobytes().hex(), round(asked.quality, 3))
         return await state.look(answer, collection, asked.code, query, offset, limit, radius, counts)
 
     @router.get(
@@ -85,7 +85,7 @@ def routes(state: State) -> APIRouter:
                 raise HTTPException(
                     422, f"The code has {8 * len(value)} bits, the index {own.bits}; send one of its own."
                 )
-            return answer(collection, value, answers.Query(None, code.lower(), None), offset, limit, radius, counts)
+            return answer(collection, value, schemas.Query(None, code.lower(), None), offset, limit, radius, counts)
 
         return await state.look(work)
 
@@ -101,7 +101,7 @@ def routes(state: State) -> APIRouter:
             collection = state.latest()
             row = known_row(collection, photo)
             code = np.array(collection.index.codes[row])
-            query = answers.Query(
+            query = schemas.Query(
                 photo, code.tobytes().hex(), collection.quality(row), collection.name(row), place_of(collection, row)
             )
             return answer(collection, code, query, offset, limit, radius, counts, without=row)
@@ -121,7 +121,7 @@ def _encode(state: State, photo: UploadFile) -> tuple[Collection, Asked]:
 def answer(
     collection: Collection,
     code: np.ndarray,
-    query: answers.Query,
+    query: schemas.Query,
     offset: int,
     limit: int,
     radius: int | None,
@@ -131,7 +131,7 @@ def answer(
     """The page of results of a code uint8 (W,)."""
     found = search(collection, code, offset=offset, limit=limit, radius=radius, without=without, counts=counts)
     hits = [
-        answers.Hit(
+        schemas.Hit(
             int(collection.ids[row]),
             int(distance),
             collection.name(row),

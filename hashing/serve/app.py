@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.serve import api_groups, api_photos, api_places, api_search
-from hashpipe.hashing.serve.answers import Problem
-from hashpipe.hashing.serve.guard import App, Policy, guard
+from hashpipe.hashing.serve.middleware import App, Policy, guard
+from hashpipe.hashing.serve.schemas import Problem
 from hashpipe.hashing.serve.state import State
 
 _KINDS = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
-from hashpipe.hashing.serve.guard import Policy, is_loopback
+from hashpipe.hashing.serve.middleware import Policy, is_loopback
 from hashpipe.hashing.serve.options import ServeOptions
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str, C
     from hashpipe.hashing.features.preprocess import cores
     from hashpipe.hashing.serve.app import application
     from hashpipe.hashing.serve.collection import Follower
+    from hashpipe.hashing.serve.executors import pool
     from hashpipe.hashing.serve.pictures import pictures
-    from hashpipe.hashing.serve.pool import pool
     from hashpipe.hashing.serve.state import State
     from hashpipe.hashing.serve.stored_groups import stored_groups
     from hashpipe.hashing.serve.workers import Workers

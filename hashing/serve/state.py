@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hashpipe.hashing.serve.collection import Follower
+from hashpipe.hashing.serve.executors import Run
 from hashpipe.hashing.serve.options import ServeOptions
 from hashpipe.hashing.serve.pictures import Pictures
-from hashpipe.hashing.serve.pool import Run
 from hashpipe.hashing.serve.stored_groups import Groups
 from hashpipe.hashing.serve.workers import Describe
 

@@ -16,12 +16,12 @@ from hashpipe.common.files import open_workspace
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
 from hashpipe.hashing.search.index_commands import build_index
 from hashpipe.hashing.search.index_options import IndexOptions
-from hashpipe.hashing.serve import searching
+from hashpipe.hashing.serve import search_pages
 from hashpipe.hashing.serve.collection import load
-from hashpipe.hashing.serve.guard import Policy, guard, is_loopback
-from hashpipe.hashing.serve.kept import Kept
+from hashpipe.hashing.serve.executors import pool
+from hashpipe.hashing.serve.lru_cache import Kept
+from hashpipe.hashing.serve.middleware import Policy, guard, is_loopback
 from hashpipe.hashing.serve.pictures import GonePhoto, pictures
-from hashpipe.hashing.serve.pool import pool
 
 
 @pytest.mark.parametrize("bits", [4, 16, 64, 100, 128])
@@ -29,13 +29,13 @@ from hashpipe.hashing.serve.pool import pool
 def test_counting_against_the_slow_way(bits, old_numpy, monkeypatch):
     if old_numpy:
         monkeypatch.delattr(np, "bitwise_count", raising=False)
-    monkeypatch.setattr(searching, "_BLOCK", 7)
+    monkeypatch.setattr(search_pages, "_BLOCK", 7)
     rng = np.random.default_rng(bits)
     codes = np.packbits(rng.random((50, bits)) < 0.5, axis=1, bitorder="little")
     distances = hamming(codes[3], codes)
     slow = [int((distances <= radius).sum()) for radius in range(bits + 1)]
-    assert searching.count_within(codes[3], codes, bits).tolist() == slow
-    assert searching.count_within(codes[3], codes[:0], bits).tolist() == [0] * (bits + 1)
+    assert search_pages.count_within(codes[3], codes, bits).tolist() == slow
+    assert search_pages.count_within(codes[3], codes[:0], bits).tolist() == [0] * (bits + 1)
 
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw"])
@@ -51,7 +51,7 @@ def test_radii_are_exact_in_every_kind_of_index(tmp_path, kind):
     collection = load(workspace / "index", workspace)
     distances = hamming(codes[5], codes)
     wanted = [row for row in np.argsort(distances, kind="stable") if distances[row] <= 12 and row != 5]
-    found = searching.search(collection, codes[5], offset=0, limit=400, radius=12, without=5)
+    found = search_pages.search(collection, codes[5], offset=0, limit=400, radius=12, without=5)
     assert found.rows.tolist() == wanted
     assert not found.more
     assert collection.name(7) == "7.jpg"
