@@ -21,8 +21,9 @@ from bench_learner import TURNS, Data, Values, arguments, judge, labels, read_da
 from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.evaluation.methods import baseline_codes, coded
-from hashpipe.hashing.options import BackboneOptions, TrainOptions
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.train import centre
 
 ADAPT = {"adapt (from ITQ)": None, "adapt --start model": "model"}

@@ -24,8 +24,9 @@ from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.evaluation.methods import baseline_codes, coded
 from hashpipe.hashing.evaluation.scoring import Coded, measure, ranked
 from hashpipe.hashing.features.descriptors import make_describer
-from hashpipe.hashing.options import BackboneOptions, TrainOptions
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.options import TrainOptions
 
 METRICS = ("map", "map@1000")
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -32,9 +32,9 @@ from hashpipe.hashing.encode.encode import EncodeOptions, encode, open_encoder
 from hashpipe.hashing.encode.encoder import one_thread_each
 from hashpipe.hashing.features import preprocess
 from hashpipe.hashing.features.descriptors import make_describer
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.model_folder import read_model
 from hashpipe.hashing.models.network import make_model, save_model
-from hashpipe.hashing.options import BackboneOptions
 from hashpipe.hashing.training.pca import fit_space, itq
 from hashpipe.pairgen.photos.photo_files import load_upright
 from hashpipe.pairgen.synthetic.demo_photos import write_demo_photos

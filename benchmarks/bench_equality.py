@@ -30,10 +30,11 @@ from hashpipe.common.files import open_workspace
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.images import from_folder_or_list
 from hashpipe.hashing.features.descriptors import make_describer
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.network import HashModel, load_model
-from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, TrainOptions
 from hashpipe.hashing.training import checkpoint
 from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.options import FinetuneOptions, TrainOptions
 from hashpipe.hashing.training.train import resume, train
 
 BITS, BATCH = 64, 16

@@ -33,7 +33,8 @@ from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write
 from hashpipe.hashing.codes.packing import pack
 from hashpipe.hashing.data.images import from_paths
 from hashpipe.hashing.duplicates import rules as groups_kinds
-from hashpipe.hashing.duplicates.groups import Grouping, find_groups
+from hashpipe.hashing.duplicates.grouping import Grouping
+from hashpipe.hashing.duplicates.groups import find_groups
 from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.encode.encode import open_encoder
 from hashpipe.hashing.features import phash

@@ -45,9 +45,10 @@ from hashpipe.hashing.data.pair_labels import Targets, targets_from_pairset
 from hashpipe.hashing.evaluation.methods import baseline_codes, coded, recentred
 from hashpipe.hashing.evaluation.scoring import Coded, measure, ranked
 from hashpipe.hashing.features.descriptors import make_describer
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.metrics.relevance import lists
-from hashpipe.hashing.options import BackboneOptions, TrainOptions
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.train import centre
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 

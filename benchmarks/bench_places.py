@@ -18,7 +18,8 @@ import numpy as np
 
 from hashpipe.hashing.evaluation import evaluate
 from hashpipe.hashing.evaluation.options import EvalOptions
-from hashpipe.hashing.options import BackboneOptions, TrainOptions
+from hashpipe.hashing.features.options import BackboneOptions
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.train import train
 
 METHODS = ("ours", "itq", "itq/recentred", "pca", "pca/recentred", "lsh", "lsh/recentred", "float")

@@ -39,7 +39,7 @@ from hashpipe.hashing.search.index_commands import build_index
 from hashpipe.hashing.search.index_options import IndexOptions
 
 if TYPE_CHECKING:
-    from hashpipe.hashing.options import BackboneOptions
+    from hashpipe.hashing.features.options import BackboneOptions
 
 CLUSTER, FLIP = 20, 0.1
 
@@ -61,7 +61,7 @@ def clustered(count: int, space: CodeSpace, seed: int = 0) -> CodeSet:
 
 def vlad_model(folder: Path) -> Path:
     """A VLAD model of 64 bits with random heads."""
-    from hashpipe.hashing.options import BackboneOptions
+    from hashpipe.hashing.features.options import BackboneOptions
 
     return _made(folder, BackboneOptions(backbone="vlad", words=64, image_size=640))
 
@@ -73,8 +73,8 @@ def network_model(folder: Path) -> Path:
     from safetensors.torch import save_file
 
     from hashpipe.hashing.encode import runtimes
+    from hashpipe.hashing.features.options import BackboneOptions
     from hashpipe.hashing.models.model_folder import read_model
-    from hashpipe.hashing.options import BackboneOptions
 
     torch.manual_seed(0)
     net = torchvision.models.mobilenet_v2(weights=None)

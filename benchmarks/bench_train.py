@@ -27,10 +27,11 @@ from safetensors.torch import save_file
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.features.descriptors import make_describer, normalised
-from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, TrainOptions
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.training.checkpoint import Course
 from hashpipe.hashing.training.finetune import Tuned
 from hashpipe.hashing.training.loop import fit_layer
+from hashpipe.hashing.training.options import FinetuneOptions, TrainOptions
 from hashpipe.hashing.training.pca import fit_space
 from hashpipe.hashing.training.train import train
 

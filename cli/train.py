@@ -13,7 +13,7 @@ from hashpipe.cli.options import build, config_option, json_option, options_from
 from hashpipe.cli.output import Result, show
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import say, show_progress
-from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.training.options import TrainOptions
 
 
 @click.command("train")

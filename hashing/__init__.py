@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hashpipe.hashing.encode.encode import encode
     from hashpipe.hashing.encode.options import EncodeOptions
+    from hashpipe.hashing.features.options import BackboneOptions
     from hashpipe.hashing.models.network import load_model
-    from hashpipe.hashing.options import AdaptOptions, BackboneOptions, FinetuneOptions, TrainOptions
     from hashpipe.hashing.training.adapt import adapt
+    from hashpipe.hashing.training.options import AdaptOptions, FinetuneOptions, TrainOptions
     from hashpipe.hashing.training.train import resume, train
 
 _WHERE = {

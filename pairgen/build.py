@@ -19,19 +19,19 @@ from hashpipe.pairgen.ambiguity.model_consistency import doubtful_models
 from hashpipe.pairgen.ambiguity.split_places import part_places, take_apart
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.diff import compare, contents, contents_before
-from hashpipe.pairgen.mapping.evidence import (
-    EVIDENCE,
-    measure_models,
-    measured_cameras,
-    measured_parts,
-    registered_paths,
-)
 from hashpipe.pairgen.mapping.reconstruct import Component, Mapping, connected, reconstruct
 from hashpipe.pairgen.matching.extract import extract_features, photo_vlads
 from hashpipe.pairgen.matching.matching_rounds import match_photos
 from hashpipe.pairgen.matching.parallel_matching import WEAK_INLIERS
 from hashpipe.pairgen.options import BuildOptions, identity
 from hashpipe.pairgen.pairs import pair_rules, tables
+from hashpipe.pairgen.pairs.evidence import (
+    EVIDENCE,
+    measure_models,
+    measured_cameras,
+    measured_parts,
+    registered_paths,
+)
 from hashpipe.pairgen.pairs.gps import nearness
 from hashpipe.pairgen.pairs.pairset import write_pairset
 from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits

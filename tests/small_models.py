@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from hashpipe.common.files import atomic_folder, open_workspace
 from hashpipe.hashing.data import images
 from hashpipe.hashing.features.descriptors import make_describer
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.network import Head, make_model, save_model
-from hashpipe.hashing.options import BackboneOptions
 
 NET = "shufflenet_v2_x0_5"
 SHAPES = ((120, 90), (90, 120), (100, 100), (160, 60))  # width, height

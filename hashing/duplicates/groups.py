@@ -19,28 +19,11 @@ from hashpipe.hashing.calibration.calibration import Calibration, read_calibrati
 from hashpipe.hashing.codes.codes_file import CodeSet, read_codes
 from hashpipe.hashing.duplicates import appearance as groups_look
 from hashpipe.hashing.duplicates import metadata as groups_facts
-from hashpipe.hashing.duplicates.metadata import Facts
+from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
 from hashpipe.hashing.duplicates.options import GroupsOptions
-from hashpipe.hashing.duplicates.rules import KINDS, Group, Looks, Rules, Same, all_groups
+from hashpipe.hashing.duplicates.rules import KINDS, Looks, Rules, Same, all_groups
 from hashpipe.hashing.features.quality import LOW
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
-
-NAMES = {"exact": "exact duplicates", "near": "near-duplicates", "burst": "bursts", "place": "same place"}
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """What was found, and by which rules; `notes` are sentences about what a reader should know."""
-
-    codeset: CodeSet
-    facts: Facts
-    groups: list[Group]
-    sharpness: np.ndarray  # float32 (N,), nan where a photo was not looked at
-    rules: dict[str, Any]
-    notes: list[str]
-
-    def of(self, kind: str) -> list[Group]:
-        return [group for group in self.groups if group.kind == kind]
 
 
 @dataclass(frozen=True)

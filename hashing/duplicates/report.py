@@ -13,7 +13,7 @@ import numpy as np
 
 from hashpipe.common.files import atomic_path, write_json, write_text
 from hashpipe.common.progress import stage
-from hashpipe.hashing.duplicates.groups import NAMES, Grouping
+from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
 from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.duplicates.rules import HASH_RADIUS, KINDS, Group
 from hashpipe.hashing.features.preprocess import cores, in_threads

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.options import BITS_MAX, BITS_MIN
+from hashpipe.hashing.codes.options import BITS_MAX, BITS_MIN
 
 BASELINES = ("lsh", "pca", "pca-rr", "itq", "sh", "phash", "float")
 

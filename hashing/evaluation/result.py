@@ -12,6 +12,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import read_json
 from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.evaluation.scoring import Score
+from hashpipe.hashing.evaluation.tables import as_text
 
 FORMAT_VERSION = 1
 
@@ -77,8 +78,6 @@ class EvalResult:
         return {"results": self.rows, "protocols": protocols, "notes": self.notes, **self.meta, **where}
 
     def as_text(self) -> str:
-        from hashpipe.hashing.evaluation.tables import as_text
-
         return as_text(self)
 
 

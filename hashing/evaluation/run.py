@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
-from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,11 @@ import torch
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, open_workspace, write_json, write_text
 from hashpipe.common.progress import stage
-from hashpipe.hashing.benchmarks.protocols import Protocol
-from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
-from hashpipe.hashing.evaluation.scoring import Coded, runnable_metrics, score
+from hashpipe.hashing.evaluation.score_all import Gallery
 from hashpipe.hashing.features.preprocess import cores
 from hashpipe.hashing.models.card import add_scores
-
-Gallery = Callable[[], list[dict[str, Any]]]
 
 
 def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
@@ -57,51 +52,6 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
     if "model" in result.meta:
         add_scores(folder / "model", str(result.meta["model"]), result.rows)
     return result
-
-
-def score_all(
-    result: EvalResult, protocol: Protocol, methods: Iterable[Coded], options: EvalOptions
-) -> dict[tuple[str, int | None], Coded]:
-    """Score every method of one protocol into `result`; returns ours (or a file's) by (method, bits), for galleries."""
-    shortest = len(protocol.database)
-    if hasattr(protocol.relevance, "junk_offsets"):
-        shortest -= int(np.diff(protocol.relevance.junk_offsets).max(initial=0))
-    kept, notes = runnable_metrics(protocol.metrics, shortest)
-    if not kept:
-        raise UserError(f"{protocol.name}: {notes[0]}; add photos to the database.")
-    protocol = dataclasses.replace(protocol, metrics=kept, notes=(*protocol.notes, *notes))
-    result.add_protocol(protocol)
-    ours: dict[tuple[str, int | None], Coded] = {}
-    with stage(f"score {protocol.name}", len(protocol.queries), "queries") as advance:
-        for coded in methods:
-            found = score(protocol, coded, options.rounds, options.seed, options.normaliser)
-            result.add_score(protocol, coded.method, coded.bits, found)
-            if coded.method.startswith(("ours", "codes")):
-                ours[coded.method, coded.bits] = coded
-        advance(len(protocol.queries))
-    return ours
-
-
-def galleries_of(
-    result: EvalResult, protocol: Protocol, images: ImageList, ours: dict[tuple[str, int | None], Coded]
-) -> list[Gallery]:
-    """A gallery of best and worst queries of our longest code, made only when the report is written."""
-    if not ours:
-        return []
-    coded = ours[max(ours, key=lambda key: key[1] or 0)]
-    headline = next(
-        one["values"]
-        for one in result.per_query
-        if (one["protocol"], one["method"], one["bits"]) == (protocol.name, coded.method, coded.bits)
-    )
-    values = np.array([np.nan if value is None else value for value in headline])
-
-    def make() -> list[dict[str, Any]]:
-        from hashpipe.hashing.evaluation.query_pages import gallery
-
-        return gallery(protocol, coded, values, images)
-
-    return [make]
 
 
 def write(result: EvalResult, folder: Path, galleries: list[Gallery]) -> None:

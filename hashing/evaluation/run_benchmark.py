@@ -16,8 +16,8 @@ from hashpipe.hashing.data.pair_labels import learnable
 from hashpipe.hashing.evaluation.methods import coded, recentred
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
-from hashpipe.hashing.evaluation.run import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluation.run_local import all_methods, check_described, hashes_of
+from hashpipe.hashing.evaluation.score_all import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.features.descriptors import Descriptors
 from hashpipe.hashing.models.network import HashModel, load_model

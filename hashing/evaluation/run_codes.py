@@ -14,8 +14,8 @@ from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.evaluation.foreign_codes import Codes, read_codes
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
-from hashpipe.hashing.evaluation.run import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluation.run_benchmark import find, split
+from hashpipe.hashing.evaluation.score_all import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.models.network import load_model
 from hashpipe.pairgen.pairs.pairset import read_pairset

@@ -20,7 +20,7 @@ from hashpipe.hashing.data.pair_labels import targets_from_pairset
 from hashpipe.hashing.evaluation.methods import baseline_codes, coded, recentred
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
-from hashpipe.hashing.evaluation.run import Gallery, galleries_of, score_all
+from hashpipe.hashing.evaluation.score_all import Gallery, galleries_of, score_all
 from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.models.network import HashModel, Head, load_model

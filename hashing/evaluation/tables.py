@@ -6,18 +6,26 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hashpipe.hashing.evaluation.result import EvalResult
-
 _CELL = 32  # columns of one code length
 
 
-def as_text(result: EvalResult) -> str:
+class Scored(Protocol):
+    """What tables are made of; `EvalResult` (result.py) has it."""
+
+    rows: list[dict[str, Any]]
+    protocols: list[dict[str, Any]]
+    notes: list[str]
+    folder: Path | None
+
+
+def as_text(result: Scored) -> str:
     """Tables of all protocols, then the notes; plain text where the output is no terminal."""
     terminal = sys.stdout.isatty()
     width = os.get_terminal_size().columns if terminal else 120
@@ -73,7 +81,7 @@ def best_values(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int | None], 
     return best
 
 
-def _tables(result: EvalResult, protocol: dict[str, Any], width: int) -> list[Table]:
+def _tables(result: Scored, protocol: dict[str, Any], width: int) -> list[Table]:
     rows = [row for row in result.rows if row["protocol"] == protocol["protocol"]]
     lengths = sorted({row["bits"] for row in rows if row["bits"] is not None}) or [None]
     cells = {(row["method"], row["bits"], row["metric"]): row for row in rows}

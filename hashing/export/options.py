@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from hashpipe.hashing.options import DEFAULT_TABLE
+from hashpipe.hashing.search.options import DEFAULT_TABLE
 
 _TABLE = ("to", "postgres")
 

@@ -18,7 +18,7 @@ from hashpipe.common.files import fingerprint
 from hashpipe.common.progress import Advance, say, stage
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.features import backbones, batch_memory, descriptor_cache, preprocess
-from hashpipe.hashing.options import BackboneOptions
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.pairgen.matching import vlad
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hashpipe.pairgen.matching.verify import verify_files
+from hashpipe.pairgen.pairs.verify import verify_files
 
 MIN_INLIERS = 15  # from here on two photos count as verified, as in pairs build
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.options import DEFAULT_TABLE
 from hashpipe.hashing.search.index_options import IndexFolder
 
 DEFAULT_K = 10
+
+DEFAULT_TABLE = "hashpipe_codes"  # of PostgreSQL, where codes are exported to and searched
 
 
 @dataclass(frozen=True)

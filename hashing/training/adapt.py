@@ -14,10 +14,10 @@ from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.models.network import load_model, make_model
-from hashpipe.hashing.options import AdaptOptions
 from hashpipe.hashing.training import runs
 from hashpipe.hashing.training.checkpoint import Course
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.options import AdaptOptions
 from hashpipe.hashing.training.train import TrainResult, centre, final_losses, write_model
 
 MODEL = "adapted"  # the folder's name in a workspace

@@ -11,7 +11,7 @@ from hashpipe.common.files import fingerprint
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.data.pair_labels import Targets, learnable, no_targets, targets_from_pairset
-from hashpipe.hashing.options import TrainOptions
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
 
 

@@ -19,11 +19,11 @@ from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.features import backbones, batch_memory
 from hashpipe.hashing.features.descriptors import Describer, normalised, restore_describer
-from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.training import distributed
 from hashpipe.hashing.training.augment import Pieces
 from hashpipe.hashing.training.checkpoint import Course
 from hashpipe.hashing.training.loop import fit_heads, fit_layer
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.pca import Space, fit_space
 
 LAST = 0.25  # share of the network's weight tensors, from its end, that --finetune last lets learn

@@ -18,12 +18,12 @@ from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.threads import one_torch_thread
 from hashpipe.hashing.models.network import Head
-from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.training import distributed, matryoshka, neighbours, neighbours_large
 from hashpipe.hashing.training.batches import Sampler
 from hashpipe.hashing.training.checkpoint import Course, Moving
 from hashpipe.hashing.training.objectives import bcdh, official_dsah
 from hashpipe.hashing.training.objectives.batch_losses import Network, State, composition, of_objective, signs
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.pca import fit_space
 from hashpipe.hashing.training.prototype_units import PRESERVE, SHARPEN, SHORT, local_units
 from hashpipe.hashing.training.start import first_edges, start_weights

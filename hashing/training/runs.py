@@ -13,8 +13,9 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint, read_json, write_json
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, JointWeights, TrainOptions
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.training.checkpoint import STATE
+from hashpipe.hashing.training.options import FinetuneOptions, JointWeights, TrainOptions
 
 RUN = "run"  # the folder's name in a workspace
 _ELSEWHERE = ("photos", "benchmark", "root", "describe", "tensorboard")  # known by content, or of no consequence

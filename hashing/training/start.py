@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.training import matryoshka, neighbours
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.pca import itq, principal
 
 

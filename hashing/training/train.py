@@ -22,13 +22,13 @@ from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.models import card
 from hashpipe.hashing.models.network import HashModel, Head, load_model, make_model, save_model
-from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.training import datasets, distributed, plots, runs
 from hashpipe.hashing.training import tensorboard as events
 from hashpipe.hashing.training.checkpoint import STATE, Course
 from hashpipe.hashing.training.deferred_signals import held_signals
 from hashpipe.hashing.training.finetune import finetune
 from hashpipe.hashing.training.loop import fit_heads, uses_pairs
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.runs import stored_options
 from hashpipe.hashing.training.validation import watcher
 

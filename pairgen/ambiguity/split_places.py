@@ -9,8 +9,8 @@ import numpy as np
 
 from hashpipe.pairgen.ambiguity.articulation_points import STRONG, Bridge, bridges
 from hashpipe.pairgen.ambiguity.doppelgangers import Parts
+from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.matching.matching_rounds import Matches
-from hashpipe.pairgen.pairs.pair_rules import Relation
 from hashpipe.pairgen.photos.photo_files import Photo
 
 

@@ -14,16 +14,16 @@ from hashpipe.pairgen.ambiguity.split_places import take_apart
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.model_files import check_lengths
 from hashpipe.pairgen.formats.imported import Given, safe_name
-from hashpipe.pairgen.mapping.evidence import (
+from hashpipe.pairgen.matching.candidates import component_labels
+from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.pairs import pair_rules
+from hashpipe.pairgen.pairs.evidence import (
     EVIDENCE,
     measure_models,
     measured_cameras,
     measured_parts,
     registered_paths,
 )
-from hashpipe.pairgen.matching.candidates import component_labels
-from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairs import pair_rules
 from hashpipe.pairgen.photos.photo_files import Photo
 
 _FILES = ("cameras", "images", "points3D")

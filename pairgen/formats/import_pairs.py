@@ -15,13 +15,13 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
 from hashpipe.common.progress import stage
+from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.formats.colmap_models import read_models
 from hashpipe.pairgen.formats.imported import Given, mirrored
 from hashpipe.pairgen.formats.options import ImportOptions
 from hashpipe.pairgen.formats.readers import read_cirtorch, read_csv, read_hloc
 from hashpipe.pairgen.options import BuildOptions, identity
 from hashpipe.pairgen.pairs import pair_rules, tables
-from hashpipe.pairgen.pairs.pair_rules import Relation
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, write_pairset
 from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
 from hashpipe.pairgen.photos.photo_files import Photo, describe

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.matching.candidates import component_labels
-from hashpipe.pairgen.pairs.pair_rules import Relation
 
 
 @dataclass(frozen=True)

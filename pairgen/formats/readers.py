@@ -13,8 +13,8 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.safe_pickle import load_file
+from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.formats.imported import Given, components, safe_name, unite
-from hashpipe.pairgen.pairs.pair_rules import Relation
 from hashpipe.pairgen.pairs.pairset import KINDS, SPLITS
 
 _KEYS = ("cids", "cluster", "qidxs", "pidxs")

@@ -8,12 +8,12 @@ absent. What is in neither list is unknown and never a training label.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
+from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.mapping.overlap import Evidence
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.options import BuildOptions
@@ -22,16 +22,6 @@ from hashpipe.pairgen.photos.photo_files import Photo
 
 BURST_SECONDS = 1.0  # EXIF counts whole seconds
 LOOK_ALIKE = 30  # matches without a geometry; 1,691 pairs of unrelated photos had 24 at most
-
-
-@dataclass(frozen=True)
-class Relation:
-    """Two components that may be one place: no pair across them gets a label."""
-
-    a: int
-    b: int
-    relation: str
-    evidence: str
 
 
 def similar_pairs(

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from hashpipe.common.files import atomic_path
+from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.mapping.reconstruct import Component, Mapping
-from hashpipe.pairgen.pairs.pair_rules import Relation
 from hashpipe.pairgen.pairs.pairset import MINED_KINDS, PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, SPLITS
 from hashpipe.pairgen.photos.photo_files import Photo
 

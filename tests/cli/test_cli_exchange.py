@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hashpipe.pairgen.matching.verify import verify_pairs
 from hashpipe.pairgen.pairs.pairset import read_pairset
+from hashpipe.pairgen.pairs.verify import verify_pairs
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from hashpipe.cli.options import _options, build, options_from
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.export.options import ExportOptions
-from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.search.options import SearchOptions
+from hashpipe.hashing.training.options import TrainOptions
 
 
 @dataclass(frozen=True)

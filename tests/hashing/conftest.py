@@ -93,7 +93,8 @@ def make_pairset():
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory, photo_folder) -> Path:
     """Pairs and a model; eval/ is written by the tests."""
-    from hashpipe.hashing.options import BackboneOptions, TrainOptions
+    from hashpipe.hashing.features.options import BackboneOptions
+    from hashpipe.hashing.training.options import TrainOptions
     from hashpipe.hashing.training.train import train
 
     folder = open_workspace(tmp_path_factory.mktemp("evaluate") / "ws", create=True)

@@ -19,11 +19,11 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace, sha256_file
 from hashpipe.pairgen.build import build_pairs, check_options
 from hashpipe.pairgen.colmap.database import matched_pairs
-from hashpipe.pairgen.matching.verify import verify_pairs
 from hashpipe.pairgen.matching.vlad import sift, stored_features
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.pairs.validate import examine
+from hashpipe.pairgen.pairs.verify import verify_pairs
 from hashpipe.pairgen.report.page import write_report
 from hashpipe.pairgen.report.side_by_side import shared_points
 from hashpipe.pairgen.summary import BuildSummary

@@ -21,8 +21,8 @@ from hashpipe.pairgen import build
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import check_database
-from hashpipe.pairgen.mapping.evidence import EVIDENCE
 from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.pairs.evidence import EVIDENCE
 
 
 def environment() -> dict[str, str]:
@@ -60,7 +60,7 @@ PROGRAM = """
 import json, os, signal, sys
 from pathlib import Path
 from hashpipe.pairgen.build import build_pairs
-from hashpipe.pairgen.mapping.evidence import EVIDENCE
+from hashpipe.pairgen.pairs.evidence import EVIDENCE
 from hashpipe.pairgen.options import BuildOptions
 
 replace, count = Path.replace, 0

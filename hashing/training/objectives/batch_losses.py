@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.training import distributed
 from hashpipe.hashing.training.batches import Batch, Sampler
 from hashpipe.hashing.training.objectives import bcdh, dsah, joint, official_dsah
+from hashpipe.hashing.training.options import TrainOptions
 
 _DSAH_TEMPERATURE = 0.1  # of information weights; at the published 1 they hardly differ
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.training.objectives import dsah
+from hashpipe.hashing.training.options import TrainOptions
 
 RATE, EPSILON, BATCH, ROUNDS, EPOCHS = 1e-4, 1.0, 50, 2, 30
 

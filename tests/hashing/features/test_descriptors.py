@@ -18,7 +18,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.hashing.data import images
 from hashpipe.hashing.features import backbones, descriptor_cache
 from hashpipe.hashing.features.descriptors import make_describer, restore_describer
-from hashpipe.hashing.options import BackboneOptions
+from hashpipe.hashing.features.options import BackboneOptions
 
 NET = "shufflenet_v2_x0_5"  # small and without a head that matters
 

@@ -13,8 +13,9 @@ from small_models import random_weights
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.data import images
 from hashpipe.hashing.features.descriptors import make_describer
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.network import load_model
-from hashpipe.hashing.options import BackboneOptions, TrainOptions
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.train import train
 
 NET = "squeezenet1_1"

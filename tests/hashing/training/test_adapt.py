@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.network import load_model
-from hashpipe.hashing.options import AdaptOptions, BackboneOptions, TrainOptions
 from hashpipe.hashing.training.adapt import adapt
+from hashpipe.hashing.training.options import AdaptOptions, TrainOptions
 from hashpipe.hashing.training.runs import stored_options
 from hashpipe.hashing.training.train import train
 

@@ -8,10 +8,10 @@ import torch
 from torch.nn import functional
 
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.training.batches import Sampler
 from hashpipe.hashing.training.objectives import joint
 from hashpipe.hashing.training.objectives.batch_losses import State, composition, of_objective, signs
+from hashpipe.hashing.training.options import TrainOptions
 
 QUIET = {"noise": 0.0, "information": False, "batch_pairs": 4, "batch_others": 6}
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.training.checkpoint import Course
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives import bcdh
+from hashpipe.hashing.training.options import TrainOptions
 
 
 def case(seed: int, n: int = 9, k: int = 6, pairs: int = 14):

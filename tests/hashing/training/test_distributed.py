@@ -17,11 +17,12 @@ from safetensors.torch import save_file
 from hashpipe.hashing.data.images import from_folder_or_list
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.descriptors import make_describer
-from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, TrainOptions
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.training import distributed
 from hashpipe.hashing.training.checkpoint import Course
 from hashpipe.hashing.training.finetune import Tuned
 from hashpipe.hashing.training.loop import fit_heads, fit_layer
+from hashpipe.hashing.training.options import FinetuneOptions, TrainOptions
 from hashpipe.hashing.training.pca import fit_space
 
 PROGRAM = """

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from hashpipe.hashing.data.pair_labels import no_targets
-from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.training.checkpoint import Course
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives import dsah, information, official_dsah
+from hashpipe.hashing.training.options import TrainOptions
 
 
 def codes(seed: int, n: int = 6, k: int = 5) -> torch.Tensor:

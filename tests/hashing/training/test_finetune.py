@@ -17,11 +17,12 @@ from hashpipe.common.errors import UserError
 from hashpipe.hashing.data import images
 from hashpipe.hashing.features import backbones, batch_memory
 from hashpipe.hashing.features.descriptors import make_describer
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.network import load_model
-from hashpipe.hashing.options import BackboneOptions, FinetuneOptions, TrainOptions
 from hashpipe.hashing.training import finetune
 from hashpipe.hashing.training.augment import Pieces
 from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.options import FinetuneOptions, TrainOptions
 from hashpipe.hashing.training.pca import fit_space
 from hashpipe.hashing.training.train import resume, train
 

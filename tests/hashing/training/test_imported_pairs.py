@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.network import load_model
-from hashpipe.hashing.options import BackboneOptions, TrainOptions
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.train import train
 from hashpipe.pairgen.formats.import_pairs import import_pairs
 from hashpipe.pairgen.formats.options import ImportOptions

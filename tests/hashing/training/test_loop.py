@@ -10,9 +10,9 @@ import pytest
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.training import loop, neighbours
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.pca import fit_space, itq
 from hashpipe.hashing.training.start import first_edges
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from hashpipe.hashing.data.pair_labels import no_targets
-from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.training import matryoshka
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.options import TrainOptions
 
 
 def photos(n: int = 60, d: int = 20) -> np.ndarray:

@@ -10,9 +10,9 @@ import pytest
 from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.training import loop
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.pca import fit_space, principal
 from hashpipe.hashing.training.prototype_units import local_units
 from hashpipe.hashing.training.train import centre

@@ -16,12 +16,13 @@ import pytest
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.options import BackboneOptions, TrainOptions
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.training import checkpoint as courses
 from hashpipe.hashing.training import loop
 from hashpipe.hashing.training.checkpoint import STATE, Course
 from hashpipe.hashing.training.deferred_signals import held_signals
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.runs import read_run
 from hashpipe.hashing.training.train import resume, train
 
@@ -202,7 +203,7 @@ def test_killed_at_once_loses_only_what_is_not_saved(options, tmp_path):
         import os, signal
         from pathlib import Path
         from hashpipe.hashing.training import course
-        from hashpipe.hashing.options import BackboneOptions, TrainOptions
+        from hashpipe.hashing.training.options import BackboneOptions, TrainOptions
         from hashpipe.hashing.training.train import train
         course.SAVE_EVERY = 0.0
         after = course.Course.after

@@ -20,13 +20,14 @@ from hashpipe.common.files import open_workspace, sha256_file
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.pair_labels import no_targets
+from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.card import add_scores
 from hashpipe.hashing.models.network import Head, load_model
-from hashpipe.hashing.options import BackboneOptions, TrainOptions
 from hashpipe.hashing.training import train as training
 from hashpipe.hashing.training.checkpoint import Course
 from hashpipe.hashing.training.datasets import open_source
 from hashpipe.hashing.training.objectives import batch_losses
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.train import stored_options, train
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, read_pairset, write_pairset
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.options import TrainOptions
 from hashpipe.hashing.training import checkpoint as courses
 from hashpipe.hashing.training.checkpoint import Course
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.validation import watcher
 
 

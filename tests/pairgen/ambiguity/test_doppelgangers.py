@@ -21,6 +21,7 @@ from hashpipe.pairgen.ambiguity.doppelgangers import (
     gravity_deviation,
 )
 from hashpipe.pairgen.ambiguity.model_consistency import Cameras, disagreement, doubtful_models
+from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.ambiguity.split_places import part_places, take_apart
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.colmap.model import Model
@@ -28,7 +29,7 @@ from hashpipe.pairgen.mapping.overlap import pair_evidence
 from hashpipe.pairgen.mapping.surface import visible_surface
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairs.pair_rules import Relation, dissimilar_pairs, relations, similar_pairs
+from hashpipe.pairgen.pairs.pair_rules import dissimilar_pairs, relations, similar_pairs
 from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.photos.photo_files import Photo
 from hashpipe.pairgen.synthetic.render import look_at

@@ -18,12 +18,12 @@ from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import matched_pairs
 from hashpipe.pairgen.colmap.geometries import UNKNOWN, geometries_of, key_in_use, use_geometries
-from hashpipe.pairgen.matching import verify
 from hashpipe.pairgen.matching.extract import photo_vlads
 from hashpipe.pairgen.matching.matching_rounds import Matches, match_photos
-from hashpipe.pairgen.matching.verify import verify_pairs
 from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.pairs import verify
 from hashpipe.pairgen.pairs.pairset import read_pairset
+from hashpipe.pairgen.pairs.verify import verify_pairs
 from hashpipe.pairgen.photos.photo_files import describe
 from hashpipe.pairgen.summary import BuildSummary
 

@@ -19,10 +19,10 @@ from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.colmap.database import check_database, matched_pairs
 from hashpipe.pairgen.formats.import_pairs import import_pairs
 from hashpipe.pairgen.formats.options import ImportOptions
-from hashpipe.pairgen.matching import verify
-from hashpipe.pairgen.matching.verify import safe_negatives, verify_pairs
 from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.pairs import verify
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
+from hashpipe.pairgen.pairs.verify import safe_negatives, verify_pairs
 
 
 def ground(seed: int) -> Image.Image:
@@ -116,7 +116,7 @@ CALLER = """
 import sys
 import numpy as np
 from hashpipe.pairgen.pairs.pairset import read_pairset
-from hashpipe.pairgen.matching.verify import verify_pairs
+from hashpipe.pairgen.pairs.verify import verify_pairs
 pairs = [(a, b) for a in range(8) for b in range(a)][int(sys.argv[2])::3]
 print(verify_pairs(read_pairset(sys.argv[1]), np.array(pairs), workers=1).tolist())
 """

@@ -1,0 +1,64 @@
+"""All methods of one protocol scored into a result, and what draws the pages of its queries."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from hashpipe.common.errors import UserError
+from hashpipe.common.progress import stage
+from hashpipe.hashing.benchmarks.protocols import Protocol
+from hashpipe.hashing.data.images import ImageList
+from hashpipe.hashing.evaluation.options import EvalOptions
+from hashpipe.hashing.evaluation.result import EvalResult
+from hashpipe.hashing.evaluation.scoring import Coded, runnable_metrics, score
+
+Gallery = Callable[[], list[dict[str, Any]]]
+
+
+def score_all(
+    result: EvalResult, protocol: Protocol, methods: Iterable[Coded], options: EvalOptions
+) -> dict[tuple[str, int | None], Coded]:
+    """Score every method of one protocol into `result`; returns ours (or a file's) by (method, bits), for galleries."""
+    shortest = len(protocol.database)
+    if hasattr(protocol.relevance, "junk_offsets"):
+        shortest -= int(np.diff(protocol.relevance.junk_offsets).max(initial=0))
+    kept, notes = runnable_metrics(protocol.metrics, shortest)
+    if not kept:
+        raise UserError(f"{protocol.name}: {notes[0]}; add photos to the database.")
+    protocol = dataclasses.replace(protocol, metrics=kept, notes=(*protocol.notes, *notes))
+    result.add_protocol(protocol)
+    ours: dict[tuple[str, int | None], Coded] = {}
+    with stage(f"score {protocol.name}", len(protocol.queries), "queries") as advance:
+        for coded in methods:
+            found = score(protocol, coded, options.rounds, options.seed, options.normaliser)
+            result.add_score(protocol, coded.method, coded.bits, found)
+            if coded.method.startswith(("ours", "codes")):
+                ours[coded.method, coded.bits] = coded
+        advance(len(protocol.queries))
+    return ours
+
+
+def galleries_of(
+    result: EvalResult, protocol: Protocol, images: ImageList, ours: dict[tuple[str, int | None], Coded]
+) -> list[Gallery]:
+    """A gallery of best and worst queries of our longest code, made only when the report is written."""
+    if not ours:
+        return []
+    coded = ours[max(ours, key=lambda key: key[1] or 0)]
+    headline = next(
+        one["values"]
+        for one in result.per_query
+        if (one["protocol"], one["method"], one["bits"]) == (protocol.name, coded.method, coded.bits)
+    )
+    values = np.array([np.nan if value is None else value for value in headline])
+
+    def make() -> list[dict[str, Any]]:
+        from hashpipe.hashing.evaluation.query_pages import gallery
+
+        return gallery(protocol, coded, values, images)
+
+    return [make]

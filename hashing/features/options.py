@@ -1,0 +1,54 @@
+"""How a photo becomes a float descriptor: what a user may choose. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class BackboneOptions:
+    """How a photo becomes a float descriptor."""
+
+    backbone: str | None = field(
+        default=None,
+        metadata={
+            "help": "any torchvision classification network (resnet50, mobilenet_v2, ...), or vlad (SIFT, needs no "
+            "weights); without it the first common network whose ImageNet weights torch has cached, else vlad",
+            "metavar": "NAME",
+        },
+    )
+    weights: str | None = field(
+        default=None,
+        metadata={
+            "help": "weights of the network: a .safetensors or .pth file, or imagenet for torchvision's own "
+            "(downloaded where torch has not cached them)",
+            "metavar": "FILE|imagenet",
+        },
+    )
+    pooling: Literal["gem", "mac", "spoc"] = field(
+        default="gem", metadata={"help": "pooling of the last feature map: generalised mean (p=3), maximum or mean"}
+    )
+    image_size: int | None = field(
+        default=None,
+        metadata={
+            "help": "longest side in pixels that photos are shrunk to, 384 for networks, for vlad the size that the "
+            "3D models used; smaller photos are enlarged at most five times",
+            "min": 32,
+            "max": 4096,
+            "metavar": "PIXELS",
+        },
+    )
+    scales: tuple[float, ...] = field(
+        default=(1.0,),
+        metadata={
+            "help": "shares of the image size at which a network looks at a photo; its descriptors are averaged",
+            "min": 0.1,
+            "max": 2.0,
+            "metavar": "X[,X...]",
+        },
+    )
+    words: int = field(default=64, metadata={"help": "visual words of vlad", "min": 2, "max": 1024})
+    device: Literal["auto", "cpu", "cuda"] = field(
+        default="auto", metadata={"help": "where networks run; auto takes a GPU where one is present"}
+    )

@@ -1,1 +1,0 @@
-"""The index of a collection's codes: built, kept, looked into."""
