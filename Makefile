@@ -38,8 +38,9 @@ lint: $(STAMP)
 # mypy does not follow setuptools' package-dir, so it gets a tree in which the rooms lie under hashpipe/
 types: $(STAMP)
 	@mkdir -p build/mypy/hashpipe
+	@for part in __init__.py common; do ln -sfn ../../../hashpipe/$$part build/mypy/hashpipe/$$part; done
 	@for room in $(ROOMS); do ln -sfn ../../../$$room build/mypy/hashpipe/$$room; done
-	MYPYPATH=build/mypy $(BIN)/mypy $(ROOMS:%=-p hashpipe.%)
+	MYPYPATH=build/mypy $(BIN)/mypy -p hashpipe
 
 check: test lint types
 
@@ -56,7 +57,7 @@ wheel: $(STAMP)
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
-	find $(ROOMS) tests docs data_manifests -name __pycache__ -prune -exec rm -rf {} +
+	find hashpipe $(ROOMS) tests docs data_manifests -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean
 	rm -rf $(VENV)

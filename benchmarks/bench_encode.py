@@ -27,9 +27,9 @@ from hashpipe.common.files import atomic_folder, open_workspace
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.listing import Listing, list_photos
-from hashpipe.hashing.encode import engines, runtimes
-from hashpipe.hashing.encode.encode import EncodeOptions, encode, open_encoder
-from hashpipe.hashing.encode.encoder import one_thread_each
+from hashpipe.hashing.encoding import engines, runtimes
+from hashpipe.hashing.encoding.encode import EncodeOptions, encode, open_encoder
+from hashpipe.hashing.encoding.encoder import one_thread_each
 from hashpipe.hashing.features import preprocess
 from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.features.options import BackboneOptions
@@ -152,7 +152,7 @@ def memory(folder: Path, workspace: Path, photos: Path, given: argparse.Namespac
 # one encoding in a process of its own, which loads nothing that encoding does not
 ONE_RUN = """
 import json, pathlib, sys
-from hashpipe.hashing.encode.encode import EncodeOptions, encode
+from hashpipe.hashing.encoding.encode import EncodeOptions, encode
 listed, workspace, runtime, threads = sys.argv[1:]
 output = pathlib.Path(workspace) / "codes.parquet"
 output.unlink(missing_ok=True)  # codes in it would be taken over

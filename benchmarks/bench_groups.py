@@ -36,7 +36,7 @@ from hashpipe.hashing.duplicates import rules as groups_kinds
 from hashpipe.hashing.duplicates.grouping import Grouping
 from hashpipe.hashing.duplicates.groups import find_groups
 from hashpipe.hashing.duplicates.options import GroupsOptions
-from hashpipe.hashing.encode.encode import open_encoder
+from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.features import phash
 from hashpipe.pairgen.photos.photo_files import load_upright
 

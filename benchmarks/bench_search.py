@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from hashpipe.hashing.encode.encoder import open_encoder
+from hashpipe.hashing.encoding.encoder import open_encoder
 from hashpipe.hashing.search import faiss_indexes as index_kinds
 from hashpipe.hashing.search import index_files
 from hashpipe.hashing.search.index_options import IndexOptions

@@ -34,7 +34,7 @@ import numpy as np
 
 from hashpipe.common.files import open_workspace
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
-from hashpipe.hashing.encode.encode import open_encoder
+from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.search.index_commands import build_index
 from hashpipe.hashing.search.index_options import IndexOptions
 
@@ -72,7 +72,7 @@ def network_model(folder: Path) -> Path:
     import torchvision
     from safetensors.torch import save_file
 
-    from hashpipe.hashing.encode import runtimes
+    from hashpipe.hashing.encoding import runtimes
     from hashpipe.hashing.features.options import BackboneOptions
     from hashpipe.hashing.models.model_folder import read_model
 

@@ -10,7 +10,7 @@ import click
 
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import show
-from hashpipe.hashing.encode.options import EncodeOptions
+from hashpipe.hashing.encoding.options import EncodeOptions
 
 
 @click.command("encode")
@@ -30,7 +30,7 @@ def encode_command(photos: Path, workspace: Path, config: Path | None, as_json: 
     """
     options = build(EncodeOptions, given, config, "encode")
     from hashpipe.hashing.data.listing import split_list
-    from hashpipe.hashing.encode.encode import encode
+    from hashpipe.hashing.encoding.encode import encode
 
     source = split_list(sys.stdin.buffer.read()) if str(photos) == "-" else photos
     show(lambda: encode(source, workspace, options), as_json)

@@ -9,7 +9,7 @@ import click
 
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import show
-from hashpipe.hashing.encode.options import OnnxOptions
+from hashpipe.hashing.encoding.options import OnnxOptions
 
 
 @click.command("onnx")

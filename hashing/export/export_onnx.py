@@ -13,9 +13,9 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, open_workspace
 from hashpipe.hashing.codes.codes_file import read_codes
-from hashpipe.hashing.encode import runtimes
-from hashpipe.hashing.encode.options import OnnxOptions
-from hashpipe.hashing.encode.runtimes import Flips
+from hashpipe.hashing.encoding import runtimes
+from hashpipe.hashing.encoding.options import OnnxOptions
+from hashpipe.hashing.encoding.runtimes import Flips
 from hashpipe.hashing.features.preprocess import Open, opener
 from hashpipe.hashing.models.model_folder import read_model
 from hashpipe.pairgen.pairs.pairset import read_pairset

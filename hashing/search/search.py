@@ -16,7 +16,7 @@ from hashpipe.common.files import open_workspace
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
-from hashpipe.hashing.encode.encoder import Encoder, open_encoder
+from hashpipe.hashing.encoding.encoder import Encoder, open_encoder
 from hashpipe.hashing.features.quality import LOW
 from hashpipe.hashing.search.index import Index, index_folder, open_index, rows_of
 from hashpipe.hashing.search.options import DEFAULT_K, SearchOptions

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.encode.encoder import Encoder, open_encoder
+from hashpipe.hashing.encoding.encoder import Encoder, open_encoder
 from hashpipe.hashing.search.index import Index, index_folder, open_index
 from hashpipe.hashing.search.options import SearchOptions
 from hashpipe.hashing.search.results import Hit

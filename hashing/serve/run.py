@@ -158,7 +158,7 @@ def _check_model(folder: Path, runtime: str, space: CodeSpace) -> None:
     A graph that a runtime needs and that is not there yet is exported.
     """
     from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
-    from hashpipe.hashing.encode import engines, runtimes
+    from hashpipe.hashing.encoding import engines, runtimes
     from hashpipe.hashing.models.model_folder import read_model
 
     model = read_model(folder)

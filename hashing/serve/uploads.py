@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.encode.encoder import Encoder
+from hashpipe.hashing.encoding.encoder import Encoder
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright, open_photo
 
 # Pillow knows many more, and looks at their headers too; nothing but these is decoded.

@@ -20,7 +20,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
-from hashpipe.hashing.encode.encoder import Encoder, open_encoder
+from hashpipe.hashing.encoding.encoder import Encoder, open_encoder
 from hashpipe.hashing.serve.uploads import RefusedUpload, encode_upload
 
 

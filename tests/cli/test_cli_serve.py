@@ -18,7 +18,7 @@ from small_models import vlad_model, workspace_with, write_pictures
 
 from hashpipe.hashing.codes.codes_file import CodeSet, write_codes
 from hashpipe.hashing.data.images import from_folder_or_list
-from hashpipe.hashing.encode.encode import open_encoder
+from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.search.index_commands import build_index
 from hashpipe.hashing.search.index_options import IndexOptions
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+import hashpipe
 import hashpipe.hashing
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "API.md"
@@ -32,10 +35,17 @@ def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     assert names["encoded"].codes.exists()
 
 
-def test_names_are_there_and_importing_is_light():
-    for name in hashpipe.hashing.__all__:
-        assert getattr(hashpipe.hashing, name).__name__ == name
-    assert set(hashpipe.hashing.__all__) <= set(dir(hashpipe.hashing))
-    heavy = ["torch", "faiss", "numpy", "scipy", "pyarrow", "matplotlib"]
-    code = f"import sys, hashpipe.hashing; sys.exit(any(name in sys.modules for name in {heavy}))"
+@pytest.mark.parametrize("package", [hashpipe, hashpipe.hashing], ids=["hashpipe", "hashpipe.hashing"])
+def test_names_are_there_and_importing_is_light(package):
+    for name in set(package.__all__) - {"__version__"}:
+        assert getattr(package, name).__name__ == name
+    assert set(package.__all__) <= set(dir(package))
+    heavy = ["torch", "faiss", "numpy", "scipy", "pyarrow", "matplotlib", "PIL"]
+    code = f"import sys, {package.__name__}; sys.exit(any(name in sys.modules for name in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="nonsense"):
+        hashpipe.nonsense  # noqa: B018
+    assert hashpipe.__version__ == version("hashpipe")

@@ -15,8 +15,8 @@ from hashpipe.common.errors import UserError
 from hashpipe.hashing.calibration.calibration import Calibration, write_calibration
 from hashpipe.hashing.codes.codes_file import CodeSpace, hamming, read_codes, write_codes
 from hashpipe.hashing.data.images import from_paths
-from hashpipe.hashing.encode.encode import encode, open_encoder
-from hashpipe.hashing.encode.options import EncodeOptions
+from hashpipe.hashing.encoding.encode import encode, open_encoder
+from hashpipe.hashing.encoding.options import EncodeOptions
 from hashpipe.hashing.search import search as searching
 from hashpipe.hashing.search.geometric import verified_first
 from hashpipe.hashing.search.index import open_index

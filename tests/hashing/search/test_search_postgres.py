@@ -11,9 +11,9 @@ from small_models import network_model, workspace_with, write_pictures
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.codes_file import read_codes, write_codes
 from hashpipe.hashing.data.images import from_paths
-from hashpipe.hashing.encode.encode import encode
-from hashpipe.hashing.encode.encoder import open_encoder
-from hashpipe.hashing.encode.options import EncodeOptions
+from hashpipe.hashing.encoding.encode import encode
+from hashpipe.hashing.encoding.encoder import open_encoder
+from hashpipe.hashing.encoding.options import EncodeOptions
 from hashpipe.hashing.export.export_codes import export_codes
 from hashpipe.hashing.export.options import ExportOptions
 from hashpipe.hashing.search.index_commands import build_index

@@ -16,7 +16,7 @@ from small_models import workspace_with, write_pictures
 from hashpipe.common.files import sha256_file
 from hashpipe.hashing.codes.codes_file import CodeSet, write_codes
 from hashpipe.hashing.data.images import from_paths
-from hashpipe.hashing.encode.encode import open_encoder
+from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.search.index_commands import build_index
 from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.serve.run import Serving

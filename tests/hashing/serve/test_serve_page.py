@@ -15,7 +15,7 @@ from small_models import workspace_with
 from test_serve_refusals import bomb
 
 from hashpipe.hashing.codes.codes_file import CodeSet, write_codes
-from hashpipe.hashing.encode.encode import open_encoder
+from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.search.index_commands import build_index
 from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.serve.options import ServeOptions

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from test_serve_refusals import goes_on, refused
 from unlucky import SPACE, pid_of, unlucky
 
-from hashpipe.hashing.encode import runtimes
+from hashpipe.hashing.encoding import runtimes
 from hashpipe.hashing.serve.options import ServeOptions
 from hashpipe.hashing.serve.workers import COMMAND, Workers
 

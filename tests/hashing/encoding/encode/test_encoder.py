@@ -15,7 +15,7 @@ from small_models import network_model, vlad_model, write_pictures
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data import images
-from hashpipe.hashing.encode.encoder import open_encoder
+from hashpipe.hashing.encoding.encoder import open_encoder
 from hashpipe.hashing.features.quality import LOW, quality
 from hashpipe.hashing.models.model_folder import descriptors_fingerprint, read_model
 from hashpipe.hashing.models.network import load_model
@@ -156,6 +156,6 @@ def test_models_that_cannot_be_opened(network, tmp_path):
 
 def test_importing_the_encoder_brings_nothing_heavy():
     heavy = "torch", "faiss", "pycolmap", "onnxruntime", "openvino", "sklearn", "matplotlib"
-    script = f"import sys, hashpipe.hashing.encode.encode; print([name for name in {heavy} if name in sys.modules])"
+    script = f"import sys, hashpipe.hashing.encoding.encode; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -13,8 +13,8 @@ from PIL import Image
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.codes_file import CodeSpace, encode_outputs
-from hashpipe.hashing.encode import runtimes
-from hashpipe.hashing.encode.engines import Engine
+from hashpipe.hashing.encoding import runtimes
+from hashpipe.hashing.encoding.engines import Engine
 from hashpipe.hashing.features import preprocess
 from hashpipe.hashing.features import quality as looks
 from hashpipe.hashing.features.preprocess import Open

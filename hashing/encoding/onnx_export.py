@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path
-from hashpipe.hashing.encode.engines import torch_engine
+from hashpipe.hashing.encoding.engines import torch_engine
 from hashpipe.hashing.features import backbones, descriptors, preprocess
 from hashpipe.hashing.models.model_folder import HEAD_ARRAYS, StoredModel
 
@@ -129,7 +129,7 @@ def _export(network: nn.Module, picture: np.ndarray, any_size: bool, dynamo: boo
 
 def _reference(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """The graph under ONNX Runtime, else under OpenVINO, else under onnx's own slow evaluator."""
-    from hashpipe.hashing.encode import engines
+    from hashpipe.hashing.encoding import engines
 
     if engines.installed("onnx"):
         return engines.onnx_run(path)

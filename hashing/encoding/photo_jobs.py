@@ -15,9 +15,9 @@ from hashpipe.common.progress import stage
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.data.listing import Listing
-from hashpipe.hashing.encode import parts as encode_parts
-from hashpipe.hashing.encode.encoder import Encoded, Encoder
-from hashpipe.hashing.encode.parts import PART, Part
+from hashpipe.hashing.encoding import parts as encode_parts
+from hashpipe.hashing.encoding.encoder import Encoded, Encoder
+from hashpipe.hashing.encoding.parts import PART, Part
 from hashpipe.hashing.features.preprocess import Open
 from hashpipe.pairgen.photos import photo_files
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto

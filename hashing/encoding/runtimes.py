@@ -15,8 +15,8 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import read_json, sha256_file, write_json
 from hashpipe.common.progress import say
-from hashpipe.hashing.encode import engines
-from hashpipe.hashing.encode.engines import RUNTIMES, Engine
+from hashpipe.hashing.encoding import engines
+from hashpipe.hashing.encoding.engines import RUNTIMES, Engine
 from hashpipe.hashing.features.preprocess import Open
 from hashpipe.hashing.models.model_folder import StoredModel
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
@@ -92,7 +92,7 @@ def _export(model: StoredModel, bits: int) -> None:
         raise UserError(
             f"{model.folder} looks at photos at several scales, which is not exported; train without --scales."
         )
-    from hashpipe.hashing.encode.onnx_export import write_graph
+    from hashpipe.hashing.encoding.onnx_export import write_graph
 
     say(f"exporting the network of {model.folder} to ONNX, once")
     write_graph(model, bits, graph_path(model, bits))

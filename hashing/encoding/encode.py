@@ -18,14 +18,14 @@ from hashpipe.common.progress import say
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, read_codes, write_codes
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data.listing import Listing, list_photos, shown
-from hashpipe.hashing.encode import parts as encode_parts
-from hashpipe.hashing.encode import photo_jobs, runtimes
-from hashpipe.hashing.encode.centring import common_thresholds, given_thresholds
-from hashpipe.hashing.encode.encoder import Encoded, Encoder, Outputs, open_encoder
-from hashpipe.hashing.encode.options import EncodeOptions
-from hashpipe.hashing.encode.parts import Part
-from hashpipe.hashing.encode.photo_jobs import Work
-from hashpipe.hashing.encode.result import EncodeResult, failures_file
+from hashpipe.hashing.encoding import parts as encode_parts
+from hashpipe.hashing.encoding import photo_jobs, runtimes
+from hashpipe.hashing.encoding.centring import common_thresholds, given_thresholds
+from hashpipe.hashing.encoding.encoder import Encoded, Encoder, Outputs, open_encoder
+from hashpipe.hashing.encoding.options import EncodeOptions
+from hashpipe.hashing.encoding.parts import Part
+from hashpipe.hashing.encoding.photo_jobs import Work
+from hashpipe.hashing.encoding.result import EncodeResult, failures_file
 from hashpipe.hashing.features import descriptor_cache
 from hashpipe.hashing.features.preprocess import opener
 from hashpipe.hashing.features.quality import LOW

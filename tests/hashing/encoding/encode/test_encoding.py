@@ -24,12 +24,12 @@ from hashpipe.hashing.codes import packing as codes
 from hashpipe.hashing.codes.codes_file import check_same_space, read_codes
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.listing import list_photos, split_list
-from hashpipe.hashing.encode import encode as encoding
-from hashpipe.hashing.encode import parts as encode_parts
-from hashpipe.hashing.encode import photo_jobs
-from hashpipe.hashing.encode.centring import common_thresholds
-from hashpipe.hashing.encode.encode import encode, open_encoder
-from hashpipe.hashing.encode.options import EncodeOptions
+from hashpipe.hashing.encoding import encode as encoding
+from hashpipe.hashing.encoding import parts as encode_parts
+from hashpipe.hashing.encoding import photo_jobs
+from hashpipe.hashing.encoding.centring import common_thresholds
+from hashpipe.hashing.encoding.encode import encode, open_encoder
+from hashpipe.hashing.encoding.options import EncodeOptions
 from hashpipe.hashing.models.network import load_model
 
 PHOTOS = 12
@@ -173,7 +173,7 @@ def test_killed_at_any_moment(pictures, tmp_path):
     right = encode(pictures, workspace, EncodeOptions()).codes.read_bytes()
     (workspace / "codes.parquet").unlink()
     script = (
-        "import sys, time; from pathlib import Path; from hashpipe.hashing.encode import encode, photo_jobs\n"
+        "import sys, time; from pathlib import Path; from hashpipe.hashing.encoding import encode, photo_jobs\n"
         "photo_jobs.PART = 2\n"
         "load = photo_jobs.photos.load_upright\n"
         "def slow(*given):\n    time.sleep(0.05)\n    return load(*given)\n"
