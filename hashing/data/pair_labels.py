@@ -25,6 +25,8 @@ class Targets:
     group    int64 (N,)   photos of one group (a place and those that may be the same) are never assumed dissimilar;
                           -1 none
     kind     str (P,)     how the miner knows, for reports; empty where nobody said
+    grade    float32 (P,) co-visibility of similar pairs in [0,1], 0 for dissimilar ones; where nobody measured it all
+             similar pairs have grade 1
     """
 
     a: np.ndarray
@@ -33,6 +35,11 @@ class Targets:
     weight: np.ndarray
     group: np.ndarray
     kind: np.ndarray = field(default_factory=lambda: np.zeros(0, "U1"))
+    grade: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    def __post_init__(self) -> None:
+        if len(self.grade) != len(self.label):
+            object.__setattr__(self, "grade", (self.label > 0).astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.group)
@@ -60,7 +67,8 @@ class Targets:
         kept = (place[self.a] >= 0) & (place[self.b] >= 0)
         a, b = place[self.a[kept]], place[self.b[kept]]
         kind = self.kind[kept] if len(self.kind) else self.kind
-        return Targets(np.minimum(a, b), np.maximum(a, b), self.label[kept], self.weight[kept], self.group[rows], kind)
+        low, high = np.minimum(a, b), np.maximum(a, b)
+        return Targets(low, high, self.label[kept], self.weight[kept], self.group[rows], kind, self.grade[kept])
 
 
 def no_targets(n: int) -> Targets:
@@ -100,6 +108,7 @@ def targets_from_pairset(
         _weights(pairset, kept),
         group[rows],
         pairset.pair_column("kind")[kept].astype(str),
+        _grades(pairset, kept),
     )
 
 
@@ -116,10 +125,7 @@ def _groups(pairset: PairSet, place: np.ndarray) -> np.ndarray:
 
 def _weights(pairset: PairSet, kept: np.ndarray) -> np.ndarray:
     """Similar pairs: equal shares for the bins of overlap, near-duplicates a quarter of theirs; dissimilar pairs 1."""
-    columns = ("overlap_ab", "overlap_ba", "visible_ab", "visible_ba")
-    overlap = np.stack([np.nan_to_num(pairset.pair_column(name)[kept].astype(np.float32)) for name in columns]).max(
-        axis=0
-    )
+    overlap = _overlap(pairset, kept)
     similar = pairset.pair_column("label")[kept] > 0
     bin_of = np.digitize(overlap, _BINS[1:-1])
     counts = np.bincount(bin_of[similar], minlength=len(_BINS) - 1)
@@ -128,3 +134,15 @@ def _weights(pairset: PairSet, kept: np.ndarray) -> np.ndarray:
     if similar.any():
         weight[similar] /= weight[similar].mean()
     return weight.astype(np.float32)
+
+
+def _overlap(pairset: PairSet, kept: np.ndarray) -> np.ndarray:
+    """The largest of the four shares that a pair's photos have in common, float32; 0 where none was measured."""
+    columns = ("overlap_ab", "overlap_ba", "visible_ab", "visible_ba")
+    return np.stack([np.nan_to_num(pairset.pair_column(name)[kept].astype(np.float32)) for name in columns]).max(axis=0)
+
+
+def _grades(pairset: PairSet, kept: np.ndarray) -> np.ndarray:
+    """Co-visibility of similar pairs; 1 for those whose overlap nobody measured (imported pairs are of one level)."""
+    similar, overlap = pairset.pair_column("label")[kept] > 0, np.clip(_overlap(pairset, kept), 0.0, 1.0)
+    return np.where(similar, np.where(overlap > 0, overlap, 1.0), 0.0).astype(np.float32)

@@ -56,7 +56,7 @@ def vlad_engine(model: StoredModel, bits: int) -> Engine:
         rows = []
         for picture in pixels:
             value = vlad.encode(vlad.sift(Image.fromarray(picture), most), codebook)
-            rows.append(model.head(bits, value[None])[0] if value.any() else np.full(bits, np.nan, np.float32))
+            rows.append(model.head(bits)(value[None])[0] if value.any() else np.full(bits, np.nan, np.float32))
         return np.array(rows, np.float32).reshape(len(pixels), bits)
 
     return Engine("vlad", lambda load: load(side), run, 1, {"runtime": "vlad"})
@@ -84,7 +84,7 @@ def torch_engine(model: StoredModel, bits: int, device: str = "auto") -> Engine:
 
     def run(pixels: np.ndarray) -> np.ndarray:
         with spare.one() as trunk:
-            return model.head(bits, descriptors.look(trunk, pixels, config.get("scales", [1.0]), place))
+            return model.head(bits)(descriptors.look(trunk, pixels, config.get("scales", [1.0]), place))
 
     about = {"runtime": "torch", "version": torch.__version__, "device": place.type}
     return Engine("torch", network_picture(model), run, 1 if place.type == "cpu" else _GPU_BATCH, about)

@@ -17,7 +17,8 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path
 from hashpipe.hashing.encoding.engines import torch_engine
 from hashpipe.hashing.features import backbones, descriptors, preprocess
-from hashpipe.hashing.models.model_folder import HEAD_ARRAYS, StoredModel
+from hashpipe.hashing.models.heads import FORMULAS
+from hashpipe.hashing.models.model_folder import StoredModel
 
 OPSET = 17
 CLOSE = 1e-2  # of the outputs' spread: far above rounding, far below what a wrong graph gives
@@ -27,27 +28,21 @@ _SHAPES = ((96, 128), (128, 96), (64, 64), (160, 96))  # pixels, where a network
 class HashNetwork(nn.Module):
     """image uint8 (B,H,W,3), RGB -> u float32 (B,k): scaling, network, pooling and hash layer."""
 
-    mean: Tensor
-    weight: Tensor
-    bias: Tensor
-    hidden: Tensor | None
-    hidden_bias: Tensor
-    outer: Tensor
-
     def __init__(self, model: StoredModel, bits: int) -> None:
         super().__init__()
         config = model.describer
         self.trunk = backbones.Trunk(config["backbone"], config["pooling"])
         weights = {key: torch.from_numpy(value) for key, value in model.describer_arrays.items()}
         backbones.fill(self.trunk, weights, "the model")
-        for name in HEAD_ARRAYS:
-            value = model.arrays.get(f"head{bits}.{name}")
-            self.register_buffer(name, None if value is None else torch.from_numpy(value))
+        head = model.head(bits)
+        self.formula = FORMULAS[head.kind]
+        for name, value in head.arrays.items():
+            self.register_buffer(name, torch.from_numpy(value))
 
     def forward(self, image: Tensor) -> Tensor:
-        x = self.trunk(descriptors.normalised(image)) - self.mean
-        u = x @ self.weight + self.bias
-        return u if self.hidden is None else u + torch.relu(x @ self.hidden + self.hidden_bias) @ self.outer
+        arrays = {name: getattr(self, name) for name in self.formula.arrays}
+        u: Tensor = self.formula.compute(arrays, self.trunk(descriptors.normalised(image)), torch)
+        return u
 
 
 def write_graph(model: StoredModel, bits: int, path: Path) -> None:

@@ -104,7 +104,7 @@ class _File:
         if known is None:
             return load
         encoder = self._work.encoder
-        return load, encoder.model.head(encoder.space.bits, known[None])[0]
+        return load, encoder.model.head(encoder.space.bits)(known[None])[0]
 
     def row(self, one: Encoded) -> tuple[Encoded, str, tuple[int, int]]:
         return one, self._hash, self._stamp

@@ -14,28 +14,11 @@ from safetensors.numpy import load_file
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint, read_json
+from hashpipe.hashing.models.heads import Head, stored_head
 
 MODEL_VERSION = 1
 LONGEST_DEFAULT = 64  # bits
 DESCRIBER = "describer."  # begins the name of every weight of the describer
-HEAD_ARRAYS = ("mean", "weight", "bias", "hidden", "hidden_bias", "outer")  # the last three where there is such a layer
-
-
-def outputs(
-    x: np.ndarray,
-    mean: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray,
-    hidden: np.ndarray | None = None,
-    hidden_bias: np.ndarray | None = None,
-    outer: np.ndarray | None = None,
-) -> np.ndarray:
-    """Real outputs of a hash layer (network.Head), float32 (N,D) -> float32 (N,k)."""
-    x = x - mean
-    u = x @ weight + bias
-    if hidden is not None and hidden_bias is not None and outer is not None:
-        u = u + np.maximum(x @ hidden + hidden_bias, 0) @ outer
-    return u.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -66,10 +49,9 @@ class StoredModel:
         """float32 (bits,)"""
         return self.arrays[f"head{bits}.thresholds"]
 
-    def head(self, bits: int, descriptors: np.ndarray) -> np.ndarray:
-        """Descriptors float32 (N,D) -> real outputs u of the hash layer, float32 (N,bits)."""
-        named = {name: self.arrays.get(f"head{bits}.{name}") for name in HEAD_ARRAYS}
-        return outputs(descriptors, **{name: value for name, value in named.items() if value is not None})
+    def head(self, bits: int) -> Head:
+        """The head of this code length: descriptors float32 (N,D) -> real outputs u, float32 (N,bits)."""
+        return stored_head(self.arrays, f"head{bits}.")
 
     def pick_bits(self, bits: int | None) -> int:
         """The code length asked for; without one the only one, else the longest of at most 64 bits, else the shortest.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,58 +16,8 @@ from torch import Tensor
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import write_json
 from hashpipe.hashing.features.descriptors import Describer, restore_describer
-from hashpipe.hashing.models.model_folder import (
-    DESCRIBER,
-    HEAD_ARRAYS,
-    MODEL_VERSION,
-    model_fingerprint,
-    outputs,
-    read_model,
-)
-
-
-@dataclass(frozen=True)
-class Head:
-    """A hash layer: u = (x - mean) @ weight + bias, and + max((x - mean) @ hidden + hidden_bias, 0) @ outer where a
-    hidden layer of m units was learnt.
-
-    mean float32 (D,), weight float32 (D,k), bias float32 (k,); hidden float32 (D,m), hidden_bias (m,), outer (m,k).
-    local, known while learning alone: units of the hidden layer speak near photos learnt from and nowhere else.
-    """
-
-    mean: np.ndarray
-    weight: np.ndarray
-    bias: np.ndarray
-    hidden: np.ndarray | None = None
-    hidden_bias: np.ndarray | None = None
-    outer: np.ndarray | None = None
-    local: bool = False
-
-    def first(self, bits: int) -> Head:
-        """The layer of the first `bits` outputs alone, with the same weights."""
-        outer = None if self.outer is None else np.ascontiguousarray(self.outer[:, :bits])
-        weight = np.ascontiguousarray(self.weight[:, :bits])
-        return replace(self, weight=weight, bias=self.bias[:bits], outer=outer)
-
-    @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What there is of it, by name."""
-        named = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: value for name, value in named.items() if isinstance(value, np.ndarray)}
-
-    @property
-    def everywhere(self) -> Head:
-        """The layer without local units: what it says of photos unlike those learnt from."""
-        return replace(self, hidden=None, hidden_bias=None, outer=None, local=False) if self.local else self
-
-    def __call__(self, descriptors: np.ndarray) -> np.ndarray:
-        """float32 (N,D) -> real outputs u, float32 (N,k)."""
-        x = np.asarray(descriptors, np.float32)
-        if x.shape[1] != len(self.mean):
-            if len(x) == 0:
-                return np.zeros((0, len(self.bias)), np.float32)
-            raise ValueError(f"descriptors have {x.shape[1]} dimensions, the head takes {len(self.mean)}")
-        return outputs(x, **self.arrays)
+from hashpipe.hashing.models.heads import Head, stored_head
+from hashpipe.hashing.models.model_folder import DESCRIBER, MODEL_VERSION, model_fingerprint, read_model
 
 
 @dataclass(frozen=True)
@@ -125,14 +75,9 @@ def load_model(folder: Path, device: str = "auto") -> HashModel:
     config, arrays = stored.config, stored.arrays
     weights = {key: torch.from_numpy(value) for key, value in stored.describer_arrays.items()}
     describer = restore_describer(config["describer"], weights, device)
-    heads = {bits: _head(arrays, bits) for bits in stored.bits}
+    heads = {bits: stored_head(arrays, f"head{bits}.") for bits in stored.bits}
     thresholds = {bits: stored.thresholds(bits) for bits in stored.bits}
     return HashModel(stored.bits, describer, heads, thresholds, config, stored.fingerprint)
-
-
-def _head(arrays: Mapping[str, np.ndarray], bits: int) -> Head:
-    keys = {name: f"head{bits}.{name}" for name in HEAD_ARRAYS}
-    return Head(**{name: arrays[key] for name, key in keys.items() if key in arrays})  # type: ignore[arg-type]
 
 
 def _tensors(

@@ -14,10 +14,11 @@ from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.models.network import load_model, make_model
-from hashpipe.hashing.training import runs
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.options import AdaptOptions
+from hashpipe.hashing.training.stored_options import options_as_json, stored_options
 from hashpipe.hashing.training.train import TrainResult, centre, final_losses, write_model
 
 MODEL = "adapted"  # the folder's name in a workspace
@@ -71,9 +72,11 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
         raise UserError(f"--output {out} is the model to start from; name another folder, it would be lost.")
     if out.exists() and any(out.iterdir()) and not (out / "model.safetensors").exists():
         raise UserError(f"--output {out} holds other files and no model; name an empty or new folder.")
-    stored = runs.stored_options(model.config)
-    objective = stored.objective if stored.objective != "bcdh" else "joint"  # bcdh learns from pairs alone
-    fit = replace(stored, objective=objective, pairs=False, seed=options.seed, photos=None, benchmark=None, root=None)
+    stored = stored_options(model.config)
+    if "pairs" in objective_class(stored.objective).needs:
+        stored = replace(stored, objective="joint", method=None)  # there are no pairs here
+    objective = stored.objective
+    fit = replace(stored, pairs=False, seed=options.seed, photos=None, benchmark=None, root=None)
     if options.steps is not None:
         fit = replace(fit, steps=options.steps)
     with locked(workspace):
@@ -83,15 +86,17 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
         values = described.values[described.ok]
         if not len(values):
             raise UserError(f"No photo of {photos} can be read; check that they are where they were.")
-        targets, course = no_targets(len(values)), Course()
-        heads = fit_heads(values, targets, fit, course=course, start=model.heads if options.start == "model" else None)
+        targets, checkpoint = no_targets(len(values)), Checkpoint()
+        heads = fit_heads(
+            values, targets, fit, checkpoint=checkpoint, start=model.heads if options.start == "model" else None
+        )
         thresholds, centred = centre(heads, values)
         notes = []
         if not centred:
             notes.append(f"{len(values)} photos are too few to centre bits on (at least {ENOUGH_TO_CENTRE})")
         config = {
             **{key: value for key, value in model.config.items() if key not in ("fingerprint", "pairset", "source")},
-            "options": runs.plain(asdict(replace(fit, photos=Path(photos)))),
+            "options": options_as_json(replace(fit, photos=Path(photos))),
             "seed": options.seed,
             "objective": objective,
             "source": {"photos": str(photos), "fingerprint": fingerprint(sorted(listed.keys))},
@@ -113,12 +118,12 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
             len(values),
             lost,
             {},
-            final_losses(course.lines),
+            final_losses(checkpoint.lines),
             centred,
             time.monotonic() - started,
             tuple(notes),
         )
-        write_model(record, adapted, course.lines, values, targets)
+        write_model(record, adapted, checkpoint.lines, values, targets)
     return AdaptResult(
         out,
         adapted.fingerprint,

@@ -1,10 +1,10 @@
-"""What goes on around the steps of learning: lines of metrics, checkpoints, validation and early stopping."""
+"""Around the steps of training: lines of metrics, checkpoints, validation and early stopping."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from torch import Tensor
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path
-from hashpipe.hashing.training.deferred_signals import Held
+from hashpipe.hashing.training.deferred_signals import DeferredSignals
+from hashpipe.hashing.training.train_state import TrainState
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 STATE = "state.safetensors"
 SAVE_EVERY = 20.0  # seconds between two checkpoints; a run that is killed loses no more than these
 CHECKS = 16  # validations of one fit, evenly over its steps
@@ -28,76 +29,23 @@ _KINDS = ("similar", "dissimilar")
 
 
 @dataclass
-class Moving:
-    """All that changes while one head is learnt: what a checkpoint holds.
-
-    state has the tensors x, weight, bias, binary; sampler the arrays edges, hard and `set_edges`.
-    """
-
-    state: Any
-    sampler: Any
-    optimiser: torch.optim.Optimizer
-    schedule: Any
-    generator: np.random.Generator
-    noise: torch.Generator
-    network: Any = None  # one that learns too, so that the descriptors x change
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        return [one for group in self.optimiser.param_groups for one in group["params"]]
-
-    def save(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors = {f"parameter{n}": one.detach().clone() for n, one in enumerate(self.parameters)}
-        tensors |= {"binary": self.state.binary, "noise": self.noise.get_state()}
-        tensors |= {name: torch.from_numpy(getattr(self.sampler, name).copy()) for name in ("edges", "hard")}
-        if self.network is not None:
-            tensors["x"] = self.state.x
-        for n, one in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"moment{n}.{name}": value.clone() for name, value in one.items()}
-        rates = [group["lr"] for group in self.optimiser.param_groups]
-        return tensors, {"generator": self.generator.bit_generator.state, "rates": rates}
-
-    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any], step: int) -> None:
-        with torch.no_grad():
-            for n, one in enumerate(self.parameters):
-                one.copy_(tensors[f"parameter{n}"])
-        self.state.binary = tensors["binary"]
-        if self.network is not None:
-            self.state.x = tensors["x"]
-        self.noise.set_state(tensors["noise"])
-        self.sampler.set_edges(tensors["edges"].numpy())
-        self.sampler.hard = tensors["hard"].numpy()
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("moment"):
-                number, name = key.removeprefix("moment").split(".")
-                moments.setdefault(int(number), {})[name] = value
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
-        for group, rate in zip(self.optimiser.param_groups, facts["rates"], strict=True):
-            group["lr"] = rate
-        self.schedule.last_epoch = step
-        self.generator.bit_generator.state = facts["generator"]
-
-
-@dataclass
-class Course:
-    """The course of a run over all its code lengths.
+class Checkpoint:
+    """A training run over all its code lengths: what is finished, what is under way, what was measured.
 
     path: where checkpoints go, None for none; identity: of options and data, a checkpoint of another is refused;
-    writes: False where another process writes them; record: told each line of metrics at once; watch: (N,k) relaxed
-    codes -> validation score, larger is better; patience: stop after so many validations without a better one and keep
-    the best, 0 never; apart: (P,2) pairs of photos by kind whose distances are followed.
+    writes: False where another process writes them; record: receives each line of metrics at once; validate: outputs
+    u float32 (N,k) -> validation score, larger is better; patience: stop after so many validations without a better one
+    and keep the best, 0 never; tracked_pairs: (P,2) pairs of photos by kind whose distances are counted.
     """
 
     path: Path | None = None
     identity: str = ""
     record: Callable[[dict[str, Any]], None] = lambda line: None
     writes: bool = True
-    held: Held | None = None
-    watch: Callable[[np.ndarray], float] | None = None
+    signals: DeferredSignals | None = None
+    validate: Callable[[np.ndarray], float] | None = None
     patience: int = 0
-    apart: dict[str, np.ndarray] = field(default_factory=dict)
+    tracked_pairs: dict[str, np.ndarray] = field(default_factory=dict)
     lines: list[dict[str, Any]] = field(default_factory=list)
     _done: dict[str, Tensor] = field(default_factory=dict)
     _now: tuple[str, int, dict[str, Tensor], dict[str, Any]] | None = None
@@ -111,7 +59,7 @@ class Course:
             return False
         try:
             with safe_open(self.path, "pt") as file:
-                facts = json.loads(file.metadata()["course"])
+                facts = json.loads(file.metadata()["run"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{self.path} cannot be read ({error}); delete it and train again.") from None
@@ -132,54 +80,54 @@ class Course:
                 self._best = (facts["best"][0], facts["best"][1], best)
         return True
 
-    def finished(self, key: str) -> tuple[np.ndarray, ...] | None:
-        """What `finish` was given under this key before the run was stopped, else None."""
-        names = sorted(name for name in self._done if name.split(".")[0] == key)
-        return tuple(self._done[name].numpy() for name in names) or None
+    def finished(self, key: str) -> dict[str, np.ndarray] | None:
+        """The arrays that `finish` was given under this key before the run was stopped, else None."""
+        start = f"{key}/"
+        return {name[len(start) :]: one.numpy() for name, one in self._done.items() if name.startswith(start)} or None
 
-    def begin(self, key: str, moving: Moving) -> int:
+    def begin(self, key: str, state: TrainState) -> int:
         """The step to go on with: 0, or what the checkpoint says, with everything put back as it was then."""
         if self._now is not None and self._now[0] == key:
             _, step, tensors, facts = self._now
             self._now, self._key = None, key
-            moving.restore(tensors, facts, step)
+            state.restore(tensors, facts, step)
             return step
         self._now, self._best, self._key = None, None, key
         return 0
 
-    def after(self, step: int, steps: int, bits: int, parts: dict[str, Tensor], moving: Moving) -> bool:
+    def after(self, step: int, steps: int, bits: int, parts: dict[str, Tensor], state: TrainState) -> bool:
         """Look after one finished step (counted from 0) of `steps`; True where learning should stop early."""
         last = step == steps - 1
-        mark = {"bits": bits, "step": step} | ({} if moving.network is None else {"of": "network"})
+        mark = {"bits": bits, "step": step} | ({} if state.network is None else {"of": "network"})
         if step % _REPORT == 0 or last:
             values = {name: float(value.detach()) for name, value in parts.items()}
             if not np.isfinite(list(values.values())).all():
                 raise UserError(
-                    f"The loss is no number any more at step {step} of {bits} bits; give a smaller --learning-rate."
+                    f"The loss is not finite at step {step} of {bits} bits ({_not_finite(values)}); give a smaller --learning-rate."
                 )
-            edges = len(moving.sampler.edges)
+            edges = len(state.sampler.edges)
             self._tell({**mark, "loss": sum(values.values()), **values, "edges": edges})
-        if self.apart and (step == 0 or last or (step + 1) % max(1, steps // 4) == 0):
-            self._tell({**mark, "distances": self._distances(moving.state, bits)})
-        stop = self._validate(step, steps, mark, moving)
-        asked = self.held is not None and self.held.asked
+        if self.tracked_pairs and (step == 0 or last or (step + 1) % max(1, steps // 4) == 0):
+            self._tell({**mark, "distances": self._distances(state, bits)})
+        stop = self._validate(step, steps, mark, state)
+        asked = self.signals is not None and self.signals.asked
         if self.path is not None and self.writes and (asked or time.monotonic() - self._saved >= SAVE_EVERY):
-            self._save(steps if stop else step + 1, moving)
-        if asked and self.held is not None:
-            self.held.deliver()
+            self._save(steps if stop else step + 1, state)
+        if asked and self.signals is not None:
+            self.signals.deliver()
         return stop
 
-    def end(self, moving: Moving) -> None:
+    def end(self, state: TrainState) -> None:
         """Put the best parameters back where validation chose among them."""
         if self._best is not None and self.patience:
             with torch.no_grad():
-                for one, kept in zip(moving.parameters, self._best[2], strict=True):
+                for one, kept in zip(state.parameters, self._best[2], strict=True):
                     one.copy_(kept)
         self._best = None
 
-    def finish(self, key: str, arrays: tuple[np.ndarray, ...]) -> None:
+    def finish(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep what was learnt under this key, so that a stopped run does not learn it again."""
-        self._done |= {f"{key}.{n:05d}": torch.from_numpy(np.array(one)) for n, one in enumerate(arrays)}
+        self._done |= {f"{key}/{name}": torch.from_numpy(np.array(one)) for name, one in arrays.items()}
         self._key = ""
         if self.path is not None and self.writes:
             self._save(0, None)
@@ -188,35 +136,35 @@ class Course:
         self.lines.append(line)
         self.record(line)
 
-    def _validate(self, step: int, steps: int, mark: dict[str, Any], moving: Moving) -> bool:
+    def _validate(self, step: int, steps: int, mark: dict[str, Any], state: TrainState) -> bool:
         every = max(1, steps // CHECKS)
-        if self.watch is None or not ((step + 1) % every == 0 or step == steps - 1):
+        if self.validate is None or not ((step + 1) % every == 0 or step == steps - 1):
             return False
-        if moving.network is not None:
-            moving.state.x = moving.network.describe_all()
-        score = self.watch(moving.state.all_codes())
+        if state.network is not None:
+            state.x = state.network.describe_all()
+        score = self.validate(state.outputs().numpy())
         self._tell({**mark, "validation": score})
         if not self.patience:
             return False
         if self._best is None or score > self._best[0]:
-            self._best = (score, step, [one.detach().clone() for one in moving.parameters])
+            self._best = (score, step, [one.detach().clone() for one in state.parameters])
         return step - self._best[1] >= self.patience * every
 
-    def _distances(self, state: Any, bits: int) -> dict[str, list[int]]:
+    def _distances(self, state: TrainState, bits: int) -> dict[str, list[int]]:
         """Pairs by Hamming distance 0..bits, for each kind."""
         found = {}
         with torch.no_grad():
-            for kind, pairs in self.apart.items():
-                left, right = (state.codes(state.x[torch.from_numpy(pairs[:, side])]) >= 0 for side in (0, 1))
+            for kind, pairs in self.tracked_pairs.items():
+                left, right = (state.head(state.x[torch.from_numpy(pairs[:, side])]) >= 0 for side in (0, 1))
                 found[kind] = torch.bincount((left != right).sum(1), minlength=bits + 1).tolist()
         return found
 
-    def _save(self, step: int, moving: Moving | None) -> None:
+    def _save(self, step: int, state: TrainState | None) -> None:
         tensors = {f"done/{key}": value for key, value in self._done.items()}
         facts: dict[str, Any] = {"version": STATE_VERSION, "identity": self.identity, "lines": self.lines}
         facts |= {"key": self._key, "step": step, "now": {}, "best": None}
-        if moving is not None:
-            now, facts["now"] = moving.save()
+        if state is not None:
+            now, facts["now"] = state.save()
             tensors |= {f"now/{key}": value for key, value in now.items()}
             if self._best is not None:
                 facts["best"] = self._best[:2]
@@ -224,5 +172,9 @@ class Course:
         assert self.path is not None
         with atomic_path(self.path) as temporary:
             kept = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-            save_file(kept, temporary, {"course": json.dumps(facts)})
+            save_file(kept, temporary, {"run": json.dumps(facts)})
         self._saved = time.monotonic()
+
+
+def _not_finite(values: dict[str, float]) -> str:
+    return ", ".join(f"part {name} is {value}" for name, value in values.items() if not np.isfinite(value))

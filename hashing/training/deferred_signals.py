@@ -11,8 +11,8 @@ from typing import Any
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Held:
-    """Signals that arrived while they were held back; `asked` says whether one did, `deliver` lets it act."""
+class DeferredSignals:
+    """Signals that arrived while they were deferred back; `asked` says whether one did, `deliver` lets it act."""
 
     def __init__(self) -> None:
         self.before: dict[int, Any] = {}
@@ -38,19 +38,19 @@ class Held:
 
 
 @contextlib.contextmanager
-def held_signals() -> Iterator[Held]:
+def deferred_signals() -> Iterator[DeferredSignals]:
     """Hold back SIGINT and SIGTERM inside the block; one that came is delivered at its end.
 
-    Outside the main thread Python lets nobody set handlers: there nothing is held. What is ignored stays ignored.
+    Outside the main thread Python lets nobody set handlers: there nothing is deferred. What is ignored stays ignored.
     """
-    held = Held()
+    deferred = DeferredSignals()
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             handler = signal.getsignal(number)
             if handler not in (signal.SIG_IGN, None):
-                held.before[number] = handler
-                signal.signal(number, lambda arrived, frame: setattr(held, "number", arrived))
+                deferred.before[number] = handler
+                signal.signal(number, lambda arrived, frame: setattr(deferred, "number", arrived))
     try:
-        yield held
+        yield deferred
     finally:
-        held.deliver()
+        deferred.deliver()

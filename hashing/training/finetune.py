@@ -21,10 +21,10 @@ from hashpipe.hashing.features import backbones, batch_memory
 from hashpipe.hashing.features.descriptors import Describer, normalised, restore_describer
 from hashpipe.hashing.training import distributed
 from hashpipe.hashing.training.augment import Pieces
-from hashpipe.hashing.training.checkpoint import Course
-from hashpipe.hashing.training.loop import fit_heads, fit_layer
+from hashpipe.hashing.training.checkpoint import Checkpoint
+from hashpipe.hashing.training.loop import fit_head, fit_heads
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.pca import Space, fit_space
+from hashpipe.hashing.training.pca import Pca, fit_pca
 
 LAST = 0.25  # share of the network's weight tensors, from its end, that --finetune last lets learn
 
@@ -35,7 +35,7 @@ def finetune(
     descriptors: np.ndarray,
     targets: Targets,
     options: TrainOptions,
-    course: Course,
+    checkpoint: Checkpoint,
 ) -> Describer:
     """The describer with a network fine-tuned on N images, whose present descriptors float32 (N,D) are given.
 
@@ -44,27 +44,27 @@ def finetune(
     tune, key = options.tune, "network"
     if describer.name == "vlad":
         raise UserError(f"--finetune {tune.finetune} needs a network and vlad has no layers; give --backbone NAME.")
-    space = fit_space(descriptors, options.pca, options.seed)
-    network = Tuned(describer, images, space, options)
-    found = course.finished(key)
+    pca = fit_pca(descriptors, options.pca, options.seed)
+    network = Tuned(describer, images, pca, options)
+    found = checkpoint.finished(key)
     if found is None:
-        longest = replace(options, bits=options.bits[-1:], nested=False)
+        longest = replace(options, bits=options.bits[-1:], matryoshka=False)
         first = fit_heads(descriptors, targets, longest)[options.bits[-1]]
         tuned = replace(longest, steps=tune.finetune_steps, noise=0.0)
-        x = space(descriptors)
-        fit_layer(x, targets, tuned, options.bits[-1], course, space.weight(first), network)
-        found = tuple(one.detach().cpu().numpy() for one in network.parameters)
-        course.finish(key, found)
+        x = pca(descriptors)
+        fit_head(x, targets, tuned, options.bits[-1], checkpoint, pca.weight(first), network)
+        found = {f"{n:05d}": one.detach().cpu().numpy() for n, one in enumerate(network.parameters)}
+        checkpoint.finish(key, found)
     with torch.no_grad():
-        for one, value in zip(network.parameters, found, strict=True):
+        for one, value in zip(network.parameters, (found[name] for name in sorted(found)), strict=True):
             one.copy_(torch.from_numpy(value))
     return network.describer()
 
 
 class Tuned:
-    """A network that learns (batch_losses.Network): `look` gives what codes are made of, `finish_backward` learns."""
+    """A network that learns (finetuned_network.Network): `features` gives what codes are made of, `finish_backward` learns."""
 
-    def __init__(self, describer: Describer, images: ImageList, space: Space, options: TrainOptions) -> None:
+    def __init__(self, describer: Describer, images: ImageList, pca: Pca, options: TrainOptions) -> None:
         tune = self.tune = options.tune
         self.config, self.images, self.step = describer.config, images, 0
         self.device = backbones.pick_device(options.describe.device)
@@ -72,18 +72,14 @@ class Tuned:
         backbones.fill(self.trunk, describer.tensors, "the model")
         self.trunk = self.trunk.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parameters = learning(self.trunk, tune.finetune)
-        self.mean, self.axes = torch.from_numpy(space.mean), torch.from_numpy(space.axes)
+        self.mean, self.axes = torch.from_numpy(pca.mean), torch.from_numpy(pca.axes)
         self.pieces = Pieces(images, self.trunk.size or tune.finetune_size, tune.augment, options.seed)
         self.parts = tune.accumulate
-        self._rows = torch.empty(0, dtype=torch.int64)
         self._pixels, self._x = torch.empty(0), torch.empty(0)
         self._graph: Tensor | None = None
 
-    def look(self, rows: Tensor, part: slice) -> Tensor:
+    def features(self, rows: Tensor, part: slice) -> Tensor:
         """x float32 (P,d) of the photos rows[part] of a batch, a leaf that collects the gradient of the loss."""
-        if self._x.numel() and torch.equal(rows, self._rows):
-            return self._x  # nested codes ask once for each length
-        self._rows = rows
         self._pixels = torch.from_numpy(self.pieces.batch(rows.tolist(), self.step, part))
         self._graph = None
         while True:

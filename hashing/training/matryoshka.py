@@ -1,4 +1,4 @@
-"""Nested (Matryoshka) codes: one head whose first k bits are the code of length k (Kusupati et al., NeurIPS 2022).
+"""Matryoshka codes: one head whose first k bits are the code of length k (Kusupati et al., NeurIPS 2022).
 
 The loss is the mean over the lengths of the objective on that many first bits.
 """

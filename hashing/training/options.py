@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.options import BITS_MAX, BITS_MIN
@@ -64,27 +64,11 @@ class FinetuneOptions:
 
 
 @dataclass(frozen=True)
-class JointWeights:
-    """How much each part of the joint objective counts; measured, not for the command line.
-
-    Where no pair is known, discovered neighbours count as much as pairs would.
-    """
-
-    pairwise: float = field(default=1.0, metadata={"cli": False})
-    neighbours: float = field(default=0.3, metadata={"cli": False})
-    constraint: float = field(default=0.3, metadata={"cli": False})
-    preserve: float = field(default=2.0, metadata={"cli": False})
-    quantise: float = field(default=0.1, metadata={"cli": False})
-    balance: float = field(default=0.5, metadata={"cli": False})
-    back: float = field(default=0.3, metadata={"cli": False})  # share of the way that 32 bits go back to ITQ
-    unlabelled_start: bool = field(default=True, metadata={"cli": False})  # begin as suits photos without labels
-    unit_margin: float = field(default=0.15, metadata={"cli": False})  # where local units start to fire (local.py)
-    units_alone: float = field(default=0.4, metadata={"cli": False})  # times the steps that units learn on at the end
-
-
-@dataclass(frozen=True)
 class TrainOptions:
-    """How codes are learnt. The defaults are what measured best on photos of places."""
+    """How codes are learnt. What an objective reads besides stands in a dataclass of its own, `method`.
+
+    steps, learning_rate, batch_pairs, batch_others and noise are those of the objective's recipe where not given.
+    """
 
     bits: tuple[int, ...] = field(
         default=(64,),
@@ -95,13 +79,16 @@ class TrainOptions:
             "metavar": "N[,N...]",
         },
     )
-    objective: Literal["joint", "bcdh", "dsah"] = field(
+    objective: str = field(
         default="joint",
         metadata={
-            "help": "joint (pairs, neighbours and information weights together), bcdh (pairwise constrained loss on "
-            "pairs) or dsah (neighbour discovery alone)"
+            "help": "what is learnt: joint (pairs from 3D, discovered neighbours and information weights together), or "
+            "a published method by its name; docs/methods.md lists them",
+            "metavar": "NAME",
         },
     )
+    method: Any = field(default=None, metadata={"cli": False})  # options of the objective, its defaults where None
+    head: str = field(default="linear", metadata={"help": "kind of head", "metavar": "NAME", "hidden": True})
     describe: BackboneOptions = field(default_factory=BackboneOptions)
     photos: Path | None = field(
         default=None,
@@ -111,57 +98,47 @@ class TrainOptions:
         },
     )
     benchmark: str | None = field(
-        default=None, metadata={"help": "learn from the training split of a benchmark instead", "metavar": "NAME"}
+        default=None,
+        metadata={
+            "help": "learn from the training split of a benchmark instead",
+            "metavar": "NAME",
+            "hidden": True,
+        },
     )
-    root: Path | None = field(default=None, metadata={"help": "where the benchmark's files are", "metavar": "PATH"})
+    root: Path | None = field(
+        default=None, metadata={"help": "where the benchmark's files are", "metavar": "PATH", "hidden": True}
+    )
     seed: int = field(default=0, metadata={"help": "seed of everything random", "min": 0})
-    steps: int = field(default=500, metadata={"help": "optimisation steps for each code length", "min": 0})
-    learning_rate: float = field(default=5e-3, metadata={"help": "step size of Adam", "min": 0.0})
-    batch_pairs: int = field(default=96, metadata={"help": "similar pairs in a batch", "min": 1})
-    batch_others: int = field(default=128, metadata={"help": "random other photos in a batch", "min": 0})
-    pca: int = field(default=256, metadata={"help": "dimensions of the descriptor that heads see", "min": 1})
-    hidden: int = field(
-        default=512,
-        metadata={
-            "help": "units of a hidden layer beside the linear one, in joint and where at least 2,000 photos are "
-            "learnt from; with fewer, codes of up to 16 bits have a unit for each photo with 3D labels; 0 none",
-            "min": 0,
-            "max": 8192,
-        },
+    steps: int | None = field(
+        default=None, metadata={"help": "optimisation steps for each code length, else as the objective says", "min": 0}
     )
-    noise: float = field(
-        default=0.3, metadata={"help": "noise on descriptors, in standard deviations of a dimension", "min": 0.0}
+    learning_rate: float | None = field(
+        default=None, metadata={"help": "step size of Adam", "min": 0.0, "hidden": True}
     )
-    pairs: bool = field(default=True, metadata={"help": "learn from pairs that 3D geometry found"})
-    pairwise: bool = field(default=True, metadata={"help": "pairwise constrained part of joint"})
-    neighbours: bool = field(default=True, metadata={"help": "neighbour discovery part of joint"})
-    information: bool = field(default=True, metadata={"help": "information weights of joint and dsah"})
-    binary_step: bool = field(default=True, metadata={"help": "alternate with binary codes (B-step)"})
-    balance: bool = field(default=True, metadata={"help": "balanced and uncorrelated bits in joint"})
-    preserve: bool = field(default=True, metadata={"help": "keep the geometry of the float descriptors in joint"})
+    batch_pairs: int | None = field(
+        default=None, metadata={"help": "similar pairs in a batch", "min": 1, "hidden": True}
+    )
+    batch_others: int | None = field(
+        default=None, metadata={"help": "random other photos in a batch", "min": 0, "hidden": True}
+    )
+    noise: float | None = field(
+        default=None,
+        metadata={"help": "noise on descriptors, in standard deviations of a dimension", "min": 0.0, "hidden": True},
+    )
+    pca: int = field(
+        default=256, metadata={"help": "dimensions of the descriptor that heads read", "min": 1, "hidden": True}
+    )
+    pairs: bool = field(default=True, metadata={"help": "learn from pairs that 3D geometry found", "hidden": True})
     recentre: bool = field(
-        default=True, metadata={"help": "set each bit's threshold to its median over the photos learnt from"}
+        default=True,
+        metadata={"help": "set each bit's threshold to its median over the photos learnt from", "hidden": True},
     )
-    margin: float = field(
-        default=0.25, metadata={"help": "Hamming distance that dissimilar pairs should reach, as a share of the bits"}
-    )
-    temperature: float = field(default=0.3, metadata={"help": "temperature of contrast in joint", "min": 0.01})
-    neighbourhood: int = field(
-        default=6,
+    matryoshka: bool = field(
+        default=False,
         metadata={
-            "help": "nearest photos that neighbour discovery starts from; a quarter of the square root of the number "
-            "of photos where that is more",
-            "min": 1,
+            "help": "one head for all lengths: the first bits of a long code are the short code (Matryoshka)",
+            "hidden": True,
         },
-    )
-    joint: JointWeights = field(default_factory=JointWeights)
-    faithful: bool = field(
-        default=False,
-        metadata={"help": "dsah with the loss, optimiser and number of steps of its published code, defects mended"},
-    )
-    nested: bool = field(
-        default=False,
-        metadata={"help": "one head for all lengths: the first bits of a long code are the short code (Matryoshka)"},
     )
     patience: int = field(
         default=0,
@@ -169,10 +146,13 @@ class TrainOptions:
             "help": "stop early after so many of 16 validations without a better one, on places of the split val, "
             "and keep the best; 0 never",
             "min": 0,
+            "hidden": True,
         },
     )
     tune: FinetuneOptions = field(default_factory=FinetuneOptions)
-    tensorboard: bool = field(default=False, metadata={"help": "write events for TensorBoard into the model folder"})
+    tensorboard: bool = field(
+        default=False, metadata={"help": "write events for TensorBoard into the model folder", "hidden": True}
+    )
 
     def __post_init__(self) -> None:
         for bits in self.bits:
@@ -186,7 +166,7 @@ class TrainOptions:
         if self.benchmark is not None and self.root is None:
             raise UserError(f"--benchmark {self.benchmark} needs its files; name them with --root PATH.")
         if self.benchmark is None and self.root is not None:
-            raise UserError("--root belongs to a benchmark; name it with --benchmark, or leave --root away.")
+            raise UserError("--root belongs to a benchmark; name it with --benchmark, or omit --root.")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The space that heads work in: centred, PCA-reduced descriptors; and the ITQ rotation that heads start from."""
+"""The coordinates that heads learn in: centred, PCA-reduced descriptors; and the ITQ rotation that heads start from."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from hashpipe.hashing.baselines.baselines import itq_rotation, turned
-from hashpipe.hashing.models.network import Head
+from hashpipe.hashing.models.heads import Head
 
 _SAMPLE = 20_000  # photos that axes are learnt from
 _TURNS = 5  # rounds of ITQ that turn principal axes
 
 
 @dataclass(frozen=True)
-class Space:
+class Pca:
     """x = (descriptor - mean) @ axes: float32 mean (D,), axes (D,d); rows learnt from have root mean square norm 1."""
 
     mean: np.ndarray
@@ -24,36 +24,13 @@ class Space:
         """float32 (N,D) -> float32 (N,d)."""
         return (np.asarray(descriptors, np.float32) - self.mean) @ self.axes
 
-    def head(
-        self,
-        weight: np.ndarray,
-        bias: np.ndarray,
-        hidden: np.ndarray | None = None,
-        hidden_bias: np.ndarray | None = None,
-        outer: np.ndarray | None = None,
-    ) -> Head:
-        """A layer of this space, weight (d,k) and perhaps hidden (d,m), as a head on descriptors."""
-        if hidden is not None:
-            hidden = (self.axes @ hidden).astype(np.float32)
-        weight = (self.axes @ weight).astype(np.float32)
-        return Head(self.mean, weight, np.asarray(bias, np.float32), hidden, hidden_bias, outer)
-
     def weight(self, head: Head) -> np.ndarray:
-        """The weight float32 (d,k) of this space that comes nearest to a head on descriptors, least squares."""
-        return self._nearest(head.weight)
-
-    def hidden(self, head: Head) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """The hidden layer of a head on descriptors in this space: (d,m), (m,), (m,k); None where it has none."""
-        if head.hidden is None or head.hidden_bias is None or head.outer is None:
-            return None
-        bias = head.hidden_bias + (self.mean - head.mean) @ head.hidden
-        return self._nearest(head.hidden), bias.astype(np.float32), head.outer
-
-    def _nearest(self, weight: np.ndarray) -> np.ndarray:
+        """The weight float32 (d,k) in these coordinates that comes nearest to a head on descriptors, least squares."""
+        weight = head.arrays["weight"]
         return np.linalg.lstsq(np.asarray(self.axes, np.float64), weight, rcond=None)[0].astype(np.float32)
 
 
-def fit_space(descriptors: np.ndarray, dimensions: int, seed: int) -> Space:
+def fit_pca(descriptors: np.ndarray, dimensions: int, seed: int) -> Pca:
     """PCA of descriptors float32 (N,D) to at most `dimensions`; directions without variance are left out.
 
     Where no direction varies (one photo, all equal) one axis of zeros is kept, so that every output is finite.
@@ -66,8 +43,8 @@ def fit_space(descriptors: np.ndarray, dimensions: int, seed: int) -> Space:
     strong = values > 1e-6 * max(float(values.max(initial=0.0)), 1e-6)
     axes, values = axes[:, strong], values[strong]
     if not len(values):
-        return Space(mean, np.zeros((rows.shape[1], 1), np.float32))
-    return Space(mean, (axes / np.sqrt(values.sum())).astype(np.float32))
+        return Pca(mean, np.zeros((rows.shape[1], 1), np.float32))
+    return Pca(mean, (axes / np.sqrt(values.sum())).astype(np.float32))
 
 
 def itq(x: np.ndarray, bits: int, seed: int, towards: np.ndarray | None = None) -> np.ndarray:

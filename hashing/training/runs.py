@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint, read_json, write_json
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.training.checkpoint import STATE
-from hashpipe.hashing.training.options import FinetuneOptions, JointWeights, TrainOptions
+from hashpipe.hashing.training.options import TrainOptions
+from hashpipe.hashing.training.stored_options import options_as_json, stored_options
 
 RUN = "run"  # the folder's name in a workspace
 _ELSEWHERE = ("photos", "benchmark", "root", "describe", "tensorboard")  # known by content, or of no consequence
@@ -25,17 +23,17 @@ def identity(
     options: TrainOptions, describer: str, values: np.ndarray, targets: tuple[Targets, ...], processes: int
 ) -> str:
     """What a checkpoint belongs to: options, descriptors float32 (N,D), what is known of them, processes."""
-    chosen = {key: value for key, value in plain(asdict(options)).items() if key not in _ELSEWHERE}
+    chosen = {key: value for key, value in options_as_json(options).items() if key not in _ELSEWHERE}
     digest = hashlib.sha256(np.ascontiguousarray(values).tobytes())
     for one in targets:
-        for array in (one.a, one.b, one.label, one.weight, one.group):
+        for array in (one.a, one.b, one.label, one.weight, one.group, one.grade):
             digest.update(np.ascontiguousarray(array).tobytes())
     return fingerprint(chosen, describer, list(values.shape), digest.hexdigest(), processes)
 
 
 def write_run(folder: Path, options: TrainOptions) -> None:
     """Write the options of a run that begins; a checkpoint of an earlier one in the folder goes on being there."""
-    write_json(folder / "config.json", {"options": plain(asdict(absolute(options)))})
+    write_json(folder / "config.json", {"options": options_as_json(absolute(options))})
 
 
 def read_run(folder: Path) -> tuple[TrainOptions, Path]:
@@ -52,28 +50,6 @@ def read_run(folder: Path) -> tuple[TrainOptions, Path]:
     return stored_options(read_json(folder / "config.json")), folder.parent
 
 
-def stored_options(config: Mapping[str, Any]) -> TrainOptions:
-    """The options that a config.json holds, to fit another model in the same way.
-
-    Raises UserError where they are of another hashpipe.
-    """
-    try:
-        kept = dict(config["options"])
-        kept["bits"] = tuple(kept["bits"])
-        describe = dict(kept["describe"])
-        if "scales" in describe:
-            describe["scales"] = tuple(describe["scales"])
-        kept["describe"] = BackboneOptions(**describe)
-        kept["joint"] = JointWeights(**kept["joint"])
-        kept["tune"] = FinetuneOptions(**kept.get("tune", {}))
-        kept |= {name: Path(kept[name]) for name in ("photos", "root") if kept[name] is not None}
-        return TrainOptions(**kept)
-    except (KeyError, TypeError):
-        raise UserError(
-            "The model was trained with options that this hashpipe does not know; train it again."
-        ) from None
-
-
 def absolute(options: TrainOptions) -> TrainOptions:
     """The options with paths that mean the same from any folder."""
     weights = options.describe.weights
@@ -84,15 +60,6 @@ def absolute(options: TrainOptions) -> TrainOptions:
         photos=None if options.photos is None else _full(options.photos),
         root=None if options.root is None else _full(options.root),
     )
-
-
-def plain(value: Any) -> Any:
-    """Options as JSON: paths become text, tuples lists."""
-    if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def _full(path: Path) -> Path:

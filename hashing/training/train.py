@@ -24,13 +24,15 @@ from hashpipe.hashing.models import card
 from hashpipe.hashing.models.network import HashModel, Head, load_model, make_model, save_model
 from hashpipe.hashing.training import datasets, distributed, plots, runs
 from hashpipe.hashing.training import tensorboard as events
-from hashpipe.hashing.training.checkpoint import STATE, Course
-from hashpipe.hashing.training.deferred_signals import held_signals
+from hashpipe.hashing.training.checkpoint import STATE, Checkpoint
+from hashpipe.hashing.training.deferred_signals import deferred_signals
 from hashpipe.hashing.training.finetune import finetune
-from hashpipe.hashing.training.loop import fit_heads, uses_pairs
+from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.runs import stored_options
-from hashpipe.hashing.training.validation import watcher
+from hashpipe.hashing.training.recipes import recipe_of, uses_pairs
+from hashpipe.hashing.training.stored_options import options_as_json, stored_options
+from hashpipe.hashing.training.validation import validator
 
 __all__ = ["TrainResult", "centre", "fit_heads", "load_model", "resume", "stored_options", "train"]
 
@@ -112,23 +114,23 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         if not uses_pairs(options):
             targets = no_targets(len(values))
         validation = source.validation.subset(described.ok)
-        course = _course(options, workspace / runs.RUN, going_on, describer, values, targets, validation)
+        checkpoint = _checkpoint(options, workspace / runs.RUN, going_on, describer, values, targets, validation)
         if options.tune.finetune != "none":
             readable = source.images.subset(np.flatnonzero(described.ok))
-            with held_signals() as course.held:
-                describer = finetune(describer, readable, values, targets, options, course)
+            with deferred_signals() as checkpoint.signals:
+                describer = finetune(describer, readable, values, targets, options, checkpoint)
             again = _describe(describer, source, cache)
             if not np.array_equal(again.ok, described.ok):
                 raise UserError("The fine-tuned network gives values that are no numbers; lower --finetune-rate.")
             values = again.values[again.ok]
-        with held_signals() as course.held:
-            heads = fit_heads(values, targets, options, course=course)
+        with deferred_signals() as checkpoint.signals:
+            heads = fit_heads(values, targets, options, checkpoint=checkpoint)
         thresholds, centred = centre(heads, values, options.recentre)
-        notes = [*source.notes, *_notes(options, values, targets, centred, course)]
+        notes = [*source.notes, *_notes(options, values, targets, centred, checkpoint)]
         for note in notes:
             say(note)
         config = {
-            "options": runs.plain(asdict(options)),
+            "options": options_as_json(options),
             "seed": options.seed,
             "objective": options.objective,
             "source": source.identity,
@@ -148,13 +150,13 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
             len(values),
             int((~described.ok).sum()),
             targets.kinds,
-            final_losses(course.lines),
+            final_losses(checkpoint.lines),
             centred,
             time.monotonic() - started,
             tuple(notes),
         )
         if distributed.rank() == 0:
-            write_model(result, model, course.lines, values, targets, workspace / runs.RUN / "tensorboard")
+            write_model(result, model, checkpoint.lines, values, targets, workspace / runs.RUN / "tensorboard")
             shutil.rmtree(workspace / runs.RUN, ignore_errors=True)
         distributed.barrier()
     return replace(result, seconds=round(time.monotonic() - started, 2))
@@ -183,12 +185,12 @@ def write_model(
 def centre(
     heads: Mapping[int, Head], descriptors: np.ndarray, wanted: bool = True
 ) -> tuple[dict[int, np.ndarray], bool]:
-    """Thresholds by code length, float32 (k,): medians over these photos, of what heads say everywhere; zeros where
+    """Thresholds by code length, float32 (k,): medians over these photos; zeros where
     unwanted or too few photos."""
     enough = wanted and len(descriptors) >= packing.ENOUGH_TO_CENTRE
     found = {}
     for bits, head in heads.items():
-        found[bits] = packing.thresholds(head.everywhere(descriptors)) if enough else np.zeros(bits, np.float32)
+        found[bits] = packing.thresholds(head(descriptors)) if enough else np.zeros(bits, np.float32)
     return found, enough
 
 
@@ -210,7 +212,7 @@ def _describe(describer: Describer, source: datasets.Source, cache: Path) -> Des
     return describer.describe(source.images, cache)
 
 
-def _course(
+def _checkpoint(
     options: TrainOptions,
     folder: Path,
     going_on: bool,
@@ -218,23 +220,23 @@ def _course(
     values: np.ndarray,
     targets: Targets,
     validation: Targets,
-) -> Course:
+) -> Checkpoint:
     first = distributed.rank() == 0
     mark = runs.identity(options, describer.fingerprint, values, (targets, validation), distributed.count())
-    watch = watcher(validation) if options.patience else None
-    apart = {"similar": plots.some(targets.similar), "dissimilar": plots.some(targets.dissimilar)}
-    course = Course(
+    validate = validator(validation) if options.patience else None
+    tracked = {"similar": plots.some(targets.similar), "dissimilar": plots.some(targets.dissimilar)}
+    checkpoint = Checkpoint(
         folder / STATE,
         mark,
         lambda line: None,
         first,
         None,
-        watch,
+        validate,
         options.patience,
-        {kind: pairs for kind, pairs in apart.items() if len(pairs)},
+        {kind: pairs for kind, pairs in tracked.items() if len(pairs)},
     )
     try:
-        if course.resume():
+        if checkpoint.resume():
             say(f"going on with the run that was stopped, from {folder}")
     except UserError:
         if going_on:
@@ -246,8 +248,10 @@ def _course(
     if first:
         make_folder(folder)
         runs.write_run(folder, options)
-        course.record = _recorder(options, folder, course.lines)  # after the old folder is gone: it opens files at once
-    return course
+        checkpoint.record = _recorder(
+            options, folder, checkpoint.lines
+        )  # after the old folder is gone: it opens files at once
+    return checkpoint
 
 
 def _recorder(options: TrainOptions, folder: Path, before: list[dict[str, Any]]) -> Callable[[dict[str, Any]], None]:
@@ -269,19 +273,22 @@ def _json_lines(lines: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
-def _notes(options: TrainOptions, values: np.ndarray, targets: Targets, centred: bool, course: Course) -> Iterator[str]:
+def _notes(
+    options: TrainOptions, values: np.ndarray, targets: Targets, centred: bool, checkpoint: Checkpoint
+) -> Iterator[str]:
     photos, width = values.shape
     if options.recentre and not centred:
         yield f"{photos} photos are too few to centre bits on (at least {packing.ENOUGH_TO_CENTRE}); thresholds are 0"
-    if options.objective == "bcdh" and not len(targets.similar):
-        yield "bcdh found no similar pair to learn from; codes are those of ITQ, use --objective joint or dsah"
+    if "pairs" in objective_class(options.objective).needs and not len(targets.similar):
+        yield f"{options.objective} found no similar pair to learn from; codes are those of ITQ, use --objective joint"
     if photos > 1 and not np.ptp(values, axis=0).any():
         yield "all descriptors are equal, so all codes are; check the photos"
     if max(options.bits) > width:
         yield f"{max(options.bits)} bits exceed the descriptor's {width} dimensions; bits repeat each other"
-    if options.patience and course.watch is None:
+    if options.patience and checkpoint.validate is None:
         yield "no place of the split val has a similar pair to validate on; nothing was stopped early"
-    if photos < options.batch_others + 2 * options.batch_pairs:
+    recipe = recipe_of(options, len(targets.similar) > 0, photos)
+    if photos < recipe.random + 2 * (recipe.pairs + recipe.dissimilar + recipe.neighbours):
         yield f"a batch is larger than the {photos} photos; photos come up several times in it"
 
 

@@ -12,10 +12,10 @@ from hashpipe.hashing.metrics.tie_aware_ap import average_precision, groups_from
 MOST_QUERIES = 500
 
 
-def watcher(validation: Targets) -> Callable[[np.ndarray], float] | None:
+def validator(validation: Targets) -> Callable[[np.ndarray], float] | None:
     """The score of codes over the rows of `validation`, whose pairs are those of val places alone; None without pairs.
 
-    The returned function takes relaxed codes (N,k), centres each bit and gives the mean over places of the mean average
+    The returned function takes outputs (N,k), centres each bit and gives the mean over places of the mean average
     precision of finding a photo's similar photos, ties counted as they come out on average. Photos of the same place
     that are not known to be similar are left out, as in the places protocols. At most 500 photos ask, evenly spread.
     """

@@ -1,1 +1,30 @@
-"""What is learnt: the losses of joint, DSAH and BCDH on one batch."""
+"""What is learnt: one file for each objective, found by its name."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from hashpipe.common.errors import UserError
+
+if TYPE_CHECKING:
+    from hashpipe.hashing.training.objectives.base import Objective
+
+# name -> module and class; a new objective is a file here, a line in this list and a test
+OBJECTIVES = {
+    "joint": "joint:Joint",
+    "bcdh": "bcdh:Bcdh",
+    "dsah": "dsah:Dsah",
+}
+
+
+def objective_class(name: str) -> type[Objective]:
+    """The objective of this name. Raises UserError for an unknown one, naming those that are near."""
+    if name not in OBJECTIVES:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, OBJECTIVES, n=3) or sorted(OBJECTIVES)
+        raise UserError(f"--objective {name} is not known; choose {' or '.join(near)}.")
+    module, attribute = OBJECTIVES[name].split(":")
+    found: type[Objective] = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    return found

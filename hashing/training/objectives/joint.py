@@ -1,27 +1,118 @@
-"""The project's own objective: 3D pairs where geometry speaks, discovered neighbours elsewhere, in one contrast.
+"""The default: pairs from 3D where geometry decides, discovered neighbours elsewhere, in one contrastive loss.
 
-Parts, each a scalar that can be left out (weights in options.JointWeights):
+Parts, each a scalar with a weight of its own; a weight of 0 leaves the part out:
 
-pairwise    pairs known similar from 3D, drawn together against everything in the batch that may count as dissimilar
-neighbours  the same for discovered neighbours, which are guesses and carry a confidence
-constraint  the hinge of the pairwise constrained loss on known pairs, per bit, against binary codes (bcdh)
+pairwise    pairs known similar from 3D, contrasted with everything in the batch that may be unrelated
+neighbours  the same for discovered neighbours (DSAH, arXiv 2108.07094), which are guesses
+constraint  the pairwise constrained loss (arXiv 1802.07437) on known pairs, per bit, against binary codes
 preserve    squared gap between code cosine and descriptor cosine on random photos: keeps the float geometry
 quantise    cosine gap between relaxed and binary codes
 balance     mean² and squared off-diagonal covariance of bits over random photos: no bit is wasted
 
-Contrast of a pair (i,j), both ways: -log e^{c_ij/τ} / (e^{c_ij/τ} + Σ_{l negative to i} e^{c_il/τ}). Each is multiplied
-by its pairwise information content relative to its kind's mean, so that pairs whose codes are far apart count more.
+Contrast of a pair (i,j), both ways: -log e^{c_ij/τ} / (e^{c_ij/τ} + Σ_{l unrelated to i} e^{c_il/τ}). Each is
+multiplied by its pairwise information content (DSAH) relative to its kind's mean, so that pairs whose codes are far
+apart count more.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.objectives import information
+from hashpipe.hashing.training.objectives.base import Objective, Recipe
+from hashpipe.hashing.training.objectives.terms import masked_mean, signs
 
 _NEVER = -1e4  # logit of what is no negative
+
+
+def _weight(default: float, text: str) -> float:
+    found: float = field(default=default, metadata={"help": f"weight of the part: {text}", "min": 0.0})
+    return found
+
+
+@dataclass(frozen=True)
+class JointOptions:
+    """Options of joint."""
+
+    pairwise: float = _weight(1.0, "pairs known from 3D")
+    neighbours: float = _weight(0.3, "discovered neighbours; 1 where no pair is known")
+    constraint: float = _weight(0.3, "pairwise constrained loss")
+    preserve: float = _weight(2.0, "geometry of the float descriptors")
+    quantise: float = _weight(0.1, "gap to binary codes")
+    balance: float = _weight(0.5, "balanced and uncorrelated bits")
+    information: bool = field(default=True, metadata={"help": "pairwise information weights"})
+    temperature: float = field(default=0.3, metadata={"help": "temperature of the contrast", "min": 0.01})
+    margin: float = field(
+        default=0.25,
+        metadata={"help": "Hamming distance that dissimilar pairs should reach, as a share of the bits", "min": 0.0},
+    )
+    neighbourhood: int = field(
+        default=6,
+        metadata={
+            "help": "nearest photos that neighbour discovery starts from; a quarter of the square root of the number "
+            "of photos where that is more",
+            "min": 1,
+        },
+    )
+    towards_start: float = field(
+        default=0.4,
+        metadata={
+            "help": "weight of the ITQ start when the learnt head is interpolated with it: more keeps codes good on "
+            "places never seen, 0 suits those who search only what was learnt from",
+            "min": 0.0,
+            "max": 1.0,
+        },
+    )
+
+
+class Joint(Objective):
+    """Pairs and neighbours in one contrast, the pairwise constraint, and what keeps codes usable elsewhere."""
+
+    name = "joint"
+    Options = JointOptions
+
+    @classmethod
+    def recipe(cls, options: JointOptions, has_pairs: bool, photos: int) -> Recipe:
+        guesses = options.neighbours > 0
+        return Recipe(
+            pairs=96,
+            neighbours=96 if guesses else 0,
+            random=128,
+            discovery="mutual" if guesses else "none",
+            neighbourhood=options.neighbourhood,
+            towards_start=options.towards_start,
+        )
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        amount, h = self.options, torch.tanh(batch.u)
+        unit = functional.normalize(h, dim=1, eps=1e-12)
+        cosine, binary = unit @ unit.T, signs(h.detach())
+        known = batch.pairs[batch.label > 0]
+        weight = {"pairwise": amount.pairwise, "neighbours": amount.neighbours if len(known) else 1.0}
+        parts = {}
+        for name, pairs in (("pairwise", known), ("neighbours", batch.pairs[batch.label == 0])):
+            if len(pairs) and weight[name]:
+                parts[name] = weight[name] * self._contrast(cosine, pairs, batch.unrelated)
+        if len(known):
+            parts["constraint"] = amount.constraint * constraint(h, binary, known, batch.dissimilar, amount.margin)
+        rest = slice(2 * len(batch.pairs), None) if len(h) > 2 * len(batch.pairs) else slice(None)
+        geometry = batch.descriptors[rest]
+        parts["preserve"] = amount.preserve * preserve(cosine[rest, rest], geometry @ geometry.T)
+        parts["quantise"] = amount.quantise * quantise(h, binary)
+        parts["balance"] = amount.balance * balance(h[rest])
+        return parts
+
+    def _contrast(self, cosine: Tensor, pairs: Tensor, unrelated: Tensor) -> Tensor:
+        i, j = pairs.T
+        value = contrast(cosine, i, j, unrelated, self.options.temperature)
+        if self.options.information:
+            value = value * pair_information(cosine[i, j], self.options.temperature)
+        return value.mean()
 
 
 def contrast(cosine: Tensor, i: Tensor, j: Tensor, negative: Tensor, temperature: float) -> Tensor:
@@ -43,15 +134,18 @@ def pair_information(cosine: Tensor, temperature: float) -> Tensor:
     return information.relative(information.weights(cosine[None], temperature, counted[None])[0], counted)
 
 
-def constraint(h: Tensor, binary: Tensor, i: Tensor, j: Tensor, label: Tensor, margin: float) -> Tensor:
-    """Pairwise constrained loss per bit of pairs (i,j), (P,): one side binary, the other relaxed, both ways.
+def constraint(h: Tensor, binary: Tensor, similar: Tensor, dissimilar: Tensor, margin: float) -> Tensor:
+    """Pairwise constrained loss per bit, scalar: one side of each pair binary, the other relaxed, both ways.
 
-    margin: share of the bits. Values are Hamming distances as shares of the bits once codes are binary.
+    h (B,k) relaxed, binary (B,k) of ±1, similar int64 (P,2), dissimilar bool (B,B), margin a share of the bits. Mean
+    distance of the similar pairs plus mean shortfall of the dissimilar ones; distances are Hamming distances as shares
+    of the bits once codes are binary.
     """
-    forth = (binary[i] - h[j]).square().mean(1) / 4
-    back = (binary[j] - h[i]).square().mean(1) / 4
-    apart = ((margin - forth).clamp(min=0) + (margin - back).clamp(min=0)) / 2
-    return torch.where(label > 0, (forth + back) / 2, apart)
+    bits = h.shape[1]
+    distance = (bits + h.square().sum(1) - 2 * binary @ h.T) / (4 * bits)  # (i,j): ||b_i - h_j||² / 4k
+    i, j = similar.T
+    together = (distance[i, j] + distance[j, i]).mean() / 2 if len(similar) else h.sum() * 0
+    return together + masked_mean((margin - distance).clamp(min=0), dissimilar)
 
 
 def preserve(cosine: Tensor, geometry: Tensor) -> Tensor:

@@ -1,0 +1,67 @@
+"""The interface of a head that learns: descriptors in PCA coordinates to outputs, one per bit."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hashpipe.hashing.models.heads import FORMULAS, Head
+from hashpipe.hashing.training.pca import Pca
+
+
+class TrainedHead(nn.Module):
+    """A head whose parameters are named as the arrays of its formula; `inputs` are those that multiply the descriptor.
+
+    Made from the weights float32 (d,k) of a linear layer, where learning starts.
+    """
+
+    kind: ClassVar[str]
+    inputs: ClassVar[tuple[str, ...]]
+    bias: Tensor
+    mean: Tensor
+
+    def __init__(self, start: np.ndarray) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(start.shape[1]))
+        self.register_buffer("mean", torch.zeros(len(start)), persistent=False)  # PCA coordinates are centred
+
+    def arrays(self) -> dict[str, Tensor]:
+        """The arrays of the formula, in PCA coordinates."""
+        return {name: getattr(self, name) for name in FORMULAS[self.kind].arrays}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x float32 (B,d) -> u float32 (B,k)."""
+        u: Tensor = FORMULAS[self.kind].compute(self.arrays(), x, torch)
+        return u
+
+    @torch.no_grad()
+    def centre(self, x: Tensor) -> None:
+        """Move each bit's bias so that half of the photos x lie on either side of 0.
+
+        0 lies midway between two neighbouring outputs, so that no photo lies on a bit's threshold.
+        """
+        self.bias.zero_()
+        self.bias.copy_(-middles(self(x)))
+
+    @torch.no_grad()
+    def interpolate(self, start: dict[str, Tensor], weight: float) -> None:
+        """Move the parameters the share `weight` of the way back to what they were at the start.
+
+        Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022 (WiSE-FT). The bias is set by centring.
+        """
+        for name, value in self.named_parameters():
+            value.lerp_(start[name], weight)
+
+    def folded(self, pca: Pca) -> Head:
+        """The head on descriptors themselves: the PCA goes into the arrays that multiply its coordinates."""
+        found = {name: value.detach().numpy() for name, value in self.arrays().items()}
+        found |= {name: (pca.axes @ found[name]).astype(np.float32) for name in self.inputs}
+        return Head(self.kind, {**found, "mean": pca.mean})
+
+
+def middles(u: Tensor) -> Tensor:
+    """Midway between the two outputs that part the photos in halves, by bit: (N,k) -> (k,)."""
+    return u.median(dim=0).values

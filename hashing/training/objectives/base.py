@@ -1,0 +1,96 @@
+"""The interface of a learning objective: one published method is one file beside this one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from hashpipe.hashing.training.batch import Batch
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an objective wants of a batch, and how it is optimised.
+
+    pairs, dissimilar  pairs known from 3D in a batch; half of the dissimilar ones are hard where `hard` mines them
+    neighbours         discovered pairs in a batch; without a known pair they take the place of `pairs` too
+    random             further photos, drawn at random
+    distinct           each photo once and in ascending order, for objectives over all pairs of a batch
+    discovery          first neighbours: those among each other's nearest ("mutual"), DSAH's rule ("dsah"), or none
+    neighbourhood      nearest photos that discovery begins with, at least
+    drop               deviations below the mean at which a round drops a neighbour; None drops none
+    hard               mine dissimilar pairs that lie near in code space, once per pass over the similar ones
+    graded             batches carry the co-visibility of their pairs
+    noise              on descriptors, in standard deviations of each dimension
+    steps, rounds      optimisation steps; `Objective.round` is called between rounds of equal length
+    towards_start      weight of the starting point when the learnt head is interpolated with it at the end
+    """
+
+    pairs: int = 0
+    dissimilar: int = 0
+    neighbours: int = 0
+    random: int = 0
+    distinct: bool = False
+    discovery: Literal["none", "mutual", "dsah"] = "none"
+    neighbourhood: int = 6
+    drop: float | None = 2.0
+    hard: bool = False
+    graded: bool = False
+    noise: float = 0.3
+    steps: int = 500
+    rounds: int = 4
+    learning_rate: float = 5e-3
+    epsilon: float = 1e-8
+    schedule: Literal["cosine", "staircase"] = "cosine"
+    towards_start: float = 0.0
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that is known of N photos: pairs int64 (P,2) of rows, the place of each photo int64 (N,), -1 none."""
+
+    place: np.ndarray
+    similar: np.ndarray
+    dissimilar: np.ndarray
+    neighbours: np.ndarray
+    hard: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+
+    def labelled(self) -> tuple[np.ndarray, np.ndarray]:
+        """All pairs (P,2) and their labels (P,): 1 for similar ones and neighbours, -1 for dissimilar and hard ones."""
+        alike, apart = len(self.similar) + len(self.neighbours), len(self.dissimilar) + len(self.hard)
+        pairs = np.concatenate([self.similar, self.neighbours, self.dissimilar, self.hard])
+        return pairs, np.repeat([1, -1], [alike, apart])
+
+
+class Objective(nn.Module):
+    """A learning objective. Its parameters learn beside the head; its buffers and parameters go into checkpoints.
+
+    A subclass names its frozen dataclass of options, says in `recipe` what batches it wants and computes `loss`.
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type]
+    needs: ClassVar[frozenset[str]] = frozenset()  # of: pairs, places
+    prefix_codes: ClassVar[bool] = True  # whether the loss of the first bits alone makes sense (Matryoshka)
+
+    def __init__(self, options: Any, bits: int, known: Known) -> None:
+        super().__init__()
+        self.options, self.bits = options, bits
+
+    @classmethod
+    def recipe(cls, options: Any, has_pairs: bool, photos: int) -> Recipe:
+        """What batches are made of; has_pairs: whether 3D knows a similar pair; photos: how many are learnt from."""
+        raise NotImplementedError
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Named scalars whose sum is minimised; 0 where a batch has nothing for a part, never nan."""
+        raise NotImplementedError
+
+    def begin(self, u: Tensor, known: Known) -> None:
+        """Called once before the first step; u float32 (N,k), outputs for all photos, without gradient."""
+
+    def round(self, u: Tensor, known: Known, progress: float) -> None:
+        """Called between two rounds, after neighbours were discovered anew; u as in `begin`."""

@@ -1,0 +1,51 @@
+"""The recipe of a training: what its objective wants, changed as the options say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hashpipe.common.errors import UserError
+from hashpipe.hashing.training.objectives import objective_class
+from hashpipe.hashing.training.objectives.base import Recipe
+from hashpipe.hashing.training.options import TrainOptions
+
+PAIRS = 96  # --batch-pairs by default: what the recipes' numbers of pairs are meant for
+
+
+def recipe_of(options: TrainOptions, has_pairs: bool, photos: int) -> Recipe:
+    """The recipe; has_pairs: whether 3D knows a similar pair. Raises UserError for an option that it does not read."""
+    found = objective_class(options.objective).recipe(method_of(options), has_pairs, photos)
+    if options.batch_pairs is not None:
+        _check("--batch-pairs", found.pairs or found.dissimilar or found.neighbours, options)
+        share = options.batch_pairs / PAIRS
+        sizes = {name: round(getattr(found, name) * share) for name in ("pairs", "dissimilar", "neighbours")}
+        found = replace(found, **sizes)
+    if options.batch_others is not None:
+        _check("--batch-others", found.random or not has_pairs, options)
+        found = replace(found, random=options.batch_others)
+    changed = {name: getattr(options, name) for name in ("steps", "learning_rate", "noise")}
+    return replace(found, **{name: value for name, value in changed.items() if value is not None})
+
+
+def method_of(options: TrainOptions) -> Any:
+    """The options of the objective itself: those given, else its defaults. Raises UserError for another objective's."""
+    wanted = objective_class(options.objective).Options
+    if options.method is None:
+        return wanted()
+    if not isinstance(options.method, wanted):
+        raise UserError(
+            f"--objective {options.objective} reads {wanted.__name__}, not {type(options.method).__name__}."
+        )
+    return options.method
+
+
+def uses_pairs(options: TrainOptions) -> bool:
+    """Whether pairs from 3D take part."""
+    found = objective_class(options.objective).recipe(method_of(options), True, 1)
+    return options.pairs and found.pairs + found.dissimilar > 0
+
+
+def _check(flag: str, read: object, options: TrainOptions) -> None:
+    if not read:
+        raise UserError(f"{flag} changes nothing with --objective {options.objective}; omit it.")
