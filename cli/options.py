@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,26 +21,12 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import click
 
+from hashpipe.cli.config_files import read_section
 from hashpipe.common.errors import UserError
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
-SECTIONS = (
-    "pairs.build",
-    "train",
-    "adapt",
-    "encode",
-    "eval",
-    "demo",
-    "index.build",
-    "search",
-    "calibrate",
-    "groups",
-    "export.codes",
-    "export.onnx",
-    "serve",
-)  # tables that a configuration file may hold
 DEFAULT_WORKSPACE = Path("hashpipe-workspace")
 
 
@@ -87,8 +72,10 @@ def build(
     config: Path | None = None,
     section: str = "",
     also: tuple[type, ...] = (),
+    assigned: Mapping[str, Any] | None = None,
 ) -> T:
-    """The dataclass with its fields from `given` (not None), else from table `section` of the file, else its defaults.
+    """The dataclass with its fields from `given` (not None), else from `assigned` (--set), else from table `section` of
+    the file, else its defaults.
 
     `also` names further dataclasses that read the same table, so that their keys are not unknown. Raises UserError for
     an unknown key, naming near misses, for a value of another type, and for one out of range.
@@ -101,52 +88,21 @@ def build(
             hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(sorted(known))}."
             raise UserError(f"{config}: [{section}] has no option {key!r}; {hint}")
     from_file = {key: _from_toml(known[key], value, f"{config}: [{section}] {key}") for key, value in table.items()}
-    values = {**from_file, **{key: value for key, value in given.items() if value is not None}}
+    settings = {key: _from_toml(known[key], value, f"--set {key}") for key, value in (assigned or {}).items()}
+    given = {**settings, **{key: value for key, value in given.items() if value is not None}}
+    values = {**from_file, **given}
     for key, value in values.items():
         if key in known:
             _check_range(known[key], value)
     for key, value in given.items():  # a file may say how things are done whenever they are done
-        if key in known and value is not None and (value, known[key].default) != (False, False):
+        if key in known and (value, known[key].default) != (False, False):
             _check_effect(known[key], known, values)
     return _fill(dataclass, values)
 
 
-def read_section(config: Path, section: str) -> dict[str, Any]:
-    """One table of a configuration file, keys with underscores; {} where the file does not have it."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        content = tomllib.loads(Path(config).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"--config {config} does not exist; check the path.") from None
-    except OSError as error:
-        raise UserError(f"--config {config} cannot be read ({error.strerror}); check the path.") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"--config {config} is not valid TOML ({error}); correct it there.") from None
-    _check_sections(config, content)
-    for name in section.split("."):
-        content = content.get(name, {})
-    return {key.replace("-", "_"): value for key, value in content.items()}
-
-
-def _check_sections(config: Path, content: Mapping[str, Any], above: str = "") -> None:
-    for name, value in content.items():
-        path = f"{above}{name}"
-        if path in SECTIONS and isinstance(value, dict):
-            continue
-        if isinstance(value, dict) and any(section.startswith(f"{path}.") for section in SECTIONS):
-            _check_sections(config, value, f"{path}.")
-            continue
-        near = difflib.get_close_matches(path, SECTIONS, n=3)
-        hint = f"did you mean {' or '.join(f'[{name}]' for name in near)}?" if near else f"tables are {_tables()}."
-        kind = f"table [{path}]" if isinstance(value, dict) else f"key {path!r} outside a table"
-        raise UserError(f"{config}: unknown {kind}; {hint}")
-
-
-def _tables() -> str:
-    return ", ".join(f"[{section}]" for section in SECTIONS)
+def keys_of(dataclass: type) -> list[str]:
+    """The names under which options of a dataclass stand in a configuration file."""
+    return [option.key for option in _options(dataclass)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -281,7 +237,7 @@ def _check_effect(option: _Option, known: Mapping[str, _Option], values: Mapping
     found = values.get(other.key, other.default)
     if name and not (found in wanted if wanted else found):
         now = f" {' or '.join(wanted)}, and it is {found}" if wanted else ""
-        raise UserError(f"{option.flag} has an effect only with {other.flag}{now}; give that, or leave it away.")
+        raise UserError(f"{option.flag} has an effect only with {other.flag}{now}; give that, or omit it.")
 
 
 def _fill(dataclass: type[T], values: Mapping[str, Any]) -> T:

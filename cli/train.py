@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from hashpipe.cli import train_settings
+from hashpipe.cli.config_files import read_section
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import Result, show
 from hashpipe.common.errors import UserError
@@ -16,7 +19,7 @@ from hashpipe.common.progress import say, show_progress
 from hashpipe.hashing.training.options import TrainOptions
 
 
-@click.command("train")
+@click.command("train", epilog=train_settings.EPILOG)
 @click.option("--unsupervised", is_flag=True, help="Learn without labels: the only way today, and so the default.")
 @workspace_option
 @click.option(
@@ -26,10 +29,24 @@ from hashpipe.hashing.training.options import TrainOptions
     help="Go on with a run that was stopped: the folder `run` of its workspace, which holds all its options.",
 )
 @options_from(TrainOptions)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set any further option, of training or of the objective; may be given several times.",
+)
+@train_settings.former_options
 @config_option
 @json_option
 def train_command(
-    unsupervised: bool, workspace: Path, resume: Path | None, config: Path | None, as_json: bool, **given: Any
+    unsupervised: bool,
+    workspace: Path,
+    resume: Path | None,
+    settings: tuple[str, ...],
+    config: Path | None,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Learn binary codes, without labels.
 
@@ -39,18 +56,32 @@ def train_command(
     if resume is not None:
         named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
         named += ["--config"] if config is not None else []
+        named += ["--set"] if settings else []
         if named:
-            raise UserError(f"--resume goes on with the options of its run; leave {', '.join(named)} away.")
-        from hashpipe.hashing.training import train as training
+            raise UserError(f"--resume goes on with the options of its run; omit {', '.join(named)}.")
+        from hashpipe.hashing.training import train
 
-        _show(lambda: training.resume(resume), as_json)
+        _show(lambda: train.resume(resume), as_json)
         return
-    options = build(TrainOptions, given, config, "train")
+    options = _options(given, settings, config)
     if not unsupervised:
-        say("train means train --unsupervised: nothing but photos is learnt from")
-    from hashpipe.hashing.training.train import train
+        say("Training without labels (the default).")
+    from hashpipe.hashing.training.train import train as learn
 
-    _show(lambda: train(options, workspace), as_json)
+    _show(lambda: learn(options, workspace), as_json)
+
+
+def _options(given: dict[str, Any], settings: tuple[str, ...], config: Path | None) -> TrainOptions:
+    """Options of training and of the chosen objective, from the command line, --set and the configuration file."""
+    table = read_section(config, "train") if config is not None else {}
+    given, assigned = train_settings.assignments(given, settings)
+    name = given.get("objective") or assigned.get("objective") or table.get("objective") or TrainOptions.objective
+    from hashpipe.hashing.training.objectives import objective_class
+
+    method = objective_class(str(name)).Options
+    train_settings.check_names(str(name), assigned, method)
+    options = build(TrainOptions, given, config, "train", (method,), assigned)
+    return replace(options, method=build(method, {}, config, "train", (TrainOptions,), assigned))
 
 
 def _show(work: Callable[[], Result], as_json: bool) -> None:

@@ -27,7 +27,8 @@ class BackboneOptions:
         },
     )
     pooling: Literal["gem", "mac", "spoc"] = field(
-        default="gem", metadata={"help": "pooling of the last feature map: generalised mean (p=3), maximum or mean"}
+        default="gem",
+        metadata={"help": "pooling of the last feature map: generalised mean (p=3), maximum or mean", "hidden": True},
     )
     image_size: int | None = field(
         default=None,
@@ -37,6 +38,7 @@ class BackboneOptions:
             "min": 32,
             "max": 4096,
             "metavar": "PIXELS",
+            "hidden": True,
         },
     )
     scales: tuple[float, ...] = field(
@@ -46,9 +48,10 @@ class BackboneOptions:
             "min": 0.1,
             "max": 2.0,
             "metavar": "X[,X...]",
+            "hidden": True,
         },
     )
-    words: int = field(default=64, metadata={"help": "visual words of vlad", "min": 2, "max": 1024})
+    words: int = field(default=64, metadata={"help": "visual words of vlad", "min": 2, "max": 1024, "hidden": True})
     device: Literal["auto", "cpu", "cuda"] = field(
-        default="auto", metadata={"help": "where networks run; auto takes a GPU where one is present"}
+        default="auto", metadata={"help": "where networks run; auto takes a GPU where one is present", "hidden": True}
     )

@@ -19,7 +19,8 @@ from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.options import AdaptOptions
 from hashpipe.hashing.training.stored_options import options_as_json, stored_options
-from hashpipe.hashing.training.train import TrainResult, centre, final_losses, write_model
+from hashpipe.hashing.training.train import centre
+from hashpipe.hashing.training.train_result import TrainResult, final_losses, write_model
 
 MODEL = "adapted"  # the folder's name in a workspace
 
@@ -73,7 +74,7 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
     if out.exists() and any(out.iterdir()) and not (out / "model.safetensors").exists():
         raise UserError(f"--output {out} holds other files and no model; name an empty or new folder.")
     stored = stored_options(model.config)
-    if "pairs" in objective_class(stored.objective).needs:
+    if objective_class(stored.objective).needs:
         stored = replace(stored, objective="joint", method=None)  # there are no pairs here
     objective = stored.objective
     fit = replace(stored, pairs=False, seed=options.seed, photos=None, benchmark=None, root=None)

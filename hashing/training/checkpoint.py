@@ -103,7 +103,8 @@ class Checkpoint:
             values = {name: float(value.detach()) for name, value in parts.items()}
             if not np.isfinite(list(values.values())).all():
                 raise UserError(
-                    f"The loss is not finite at step {step} of {bits} bits ({_not_finite(values)}); give a smaller --learning-rate."
+                    f"The loss is not finite at step {step} of {bits} bits ({_not_finite(values)}); "
+                    "give a smaller --learning-rate."
                 )
             edges = len(state.sampler.edges)
             self._tell({**mark, "loss": sum(values.values()), **values, "edges": edges})

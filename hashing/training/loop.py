@@ -25,7 +25,7 @@ from hashpipe.hashing.training.objectives.base import Recipe
 from hashpipe.hashing.training.optimiser import make_optimiser
 from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.pca import fit_pca, itq
-from hashpipe.hashing.training.recipes import method_of, recipe_of, uses_pairs
+from hashpipe.hashing.training.recipes import check_needs, method_of, recipe_of, uses_pairs
 from hashpipe.hashing.training.sampler import Sampler
 from hashpipe.hashing.training.train_state import TrainState
 
@@ -58,6 +58,7 @@ def fit_heads(
         raise UserError("Descriptors hold values that are not finite; pass intact weights with --weights.")
     if not uses_pairs(options):
         targets = no_targets(len(targets))
+    check_needs(options, targets)
     pca = fit_pca(descriptors, options.pca, options.seed)
     x = pca(descriptors)
     heads = {}
@@ -138,7 +139,9 @@ def _begin(
     head = head_class(options.head)(start)
     sampler = Sampler(targets, generator)
     sampler.set_edges(discovery.first_edges(functional.normalize(inputs, dim=1, eps=1e-12).numpy(), recipe))
-    objective = objective_class(options.objective)(method_of(options), bits, sampler.known())
+    with torch.random.fork_rng(devices=()):  # what an objective draws for its parameters follows the seed too
+        torch.manual_seed(options.seed)
+        objective = objective_class(options.objective)(method_of(options), bits, sampler.known())
     with torch.no_grad():
         objective.begin(head(inputs), sampler.known())
     optimiser, schedule = make_optimiser(recipe, head, objective, network, options.tune.finetune_rate)

@@ -22,10 +22,11 @@ class FinetuneOptions:
         metadata={"help": "layers of the network that learn too: none (descriptors are computed once), last or all"},
     )
     finetune_steps: int = field(
-        default=400, metadata={"help": "optimisation steps of the network", "min": 1, "only": _TUNING}
+        default=400, metadata={"help": "optimisation steps of the network", "min": 1, "only": _TUNING, "hidden": True}
     )
     finetune_rate: float = field(
-        default=1e-5, metadata={"help": "step size of Adam for the network", "min": 0.0, "only": _TUNING}
+        default=1e-5,
+        metadata={"help": "step size of Adam for the network", "min": 0.0, "only": _TUNING, "hidden": True},
     )
     finetune_size: int = field(
         default=224,
@@ -34,17 +35,24 @@ class FinetuneOptions:
             "min": 32,
             "max": 1024,
             "only": _TUNING,
+            "hidden": True,
         },
     )
     schedule: Literal["cosine", "constant"] = field(
-        default="cosine", metadata={"help": "course of the network's step size after the warm-up", "only": _TUNING}
+        default="cosine",
+        metadata={"help": "course of the network's step size after the warm-up", "only": _TUNING, "hidden": True},
     )
     warm_up: int = field(
-        default=20, metadata={"help": "steps over which its step size grows from 0", "min": 0, "only": _TUNING}
+        default=20,
+        metadata={"help": "steps over which its step size grows from 0", "min": 0, "only": _TUNING, "hidden": True},
     )
     precision: Literal["float32", "bf16"] = field(
         default="float32",
-        metadata={"help": "arithmetic of the network while it learns; bf16 is mixed precision", "only": _TUNING},
+        metadata={
+            "help": "arithmetic of the network while it learns; bf16 is mixed precision",
+            "only": _TUNING,
+            "hidden": True,
+        },
     )
     accumulate: int = field(
         default=1,
@@ -52,6 +60,7 @@ class FinetuneOptions:
             "help": "parts that a batch is computed in, to save memory; the loss is that of the whole",
             "min": 1,
             "only": _TUNING,
+            "hidden": True,
         },
     )
     augment: bool = field(
@@ -59,6 +68,7 @@ class FinetuneOptions:
         metadata={
             "help": "fine-tune on random pieces of photos in changing light, else on the middle",
             "only": _TUNING,
+            "hidden": True,
         },
     )
 

@@ -73,7 +73,7 @@ def _epochs(path: Path, lines: Sequence[dict[str, Any]], bits: int) -> None:
             last = number == len(lines) - 1
             shares = np.array(counts) / max(sum(counts), 1)
             label = f"{kind}, step {line['step']}" if last else None
-            shade = 0.2 + 0.8 * (number + 1) / len(lines)
+            shade = min(1.0, 0.2 + 0.8 * (number + 1) / len(lines))
             axes.plot(np.arange(bits + 1), shares, color=_COLOURS[kind], alpha=shade, label=label)
     axes.legend(fontsize=8)
     figure.savefig(path)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.objectives.base import Recipe
 from hashpipe.hashing.training.options import TrainOptions
@@ -44,6 +47,16 @@ def uses_pairs(options: TrainOptions) -> bool:
     """Whether pairs from 3D take part."""
     found = objective_class(options.objective).recipe(method_of(options), True, 1)
     return options.pairs and found.pairs + found.dissimilar > 0
+
+
+def check_needs(options: TrainOptions, targets: Targets) -> None:
+    """Raise UserError where the objective learns places as classes and fewer than two have labels."""
+    places = len(np.unique(targets.group[targets.group >= 0]))
+    if "places" in objective_class(options.objective).needs and places < 2:
+        raise UserError(
+            f"--objective {options.objective} learns places as classes and needs two or more, and 3D found {places} to "
+            "learn from; add photos, or use --objective joint."
+        )
 
 
 def _check(flag: str, read: object, options: TrainOptions) -> None:

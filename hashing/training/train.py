@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import atomic_folder, locked, make_folder, open_workspace, write_json, write_text
+from hashpipe.common.files import locked, make_folder, open_workspace, write_text
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
-from hashpipe.hashing.models import card
-from hashpipe.hashing.models.network import HashModel, Head, load_model, make_model, save_model
+from hashpipe.hashing.models.network import Head, load_model, make_model
 from hashpipe.hashing.training import datasets, distributed, plots, runs
 from hashpipe.hashing.training import tensorboard as events
 from hashpipe.hashing.training.checkpoint import STATE, Checkpoint
@@ -32,50 +29,10 @@ from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.recipes import recipe_of, uses_pairs
 from hashpipe.hashing.training.stored_options import options_as_json, stored_options
+from hashpipe.hashing.training.train_result import METRICS, TrainResult, final_losses, json_lines, write_model
 from hashpipe.hashing.training.validation import validator
 
 __all__ = ["TrainResult", "centre", "fit_heads", "load_model", "resume", "stored_options", "train"]
-
-METRICS = "metrics.jsonl"  # of a run and of its model: one JSON object to a line
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What `train` did; `losses` are the final loss parts by code length."""
-
-    folder: Path
-    fingerprint: str
-    bits: tuple[int, ...]
-    objective: str
-    backbone: str
-    photos: int
-    unreadable: int
-    pairs: dict[str, int]
-    losses: dict[int, dict[str, float]]
-    centred: bool
-    seconds: float
-    notes: tuple[str, ...] = field(default_factory=tuple)
-
-    def as_json(self) -> dict[str, Any]:
-        return {"model": str(self.folder), **{k: v for k, v in asdict(self).items() if k != "folder"}}
-
-    def as_text(self) -> str:
-        pairs = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in self.pairs.items()) or "none"
-        return "\n".join(
-            [
-                f"Learnt {self.objective} codes of {', '.join(map(str, self.bits))} bits in {self.seconds:.1f} s.",
-                f"  photos     {self.photos} learnt from"
-                + (f", {self.unreadable} unreadable" if self.unreadable else ""),
-                f"  pairs      {pairs}",
-                f"  backbone   {self.backbone}",
-                *(
-                    f"  loss {bits:<5} " + ", ".join(f"{k} {v:.4f}" for k, v in parts.items())
-                    for bits, parts in self.losses.items()
-                ),
-                f"  model      {self.folder} ({self.fingerprint})",
-                *(f"  note       {note}" for note in self.notes),
-            ]
-        )
 
 
 def train(options: TrainOptions, workspace: Path) -> TrainResult:
@@ -162,45 +119,15 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
     return replace(result, seconds=round(time.monotonic() - started, 2))
 
 
-def write_model(
-    result: TrainResult,
-    model: HashModel,
-    lines: list[dict[str, Any]],
-    values: np.ndarray,
-    targets: Targets,
-    tensorboard: Path | None = None,
-) -> None:
-    """Write a model folder as a whole: weights, record of the training, plots and card."""
-    with atomic_folder(result.folder) as folder:
-        save_model(folder, model)
-        write_text(folder / METRICS, _json_lines(lines))
-        write_text(folder / "log.txt", result.as_text() + "\n")
-        write_json(folder / "env.json", _environment())
-        card.write_card(folder, model.config)
-        plots.write(folder / "plots", model, lines, values, targets)
-        if tensorboard is not None and tensorboard.is_dir():
-            shutil.copytree(tensorboard, folder / "tensorboard")
-
-
 def centre(
     heads: Mapping[int, Head], descriptors: np.ndarray, wanted: bool = True
 ) -> tuple[dict[int, np.ndarray], bool]:
-    """Thresholds by code length, float32 (k,): medians over these photos; zeros where
-    unwanted or too few photos."""
+    """Thresholds by code length, float32 (k,): medians over these photos; zeros where unwanted or of too few photos."""
     enough = wanted and len(descriptors) >= packing.ENOUGH_TO_CENTRE
     found = {}
     for bits, head in heads.items():
         found[bits] = packing.thresholds(head(descriptors)) if enough else np.zeros(bits, np.float32)
     return found, enough
-
-
-def final_losses(lines: list[dict[str, Any]]) -> dict[int, dict[str, float]]:
-    """The last loss parts of each code length among lines of metrics."""
-    return {
-        line["bits"]: {key: round(value, 6) for key, value in line.items() if key not in ("bits", "step", "edges")}
-        for line in lines
-        if "loss" in line and "of" not in line
-    }
 
 
 def _describe(describer: Describer, source: datasets.Source, cache: Path) -> Descriptors:
@@ -257,20 +184,16 @@ def _checkpoint(
 def _recorder(options: TrainOptions, folder: Path, before: list[dict[str, Any]]) -> Callable[[dict[str, Any]], None]:
     """Writes lines of metrics at once, to be watched: `metrics.jsonl`, after those of a stopped run, and events."""
     path = folder / METRICS
-    write_text(path, _json_lines(before))
+    write_text(path, json_lines(before))
     show = events.recorder(folder / "tensorboard") if options.tensorboard else None
 
     def record(line: dict[str, Any]) -> None:
         with path.open("a") as file:
-            file.write(_json_lines([line]))
+            file.write(json_lines([line]))
         if show is not None:
             show(line)
 
     return record
-
-
-def _json_lines(lines: list[dict[str, Any]]) -> str:
-    return "".join(json.dumps(line) + "\n" for line in lines)
 
 
 def _notes(
@@ -290,15 +213,3 @@ def _notes(
     recipe = recipe_of(options, len(targets.similar) > 0, photos)
     if photos < recipe.random + 2 * (recipe.pairs + recipe.dissimilar + recipe.neighbours):
         yield f"a batch is larger than the {photos} photos; photos come up several times in it"
-
-
-def _environment() -> dict[str, Any]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found: dict[str, Any] = {"python": platform.python_version(), "system": platform.platform()}
-    for package in ("hashpipe", "torch", "torchvision", "numpy", "faiss-cpu", "pillow"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found

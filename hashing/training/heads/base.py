@@ -63,5 +63,11 @@ class TrainedHead(nn.Module):
 
 
 def middles(u: Tensor) -> Tensor:
-    """Midway between the two outputs that part the photos in halves, by bit: (N,k) -> (k,)."""
-    return u.median(dim=0).values
+    """Midway between the two outputs that part the photos in halves, by bit: (N,k) -> (k,); 0 for a single photo.
+
+    torch.median returns one of the outputs: then the last digit of any other arithmetic would decide that photo's bit.
+    """
+    if len(u) < 2:
+        return torch.zeros(u.shape[1:])
+    ordered, middle = u.sort(dim=0).values, len(u) // 2
+    return (ordered[middle - 1] + ordered[middle]) / 2

@@ -73,7 +73,7 @@ class Objective(nn.Module):
 
     name: ClassVar[str]
     Options: ClassVar[type]
-    needs: ClassVar[frozenset[str]] = frozenset()  # of: pairs, places
+    needs: ClassVar[frozenset[str]] = frozenset()  # of: pairs (without any the codes stay ITQ), places (two at least)
     prefix_codes: ClassVar[bool] = True  # whether the loss of the first bits alone makes sense (Matryoshka)
 
     def __init__(self, options: Any, bits: int, known: Known) -> None:

@@ -1,4 +1,4 @@
-"""Binary constrained deep hashing (arXiv 1802.07437): the pairwise constrained loss on 3D pairs, alternating with codes.
+"""Binary constrained deep hashing (arXiv 1802.07437): the pairwise constrained loss, alternating with binary codes.
 
 From the abstract: one loss for the distances of pairs and the binary constraint, pairs from 3D instead of labels.
 Reconstruction: the asymmetric form, the margin in bits, the exact B-step, the growth of λ (a tenth of the bits, doubled

@@ -1,4 +1,4 @@
-"""The pairwise constrained loss with binary codes (arXiv 1802.07437), partly reconstructed: its full text was not at hand.
+"""The pairwise constrained loss with binary codes (arXiv 1802.07437); reconstruction, from its abstract.
 
     mean over similar pairs     ½ ||b_i - h_j||²
   + mean over dissimilar pairs  ½ [m - ||b_i - h_j||²]_+

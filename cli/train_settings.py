@@ -1,0 +1,102 @@
+"""Options of `train` beside those that its help lists: --set name=value, and the options of hashpipe 0.1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+import click
+
+from hashpipe.cli.options import keys_of
+from hashpipe.common.errors import UserError
+from hashpipe.hashing.training.options import TrainOptions
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EPILOG = (
+    "Further options for --set and configuration files stand in docs/commands.md: those of the descriptor, of "
+    "batches, of fine-tuning and of each objective."
+)
+
+# options of 0.1 that belong to an objective now -> the type of their value; switches become weights or truth values
+_VALUES: dict[str, Any] = {"temperature": float, "margin": float, "neighbourhood": int}
+_SWITCHES = ("pairwise", "neighbours", "information", "binary_step", "balance", "preserve")
+_WEIGHTS = ("neighbours", "balance", "preserve")
+
+
+def former_options(function: F) -> F:
+    """Decorator that accepts the options of hashpipe 0.1, unlisted."""
+    for name, kind in _VALUES.items():
+        function = click.option(_flag(name), name, type=kind, hidden=True)(function)
+    for name in _SWITCHES:
+        flag = _flag(name)
+        function = click.option(f"{flag}/--no-{flag[2:]}", name, default=None, hidden=True)(function)
+    function = click.option("--hidden", type=int, hidden=True)(function)
+    function = click.option("--faithful/--no-faithful", default=None, hidden=True)(function)
+    return click.option("--nested/--no-nested", default=None, hidden=True)(function)
+
+
+def assignments(given: Mapping[str, Any], settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of today, and what --set and the options of 0.1 assign, by name.
+
+    Raises UserError for a setting that is not name=value, and for an option of 0.1 that nothing stands for any more.
+    """
+    given, assigned = dict(given), {}
+    for text in settings:
+        name, mark, value = text.partition("=")
+        if not mark or not name.strip():
+            raise UserError(f"--set {text} is not a setting; write it as name=value.")
+        assigned[name.strip().replace("-", "_")] = _parsed(value.strip())
+    assigned |= {name: value for name in _VALUES if (value := given.pop(name, None)) is not None}
+    for name in _SWITCHES:
+        wanted = given.pop(name, None)
+        if wanted is False and name == "pairwise":
+            assigned |= {"pairwise": 0.0, "constraint": 0.0}  # known pairs stay in the batch
+        elif wanted is not None and (name not in _WEIGHTS or not wanted):
+            assigned |= {} if name == "pairwise" else {name: 0.0 if name in _WEIGHTS else wanted}
+    if given.pop("hidden", None):
+        raise UserError("--hidden has no meaning any more: heads have no hidden layer; omit it.")
+    if (faithful := given.pop("faithful", None)) is not None:
+        assigned["official"] = faithful
+    if (nested := given.pop("nested", None)) is not None:
+        assigned["matryoshka"] = nested
+    return given, assigned
+
+
+def check_names(objective: str, assigned: Mapping[str, Any], method: type) -> None:
+    """Raise UserError for a name that neither training nor this objective reads, saying who reads it."""
+    known = {*keys_of(TrainOptions), *(one.name for one in fields(method))}
+    for name in assigned:
+        if name in known:
+            continue
+        from hashpipe.hashing.training.objectives import OBJECTIVES, objective_class
+
+        readers = [one for one in OBJECTIVES if name in {f.name for f in fields(objective_class(one).Options)}]
+        if readers:
+            raise UserError(f"--objective {objective} does not read {name}; {' and '.join(readers)} does; omit it.")
+        near = get_close_matches(name, known, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"{objective} reads {_listed(method)}."
+        raise UserError(f"There is no option {name} of train; {hint}")
+
+
+def _listed(method: type) -> str:
+    return ", ".join(one.name for one in fields(method)) or "none of its own"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _parsed(text: str) -> Any:
+    """A value as TOML writes it; anything else is text."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    parts = [part.strip() for part in text.strip("[]").split(",")]
+    return [_parsed(part) for part in parts] if len(parts) > 1 else text.strip("\"'")

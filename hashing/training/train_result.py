@@ -1,0 +1,108 @@
+"""What a training did, for people and for machines; and the model folder that it leaves."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashpipe.common.files import atomic_folder, write_json, write_text
+from hashpipe.common.progress import say
+from hashpipe.hashing.data.pair_labels import Targets
+from hashpipe.hashing.models import card
+from hashpipe.hashing.models.network import HashModel, save_model
+from hashpipe.hashing.training import plots
+
+METRICS = "metrics.jsonl"  # of a run and of its model: one JSON object to a line
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What `train` did; `losses` are the final loss parts by code length."""
+
+    folder: Path
+    fingerprint: str
+    bits: tuple[int, ...]
+    objective: str
+    backbone: str
+    photos: int
+    unreadable: int
+    pairs: dict[str, int]
+    losses: dict[int, dict[str, float]]
+    centred: bool
+    seconds: float
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"model": str(self.folder), **{k: v for k, v in asdict(self).items() if k != "folder"}}
+
+    def as_text(self) -> str:
+        pairs = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in self.pairs.items()) or "none"
+        return "\n".join(
+            [
+                f"Learnt {self.objective} codes of {', '.join(map(str, self.bits))} bits in {self.seconds:.1f} s.",
+                f"  photos     {self.photos} learnt from"
+                + (f", {self.unreadable} unreadable" if self.unreadable else ""),
+                f"  pairs      {pairs}",
+                f"  backbone   {self.backbone}",
+                *(
+                    f"  loss {bits:<5} " + ", ".join(f"{k} {v:.4f}" for k, v in parts.items())
+                    for bits, parts in self.losses.items()
+                ),
+                f"  model      {self.folder} ({self.fingerprint})",
+                *(f"  note       {note}" for note in self.notes),
+            ]
+        )
+
+
+def write_model(
+    result: TrainResult,
+    model: HashModel,
+    lines: list[dict[str, Any]],
+    values: np.ndarray,
+    targets: Targets,
+    tensorboard: Path | None = None,
+) -> None:
+    """Write a model folder as a whole: weights, record of the training, plots and card."""
+    with atomic_folder(result.folder) as folder:
+        save_model(folder, model)
+        write_text(folder / METRICS, json_lines(lines))
+        write_text(folder / "log.txt", result.as_text() + "\n")
+        write_json(folder / "env.json", _environment())
+        card.write_card(folder, model.config)
+        if tensorboard is not None and tensorboard.is_dir():
+            shutil.copytree(tensorboard, folder / "tensorboard")
+        try:
+            plots.write(folder / "plots", model, lines, values, targets)
+        except Exception as error:  # a picture never costs a model
+            say(f"The plots could not be drawn ({type(error).__name__}: {error}); the model is whole without them.")
+
+
+def final_losses(lines: list[dict[str, Any]]) -> dict[int, dict[str, float]]:
+    """The last loss parts of each code length among lines of metrics."""
+    return {
+        line["bits"]: {key: round(value, 6) for key, value in line.items() if key not in ("bits", "step", "edges")}
+        for line in lines
+        if "loss" in line and "of" not in line
+    }
+
+
+def json_lines(lines: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+def _environment() -> dict[str, Any]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found: dict[str, Any] = {"python": platform.python_version(), "system": platform.platform()}
+    for package in ("hashpipe", "torch", "torchvision", "numpy", "faiss-cpu", "pillow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
