@@ -62,7 +62,7 @@ def finetune(
 
 
 class Tuned:
-    """A network that learns: `features` gives the head's input, `finish_backward` learns (finetuned_network.Network)."""
+    """A network that learns: `features` gives the head's input, `finish_backward` learns (finetuned_network.py)."""
 
     def __init__(self, describer: Describer, images: ImageList, pca: Pca, options: TrainOptions) -> None:
         tune = self.tune = options.tune
