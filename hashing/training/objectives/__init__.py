@@ -15,6 +15,7 @@ OBJECTIVES = {
     "joint": "joint:Joint",
     "bcdh": "bcdh:Bcdh",
     "dsah": "dsah:Dsah",
+    "dpsh": "dpsh:Dpsh",
 }
 
 
