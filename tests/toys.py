@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.training.batch import Batch
+from hashpipe.hashing.training.checkpoint import Checkpoint
+from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives.base import Known
+from hashpipe.hashing.training.options import TrainOptions
 
 
 def places(
@@ -84,6 +90,32 @@ def batch(u: torch.Tensor | None = None, rows: tuple[int, ...] = (0, 1, 2, 3, 4)
         place[order],
     )
     return whole
+
+
+def assert_resumes(x: np.ndarray, targets: Targets, options: TrainOptions, folder: Path) -> None:
+    """A run stopped in the middle and gone on with from its checkpoint ends in the same bytes as one never stopped."""
+    bits = options.bits[-1]
+    whole = fit_heads(x, targets, options)[bits]
+
+    class Stopped(Exception):
+        pass
+
+    class Stopping(Checkpoint):
+        def after(self, step: int, steps: int, *rest: Any) -> bool:
+            super().after(step, steps, *rest)
+            if step == steps // 2:
+                self._save(step + 1, rest[-1])
+                raise Stopped
+            return False
+
+    path = folder / "state.safetensors"
+    with contextlib.suppress(Stopped):
+        fit_heads(x, targets, options, checkpoint=Stopping(path, "id"))
+    again = Checkpoint(path, "id")
+    assert again.resume()
+    found = fit_heads(x, targets, options, checkpoint=again)[bits]
+    for name, value in whole.arrays.items():
+        np.testing.assert_array_equal(found.arrays[name], value)
 
 
 def nothing_known(of: Batch) -> Batch:

@@ -50,7 +50,9 @@ def uses_pairs(options: TrainOptions) -> bool:
 
 
 def check_needs(options: TrainOptions, targets: Targets) -> None:
-    """Raise UserError where the objective learns places as classes and fewer than two have labels."""
+    """Raise UserError where the objective lacks what it learns from: places as classes, or the whole code."""
+    if options.matryoshka and not objective_class(options.objective).prefix_codes:
+        raise UserError(f"--objective {options.objective} reads whole codes; Matryoshka codes need another objective.")
     places = len(np.unique(targets.group[targets.group >= 0]))
     if "places" in objective_class(options.objective).needs and places < 2:
         raise UserError(

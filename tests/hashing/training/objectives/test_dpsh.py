@@ -9,7 +9,6 @@ import pytest
 import torch
 import toys
 
-from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives.dpsh import Dpsh, DpshOptions
 from hashpipe.hashing.training.options import TrainOptions
@@ -91,24 +90,4 @@ def test_places_come_together():
 
 def test_a_stopped_run_ends_in_the_same_bytes(tmp_path):
     x, targets = toys.places(lone=10)
-    whole = fit_heads(x, targets, OPTIONS)[8]
-
-    class Stopped(Exception):
-        pass
-
-    class Stopping(Checkpoint):
-        def after(self, step, steps, bits, parts, state):
-            super().after(step, steps, bits, parts, state)
-            if step == 30:
-                self._save(step + 1, state)
-                raise Stopped
-            return False
-
-    path = tmp_path / "state.safetensors"
-    with pytest.raises(Stopped):
-        fit_heads(x, targets, OPTIONS, checkpoint=Stopping(path, "id"))
-    again = Checkpoint(path, "id")
-    assert again.resume()
-    found = fit_heads(x, targets, OPTIONS, checkpoint=again)[8]
-    for name, value in whole.arrays.items():
-        np.testing.assert_array_equal(found.arrays[name], value)
+    toys.assert_resumes(x, targets, OPTIONS, tmp_path)
