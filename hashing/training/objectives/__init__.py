@@ -16,6 +16,7 @@ OBJECTIVES = {
     "bcdh": "bcdh:Bcdh",
     "dsah": "dsah:Dsah",
     "dpsh": "dpsh:Dpsh",
+    "greedyhash": "greedyhash:GreedyHash",
 }
 
 

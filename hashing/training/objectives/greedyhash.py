@@ -1,0 +1,55 @@
+"""GreedyHash (Su, Zhang, Han, Tian, NeurIPS 2018): classes are told from the binary codes themselves.
+
+    cross entropy of W sgn(u_i) with the place of i  +  α mean_ib ||u_ib| - 1|³
+
+sgn lets gradient through unchanged (straight through). Places stand for classes; photos without one count for nothing.
+Ours: Adam on a linear head from ITQ, where the paper trains a CNN by SGD.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hashpipe.hashing.training.batch import Batch
+from hashpipe.hashing.training.objectives.base import Known, Objective, Recipe
+from hashpipe.hashing.training.objectives.terms import signs
+
+
+@dataclass(frozen=True)
+class GreedyHashOptions:
+    """Options of greedyhash."""
+
+    quantise: float = field(default=0.1, metadata={"help": "weight of the gap to binary codes (α)", "min": 0.0})
+
+
+class GreedyHash(Objective):
+    """Learns a classifier of places, float32 (places,k) without bias, beside the head."""
+
+    name = "greedyhash"
+    Options = GreedyHashOptions
+    needs = frozenset({"places"})
+    prefix_codes = False  # the classifier reads all bits
+    classes: Tensor
+
+    def __init__(self, options: GreedyHashOptions, bits: int, known: Known) -> None:
+        super().__init__(options, bits, known)
+        places = torch.from_numpy(known.place).unique()
+        self.register_buffer("classes", places[places >= 0])
+        self.classifier = nn.Linear(bits, len(self.classes), bias=False)
+
+    @classmethod
+    def recipe(cls, options: GreedyHashOptions, has_pairs: bool, photos: int) -> Recipe:
+        return Recipe(pairs=96, random=128, distinct=True)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        u = batch.u
+        code = u + (signs(u) - u).detach()  # the value of the sign, the gradient of u
+        placed = batch.place >= 0
+        logits = self.classifier(code[placed])
+        target = torch.searchsorted(self.classes, batch.place[placed])
+        places = functional.cross_entropy(logits, target, reduction="sum") / placed.sum().clamp(min=1)
+        return {"places": places, "quantise": self.options.quantise * (u.abs() - 1).abs().pow(3).mean()}
