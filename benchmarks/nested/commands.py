@@ -42,14 +42,8 @@ def run(asked: argparse.Namespace) -> None:
         store = Store(results.read(asked.results))
         found = choices(store, cells, [one.name for one in variants], asked.per, asked.cap, print)
         wanted = [one for one in variants if one.name in {variants[0].name, *found.values()}]
-        results.run(
-            asked.results,
-            asked.data,
-            list(plan.fits(wanted, asked.seeds, "outer")),
-            asked.workers,
-            asked.minutes,
-            print,
-        )
+        report = list(plan.fits(wanted, asked.seeds, "outer"))
+        results.run(asked.results, asked.data, report, asked.workers, asked.minutes, print)
 
 
 def table(asked: argparse.Namespace) -> None:

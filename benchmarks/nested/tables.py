@@ -76,9 +76,8 @@ def tables(store: Store, cells: Sequence[Cell], names: Sequence[str], chosen: Ch
                 continue
             yield f"| {name} | " + " | ".join(_cell(one) for one in found) + " |"
             if name in (CHOSEN, *names):
-                above = [
-                    one and lead(store, (descriptor, form, bits), one) for bits, one in zip(lengths, found, strict=True)
-                ]
+                own = [(descriptor, form, bits) for bits in lengths]
+                above = [one and lead(store, cell, one) for cell, one in zip(own, found, strict=True)]
                 leads.append(f"| {name} - best baseline | " + " | ".join(_lead(one) for one in above) + " |")
         yield from leads
 
