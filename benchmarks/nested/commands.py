@@ -40,8 +40,8 @@ def run(asked: argparse.Namespace) -> None:
     if asked.outer == "chosen":
         cells = _cells(names, asked.forms, asked.bits)
         store = Store(results.read(asked.results))
-        found = choices(store, cells, [one.name for one in variants], asked.per, asked.cap, print)
-        wanted = [one for one in variants if one.name in {variants[0].name, *found.values()}]
+        found = choices(store, cells, [name for one in variants for name in one.names], asked.per, asked.cap, print)
+        wanted = [one for one in variants if {*one.names} & {variants[0].names[0], *found.values()}]
         report = list(plan.fits(wanted, asked.seeds, "outer"))
         results.run(asked.results, asked.data, report, asked.workers, asked.minutes, print)
 
@@ -50,7 +50,7 @@ def table(asked: argparse.Namespace) -> None:
     """Print the choice, all tables, and the seconds that a fit took."""
     store = Store(results.read(asked.results))
     _check(asked.forms)
-    names = [one.name for one in _variants(asked.variants)]
+    names = [name for one in _variants(asked.variants) for name in one.names]
     fitted = sorted({descriptor for _, descriptor, _ in store.seconds})
     cells = _cells(asked.descriptors or fitted, asked.forms, asked.bits)
     try:

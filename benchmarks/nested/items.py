@@ -35,6 +35,7 @@ class Item:
     seed: int
     method: str
     settings: tuple[tuple[str, learner.Value], ...]
+    towards: tuple[float, ...]
     data: str
     code: str
 
@@ -63,7 +64,9 @@ class Plan:
             for variant in chosen:
                 settings = tuple(sorted(variant.settings.items()))
                 for descriptor, form, bits, hidden in self._cells(which, self.forms):
-                    yield Item(descriptor, form, hidden, bits, seed, variant.name, settings, self.data, code)
+                    yield Item(
+                        descriptor, form, hidden, bits, seed, variant.name, settings, variant.towards, self.data, code
+                    )
 
     def baselines(self, seeds: Sequence[int], which: str) -> Iterator[Item]:
         """Fits of baselines: those of `adapted` are those of `known`, see baselines.py."""
@@ -71,9 +74,9 @@ class Plan:
         for seed in seeds:
             for descriptor, form, bits, hidden in self._cells(which, tuple(forms)):
                 for method in baselines.FITTED:
-                    yield Item(descriptor, form, hidden, bits, seed, method, (), self.data, code)
+                    yield Item(descriptor, form, hidden, bits, seed, method, (), (), self.data, code)
                 if bits == self.bits[0] and which == "outer":
-                    yield Item(descriptor, form, hidden, 0, seed, baselines.FLOAT, (), self.data, code)
+                    yield Item(descriptor, form, hidden, 0, seed, baselines.FLOAT, (), (), self.data, code)
 
     def _cells(self, which: str, forms: Sequence[str]) -> Iterator[tuple[str, str, int, tuple[int, ...]]]:
         for form in forms:
@@ -95,8 +98,8 @@ def score(data: Collection, item: Item) -> dict[str, Any]:
     if item.is_baseline:
         found = baselines.score(data, case, item.descriptor, item.method, item.bits, item.seed)
     else:
-        settings = dict(item.settings)
-        found = learner.score(data, case, item.descriptor, item.method, item.bits, item.seed, settings)
+        settings, towards = dict(item.settings), item.towards
+        found = learner.score(data, case, item.descriptor, item.method, item.bits, item.seed, settings, towards)
     return {"key": item.key, **asdict(item), "map": found.by_place(), "seconds": round(time.perf_counter() - start, 3)}
 
 
