@@ -184,11 +184,12 @@ def centre(
     heads: Mapping[int, Head], descriptors: np.ndarray, wanted: bool = True
 ) -> tuple[dict[int, np.ndarray], bool]:
     """Thresholds by code length, float32 (k,): medians over these photos, of what heads say everywhere; zeros where
-    unwanted or too few photos."""
+    unwanted or too few photos. Those that an output lies on are moved off it."""
     enough = wanted and len(descriptors) >= packing.ENOUGH_TO_CENTRE
     found = {}
     for bits, head in heads.items():
-        found[bits] = packing.thresholds(head.everywhere(descriptors)) if enough else np.zeros(bits, np.float32)
+        t = packing.thresholds(head.everywhere(descriptors)) if enough else np.zeros(bits, np.float32)
+        found[bits] = packing.clear_of_outputs(head(descriptors), t)  # the bias is a median: it puts 0 on a photo
     return found, enough
 
 
