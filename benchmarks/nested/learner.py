@@ -64,8 +64,13 @@ def score(
         u = np.full((len(x), bits), np.nan, np.float32)
         u[used] = encode(x[used])
         for protocol in case.searches:
-            t = packing.thresholds(u[protocol.database]) if case.unseen else None
-            scores.add(protocol, coded(named(name, weight), bits, u, protocol, t))
+            own = named(name, weight)
+            if case.unseen:
+                medians = packing.thresholds(u[protocol.database])
+                scores.add(protocol, coded(f"{own}, medians", bits, u, protocol, medians))
+                scores.add(protocol, coded(own, bits, u, protocol, medians / 2))
+            else:
+                scores.add(protocol, coded(own, bits, u, protocol))
     return scores
 
 

@@ -136,11 +136,15 @@ def _finetuned(
 def centre(
     heads: Mapping[int, Head], descriptors: np.ndarray, wanted: bool = True
 ) -> tuple[dict[int, np.ndarray], bool]:
-    """Thresholds by code length, float32 (k,): medians over these photos; zeros where unwanted or of too few photos."""
+    """Thresholds by code length, float32 (k,): medians over these photos; zeros where unwanted or of too few photos.
+
+    Those that an output lies on are moved off it.
+    """
     enough = wanted and len(descriptors) >= packing.ENOUGH_TO_CENTRE
     found = {}
     for bits, head in heads.items():
-        found[bits] = packing.thresholds(head(descriptors)) if enough else np.zeros(bits, np.float32)
+        u = head(descriptors)
+        found[bits] = packing.clear_of_outputs(u, packing.thresholds(u) if enough else np.zeros(bits, np.float32))
     return found, enough
 
 
