@@ -1,4 +1,4 @@
-"""Write docs/COMMANDS.md from the commands' own help; with --check only say whether it is current (exit code 1 if not).
+"""Write docs/commands.md from the commands' own help; with --check only say whether it is current (exit code 1 if not).
 
 Run it as `make docs`.
 """
@@ -15,7 +15,7 @@ import click
 
 from hashpipe.cli.main import LazyGroup, hashpipe
 
-PAGE = Path(__file__).with_name("COMMANDS.md")
+PAGE = Path(__file__).with_name("commands.md")
 HEAD = """\
 # Commands
 

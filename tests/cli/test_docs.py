@@ -32,7 +32,7 @@ def shown_commands() -> list[tuple[str, str]]:
     """(page, command line) of every `hashpipe ...` line in a fenced block of the documentation."""
     found = []
     for page in PAGES:
-        if page.name == "COMMANDS.md":
+        if page.name == "commands.md":
             continue
         for block in re.findall(r"```(?:sh|console|bash)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
             for line in block.replace("\\\n", " ").splitlines():

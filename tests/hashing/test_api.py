@@ -15,7 +15,7 @@ from PIL import Image
 import hashpipe
 import hashpipe.hashing
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "API.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
 
 def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, capsys):
