@@ -37,7 +37,7 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def test_the_tour_has_commands_and_output():
-    assert len(blocks("sh")) >= 8
+    assert len(blocks("sh")) >= 7
     assert len(blocks("text")) >= 6
 
 
