@@ -25,8 +25,8 @@ All commands share one workspace folder: `-w DIR`, else `$HASHPIPE_WORKSPACE`, e
 Options come from the command line, else from the table of that command in the file given with `--config`, else from
 the defaults shown here.
 
-Exit codes: 0 done; 2 an error that you can fix (one sentence on stderr says how); 130 or 143 stopped by Ctrl-C or SIGTERM.
-After a stop finished work is kept, and the same command continues.
+Exit codes: 0 done; 2 an error that you can fix (one sentence on stderr says how); 130 or 143 stopped by Ctrl-C or
+SIGTERM. After a stop finished work is kept, and the same command continues.
 With `--json` stdout holds exactly one JSON object; progress and warnings go to stderr.
 """
 
