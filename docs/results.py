@@ -28,8 +28,8 @@ class Measurement:
     name, caption   the marker that a page uses; one line above the table
     columns, rows   texts of the head; one list of cells for each row (see `cell`)
     command         the command lines that measure it, from the repository's root
-    commit          the commit whose code was measured
-    seeds           seeds of what is random
+    commit          the commits whose code was measured
+    seeds           seeds of what is random, none where nothing is; None where they were not recorded
     machine         processors and accelerator in words, never a name of one machine
     """
 
@@ -38,8 +38,8 @@ class Measurement:
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     command: tuple[str, ...]
-    commit: str
-    seeds: tuple[int, ...]
+    commit: tuple[str, ...]
+    seeds: tuple[int, ...] | None
     machine: str
 
 
@@ -48,10 +48,10 @@ def measurements(folder: Path = FOLDER) -> dict[str, Measurement]:
     found: dict[str, Measurement] = {}
     for path in sorted(folder.glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
-        absent = [key for key in ("command", "commit", "seeds", "machine", "tables") if not content.get(key)]
+        absent = [key for key in ("command", "commit", "machine", "tables") if not content.get(key)]
+        absent += ["seeds"] if "seeds" not in content else []
         if absent:
             raise ValueError(f"{path.name} lacks {', '.join(absent)}")
-        commands = content["command"] if isinstance(content["command"], list) else [content["command"]]
         for table in content["tables"]:
             if table["name"] in found:
                 raise ValueError(f"{path.name}: there are two tables named {table['name']}")
@@ -62,12 +62,17 @@ def measurements(folder: Path = FOLDER) -> dict[str, Measurement]:
                 table["caption"],
                 tuple(table["columns"]),
                 tuple(map(tuple, table["rows"])),
-                tuple(commands),
-                content["commit"],
-                tuple(content["seeds"]),
+                _texts(content["command"]),
+                _texts(content["commit"]),
+                None if content["seeds"] is None else tuple(content["seeds"]),
                 content["machine"],
             )
     return found
+
+
+def _texts(value: str | list[str]) -> tuple[str, ...]:
+    """One text or several."""
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def cell(value: object) -> str:
@@ -84,9 +89,12 @@ def cell(value: object) -> str:
 def markdown(table: Measurement) -> str:
     """How it was measured, and the table."""
     commands = ", ".join(f"`{command}`" for command in table.command)
-    seeds = f"seed{'s' * (len(table.seeds) > 1)} {', '.join(map(str, table.seeds))}"
+    if table.seeds:
+        seeds = f"seed{'s' * (len(table.seeds) > 1)} {', '.join(map(str, table.seeds))}"
+    else:
+        seeds = "seeds not recorded" if table.seeds is None else "nothing random"
     lines = [
-        f"**{table.caption}.** {commands}; commit {table.commit}; {seeds}; {table.machine}.",
+        f"**{table.caption}.** {commands}; commit {', '.join(table.commit)}; {seeds}; {table.machine}.",
         "",
         f"| {' | '.join(table.columns)} |",
         "|" + "---|" * len(table.columns),

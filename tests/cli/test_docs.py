@@ -204,6 +204,11 @@ def test_a_table_is_written_with_its_command(tmp_path):
         "before\n<!-- table: t -->\n**C.** `c`; commit 0123abc; seeds 0, 1; m.\n\n| a | b |\n|---|---|\n"
         "| x | .500 |\n| y | .250 ± .125 |\n| z | - |\n<!-- end -->\nafter\n"
     )
+    for seeds, says in (([], "nothing random"), (None, "seeds not recorded"), ([3], "seed 3")):
+        (tmp_path / "one.json").write_text(
+            json.dumps({**GOOD, "commit": ["a", "b"], "seeds": seeds, "tables": [TABLE]})
+        )
+        assert f"commit a, b; {says}; m." in results.markdown(results.measurements(tmp_path)["t"])
     with pytest.raises(ValueError, match="no JSON file holds"):
         results.filled("<!-- table: other -->\n<!-- end -->", results.measurements(tmp_path))
 
@@ -213,6 +218,7 @@ def test_a_table_is_written_with_its_command(tmp_path):
     [
         ({"command": ""}, "lacks command"),
         ({"commit": None}, "lacks commit"),
+        ({"machine": ""}, "lacks machine"),
         ({"tables": [{**TABLE, "rows": [["x"]]}]}, "another width"),
         ({"tables": [TABLE, TABLE]}, "two tables"),
     ],
@@ -222,6 +228,14 @@ def test_incomplete_measurements_are_refused(change, says, tmp_path):
     (tmp_path / "one.json").write_text(json.dumps({**GOOD, "tables": [TABLE], **change}))
     with pytest.raises(ValueError, match=says):
         results.measurements(tmp_path)
+
+
+def test_seeds_must_be_named(tmp_path):
+    content = {**GOOD, "tables": [TABLE]}
+    del content["seeds"]
+    (tmp_path / "one.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="lacks seeds"):
+        script("results").measurements(tmp_path)
 
 
 # -- quoted code ------------------------------------------------------------------------------------------------------
