@@ -164,7 +164,8 @@ def _readable(images: ImageList, row: int) -> bool:
 
 def hashes_of(images: ImageList) -> Callable[[int], np.ndarray]:
     """pHash values of all images by number of bits; the images are read once, at the first call."""
-    from hashpipe.hashing.features.phash import frequencies, phash
+    from hashpipe.common.perceptual_hash import phash
+    from hashpipe.hashing.features.phash import frequencies
 
     @lru_cache(maxsize=1)
     def coefficients() -> np.ndarray:
