@@ -15,8 +15,8 @@ from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.model_files import check_lengths
 from hashpipe.pairgen.formats.imported import Given, safe_name
 from hashpipe.pairgen.matching.candidates import component_labels
+from hashpipe.pairgen.matching.matching_rounds import no_matches
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairs import pair_rules
 from hashpipe.pairgen.pairs.evidence import (
     EVIDENCE,
     measure_models,
@@ -24,6 +24,7 @@ from hashpipe.pairgen.pairs.evidence import (
     measured_parts,
     registered_paths,
 )
+from hashpipe.pairgen.pairs.similar import similar_pairs
 from hashpipe.pairgen.photos.photo_files import Photo
 
 _FILES = ("cameras", "images", "points3D")
@@ -83,11 +84,11 @@ def read_models(source: Path, photos: Path | None, into: Path, options: BuildOpt
     model = np.full(len(names), -1, np.int32)
     for number in range(len(members) - 1, -1, -1):
         model[members[number]] = number
-    unmatched = pair_rules.no_matches(len(names))
+    unmatched = no_matches(len(names))
     photos_named = [Photo(name) for name in names]
     place, related = take_apart(photos_named, _places(len(names), members), unmatched, parts, options.min_inliers)
     trusted = [(number, found) for number, found in enumerate(evidence) if number not in contradicted]
-    pairs = pair_rules.similar_pairs(trusted, unmatched, None, options, labels=place)
+    pairs = similar_pairs(trusted, unmatched, None, options, labels=place)
     notes = [f"{why}; its pairs are unknown." for why in contradicted.values()]
     if len(copies) > 1:
         notes.append(f"{len(copies)} models: nothing says whether two of them show one place.")

@@ -20,10 +20,13 @@ from hashpipe.pairgen.formats.colmap_models import read_models
 from hashpipe.pairgen.formats.imported import Given, mirrored
 from hashpipe.pairgen.formats.options import ImportOptions
 from hashpipe.pairgen.formats.readers import read_cirtorch, read_csv, read_hloc
+from hashpipe.pairgen.matching.matching_rounds import no_matches
 from hashpipe.pairgen.options import BuildOptions, identity
-from hashpipe.pairgen.pairs import pair_rules, tables
+from hashpipe.pairgen.pairs import tables
+from hashpipe.pairgen.pairs.dissimilar import dissimilar_pairs
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, write_pairset
 from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
+from hashpipe.pairgen.photos.listing import ABSENT, file_status
 from hashpipe.pairgen.photos.photo_files import Photo, describe
 from hashpipe.pairgen.report.page import write_report
 
@@ -135,7 +138,7 @@ def _write(
     folder: Path, given: Given, source: Path, kind: str, options: ImportOptions, chosen: BuildOptions
 ) -> ImportSummary:
     files = _describe(given)
-    status, original = tables.file_status(files)
+    status, original = file_status(files)
     notes = list(given.notes)
     if not files:
         raise UserError(f"{source} names no photos; check the file.")
@@ -207,7 +210,7 @@ def _describe(given: Given) -> list[Photo]:
             there = (given.root / name).is_file()
         except OSError:  # a name too long for this disk
             there = False
-        return describe(given.root, name) if there else Photo(name, reason=tables.ABSENT)
+        return describe(given.root, name) if there else Photo(name, reason=ABSENT)
 
     with stage("Reading photos", len(given.names), "photos") as advance, ThreadPoolExecutor(os.cpu_count()) as threads:
         found = []
@@ -252,12 +255,14 @@ def _complete(row: dict[str, Any]) -> dict[str, Any]:
 def _drawn(
     place: np.ndarray, pairs: Sequence[dict[str, Any]], related: Sequence[Relation], options: BuildOptions
 ) -> list[dict[str, Any]]:
-    """Dissimilar pairs between places, at most one per other place and photo, beside those that are listed."""
+    """Dissimilar pairs between places, at most one per other place and photo, beside those that are listed.
+
+    The source or the user has said that places differ, so no place counts as uncertain, however small it is.
+    """
     placed = np.flatnonzero(place >= 0)
     labels = place[placed]
     listed = {(row["a"], row["b"]) for row in pairs}
-    drawn = pair_rules.dissimilar_pairs(
-        labels, labels, labels, pair_rules.no_matches(len(placed)), None, related, options
-    )
+    everyone = np.ones(len(placed), bool)
+    drawn = dissimilar_pairs(labels, everyone, no_matches(len(placed)), None, related, options)
     drawn = [{**row, "a": int(placed[row["a"]]), "b": int(placed[row["b"]])} for row in drawn]
     return [row for row in drawn if (row["a"], row["b"]) not in listed]

@@ -45,6 +45,12 @@ class Matches:
     verified_again: int = 0
 
 
+def no_matches(count: int) -> Matches:
+    """The matches of `count` photos of which none was matched."""
+    none = np.zeros(0, np.int32)
+    return Matches(none, none, none, none, np.zeros((count, 0), np.int64), np.zeros((count, 0), np.float32))
+
+
 def first_round(photos: Sequence[Photo], similar_rows: np.ndarray, options: BuildOptions) -> set[Pair]:
     """What is matched first: all pairs of a small set, else neighbours in looks, in space and in time."""
     if len(photos) <= options.exhaustive_below:

@@ -17,8 +17,8 @@ from hashpipe.pairgen.matching.extract import extract_features
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.matching.parallel_matching import geometry_key, match_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairs.pair_rules import look_alike, weak_geometry
 from hashpipe.pairgen.pairs.pairset import PairSet
+from hashpipe.pairgen.pairs.relations import look_alike, weak_geometry
 from hashpipe.pairgen.photos.photo_files import describe
 
 

@@ -232,6 +232,13 @@ def _time(details: dict[int, Any], exif: Image.Exif) -> str | None:
         return None
 
 
+def capture_seconds(taken_at: str | None) -> float:
+    """Seconds since 1970 of an ISO 8601 time, its zone left out; NaN where there is no time."""
+    if not taken_at:
+        return float("nan")
+    return (datetime.fromisoformat(taken_at).replace(tzinfo=None) - datetime(1970, 1, 1)).total_seconds()
+
+
 def _camera(details: dict[int, Any], exif: Image.Exif) -> str:
     parts = (exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model), details.get(ExifTags.Base.BodySerialNumber))
     return " ".join(str(part).strip("\0 ") for part in parts if part)

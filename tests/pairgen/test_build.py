@@ -17,9 +17,10 @@ from PIL import Image
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace, sha256_file
-from hashpipe.pairgen.build import build_pairs, check_options
+from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.colmap.database import matched_pairs
 from hashpipe.pairgen.matching.vlad import sift, stored_features
+from hashpipe.pairgen.option_bounds import check_options
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.pairs.validate import examine
