@@ -12,7 +12,7 @@ from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.relations import ordered
 from hashpipe.pairgen.pairs.similar import similarity
 
-_TRIES = 2  # components drawn for each negative that is wanted
+_ROUNDS = 2  # of drawing twice as many components as negatives are wanted
 
 
 def none_unknown(pairs: np.ndarray) -> np.ndarray:
@@ -63,14 +63,16 @@ def dissimilar_pairs(
 
     near = [set(map(int, others)) for others in matches.similar_rows]
     wanted = np.where(in_model, options.negatives, 0)
-    drawn = []
-    for a, b in _draw(labels, np.flatnonzero(in_model), options):
-        compared = ordered(a, b) in matched or b in near[a] or a in near[b]
-        if unrelated(a, b) and (in_model[b] or not compared):
-            drawn.append((a, b))
-    for a, b in _known(drawn, unknown):
-        if wanted[a] and add(a, b, "negative"):
-            wanted[a] -= 1
+    generator = np.random.default_rng(options.seed)
+    for _ in range(_ROUNDS):
+        drawn = []
+        for a, b in _draw(labels, np.flatnonzero(wanted), 2 * options.negatives, generator):
+            compared = ordered(a, b) in matched or b in near[a] or a in near[b]
+            if unrelated(a, b) and (in_model[b] or not compared):
+                drawn.append((a, b))
+        for a, b in _known(drawn, unknown):
+            if wanted[a] and add(a, b, "negative"):
+                wanted[a] -= 1
     return [rows[pair] for pair in sorted(rows)]
 
 
@@ -79,16 +81,15 @@ def _known(pairs: list[tuple[int, int]], unknown: Callable[[np.ndarray], np.ndar
     return [pair for pair, out in zip(pairs, left_out.tolist(), strict=True) if not out]
 
 
-def _draw(labels: np.ndarray, photos: np.ndarray, options: BuildOptions) -> list[tuple[int, int]]:
-    """For each of `photos` a photo of each of some components drawn at random, more than are wanted."""
-    generator = np.random.default_rng(options.seed)
+def _draw(labels: np.ndarray, photos: np.ndarray, tries: int, generator: np.random.Generator) -> list[tuple[int, int]]:
+    """For each of `photos` one photo of each of `tries` components that are drawn at random."""
     order = np.argsort(labels, kind="stable")
     starts = np.unique(labels[order], return_index=True)[1]
     sizes = np.diff(starts, append=len(order))
-    tries = min(len(starts), _TRIES * options.negatives)
+    tries = min(len(starts), tries)
     pairs = []
     for a in photos.tolist():
-        components = generator.choice(len(starts), tries, replace=False, shuffle=True)
+        components = generator.choice(len(starts), tries, replace=False)
         members = starts[components] + (generator.random(tries) * sizes[components]).astype(np.int64)
         pairs += [(a, b) for b in order[members].tolist()]
     return pairs
