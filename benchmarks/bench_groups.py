@@ -39,7 +39,7 @@ from hashpipe.hashing.duplicates.groups import find_groups
 from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.features.phash import frequencies
-from hashpipe.pairgen.photos.photo_files import load_upright
+from hashpipe.pairgen.photos.load import load_upright
 
 # places that are one spot: pairs across them are neither right nor wrong
 ONE_SPOT = (

@@ -31,7 +31,7 @@ from hashpipe.pairgen.pairs.dissimilar import dissimilar_pairs
 from hashpipe.pairgen.pairs.gps import nearness
 from hashpipe.pairgen.pairs.relations import relations
 from hashpipe.pairgen.pairs.similar import similar_pairs
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 WORDS = 64 * 128
 OPTIONS = BuildOptions()

@@ -31,8 +31,9 @@ from hashpipe.pairgen.matching.matching_rounds import match_photos
 from hashpipe.pairgen.matching.parallel_matching import WEAK_INLIERS, match_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.tables import file_status
+from hashpipe.pairgen.photos.find import find_photos
 from hashpipe.pairgen.photos.listing import describe_photos
-from hashpipe.pairgen.photos.photo_files import Photo, find_photos
+from hashpipe.pairgen.photos.metadata import Photo
 
 Pair = tuple[int, int]
 

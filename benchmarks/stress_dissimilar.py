@@ -38,7 +38,7 @@ from hashpipe.pairgen.pairs.evidence import measure_models
 from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.photos.hashes import photo_hashes
 from hashpipe.pairgen.photos.listing import describe_photos, distinct_photos
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 _IN_VAIN = 15  # matches of a pair whose match was dropped
 

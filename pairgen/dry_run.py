@@ -25,7 +25,8 @@ from hashpipe.pairgen.matching.parallel_matching import WEAK_INLIERS, geometry_k
 from hashpipe.pairgen.option_bounds import check_options
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.listing import describe_photos, file_status, list_photos
-from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.metadata import Photo
 
 COUNTED = 1000  # files of which every one is read; of larger folders this many are drawn
 _PROBED, _PROBED_PAIRS = 16, 48

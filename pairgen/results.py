@@ -19,7 +19,7 @@ from hashpipe.pairgen.pairs.evidence import EVIDENCE
 from hashpipe.pairgen.pairs.labels import Labelled, Splits
 from hashpipe.pairgen.pairs.pairset import PairSet, write_pairset
 from hashpipe.pairgen.photos.listing import distinct_rows, file_status
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 from hashpipe.pairgen.summary import BuildSummary
 
 

@@ -26,7 +26,7 @@ from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_d
 from hashpipe.hashing.models.network import HashModel, Head, load_model
 from hashpipe.hashing.training.train import centre, fit_heads, stored_options
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 
 def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> list[Gallery]:

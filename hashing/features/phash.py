@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hashpipe.common import perceptual_hash
-from hashpipe.common.perceptual_hash import BITS_MAX, SIDE
+from hashpipe.common.perceptual_hash import BITS_MAX, SIDE, picture_frequencies
 from hashpipe.common.progress import stage
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 
 def frequencies(images: ImageList) -> tuple[np.ndarray, np.ndarray]:
@@ -22,6 +21,6 @@ def frequencies(images: ImageList) -> tuple[np.ndarray, np.ndarray]:
                 continue
             finally:
                 advance(1)
-            values[row] = perceptual_hash.frequencies(picture)
+            values[row] = picture_frequencies(picture)
             ok[row] = True
     return values, ok

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 KEPT = 1.3  # photos are kept this much larger than a piece, along their shorter side
 LEAST = 0.4  # share of a photo's area that a piece covers at least

@@ -13,22 +13,27 @@ SIDE = 32  # pixels of the square grey copy
 BITS_MAX = SIDE * SIDE - 1
 
 
-def frequencies(picture: Image.Image) -> np.ndarray:
-    """Cosine-transform coefficients of one picture without the mean, lowest first, float32 (1023,)."""
+def transform(grey: np.ndarray) -> np.ndarray:
+    """Cosine-transform coefficients of grey copies float32 (N, 32, 32) but their mean, lowest first, float32 (N, 1023).
+
+    Order: by diagonal (sum of both frequencies), then by row.
+    """
+    row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
+    order = np.lexsort((row, row + column))[1:]
+    return np.asarray(dctn(grey, axes=(1, 2), norm="ortho").reshape(len(grey), -1)[:, order], np.float32)
+
+
+def picture_frequencies(picture: Image.Image) -> np.ndarray:
+    """Coefficients of one picture without the mean, lowest first, float32 (1023,)."""
     grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    return np.asarray(dctn(np.asarray(grey, np.float32), norm="ortho").ravel()[_LOWEST_FIRST], np.float32)
+    return transform(np.asarray(grey, np.float32)[None])[0]
 
 
 def phash(coefficients: np.ndarray, bits: int) -> np.ndarray:
-    """Values float32 (N, bits) whose signs are the hash: the lowest coefficients against their median in each image."""
+    """Values float32 (N, bits) whose signs are the hash: the lowest coefficients against their median in each image.
+
+    The median lies half-way between the two middle ones also where their number is odd, so that no value is 0.
+    """
     chosen = coefficients[:, :bits]
-    return chosen - np.median(chosen, axis=1, keepdims=True)
-
-
-def _lowest_first() -> np.ndarray:
-    """Flat indices of all coefficients but the mean, by diagonal (sum of both frequencies), then by row."""
-    row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
-    return np.lexsort((row, row + column))[1:]
-
-
-_LOWEST_FIRST = _lowest_first()
+    middle = bits // 2, max(bits // 2 - 1, 0)
+    return chosen - np.partition(chosen, middle, axis=1)[:, middle].mean(axis=1, keepdims=True)

@@ -11,7 +11,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.workers import run_jobs
 from hashpipe.pairgen.ambiguity.model_consistency import doubtful_models
 from hashpipe.pairgen.ambiguity.split_places import take_apart
-from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap import reconstructions
 from hashpipe.pairgen.colmap.model_files import check_lengths
 from hashpipe.pairgen.formats.imported import Given, safe_name
 from hashpipe.pairgen.matching.candidates import component_labels
@@ -25,7 +25,7 @@ from hashpipe.pairgen.pairs.evidence import (
     registered_paths,
 )
 from hashpipe.pairgen.pairs.similar import similar_pairs
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 _FILES = ("cameras", "images", "points3D")
 _PARTS = (*_FILES, "rigs", "frames")
@@ -104,7 +104,7 @@ def _copy(folders: Sequence[Path], into: Path, workers: int) -> list[Path]:
     for folder in folders:
         if cut := check_lengths(folder):
             raise UserError(f"{folder / cut} is cut or damaged; copy the model again or leave it out.")
-    outcomes = dict(run_jobs(adapter.copy_model, list(zip(folders, drafts, strict=True)), workers))
+    outcomes = dict(run_jobs(reconstructions.copy_model, list(zip(folders, drafts, strict=True)), workers))
     for index, folder in enumerate(folders):
         outcome = outcomes[index]
         if isinstance(outcome, Exception):

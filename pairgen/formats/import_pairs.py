@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.ambiguity.relation import Relation
+from hashpipe.pairgen.formats.cirtorch import read_cirtorch
 from hashpipe.pairgen.formats.colmap_models import read_models
+from hashpipe.pairgen.formats.import_summary import ImportSummary
 from hashpipe.pairgen.formats.imported import Given, mirrored
 from hashpipe.pairgen.formats.options import ImportOptions
-from hashpipe.pairgen.formats.readers import read_cirtorch, read_csv, read_hloc
+from hashpipe.pairgen.formats.pair_lists import read_csv, read_hloc
 from hashpipe.pairgen.matching.matching_rounds import no_matches
 from hashpipe.pairgen.options import BuildOptions, identity
 from hashpipe.pairgen.pairs import tables
@@ -27,56 +29,11 @@ from hashpipe.pairgen.pairs.dissimilar import dissimilar_pairs
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, write_pairset
 from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
 from hashpipe.pairgen.photos.listing import ABSENT, file_status
-from hashpipe.pairgen.photos.photo_files import Photo, describe
+from hashpipe.pairgen.photos.metadata import Photo, describe
 from hashpipe.pairgen.report.page import write_report
 
 _READERS = {"cirtorch": read_cirtorch, "hloc": read_hloc, "csv": read_csv}
 _BY_SUFFIX = {".pkl": "cirtorch", ".pickle": "cirtorch", ".txt": "hloc", ".csv": "csv"}
-
-
-@dataclass(frozen=True)
-class ImportSummary:
-    """What was imported; `notes` are sentences for people."""
-
-    pairs_folder: Path
-    source: str
-    source_format: str
-    photos: int
-    absent: int
-    unreadable: int
-    duplicates: int
-    places: int
-    models: int
-    pairs: dict[str, int]
-    splits: dict[str, int]
-    queries: int
-    fingerprint: str
-    notes: list[str]
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            **asdict(self),
-            "pairs_folder": str(self.pairs_folder),
-            "report": str(self.pairs_folder / "report.html"),
-        }
-
-    def as_text(self) -> str:
-        kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in self.pairs.items() if count) or "none"
-        return "\n".join(
-            [
-                f"Imported    {self.source} ({self.source_format})",
-                f"Photos      {self.photos} named, {self.absent} not on disk, {self.unreadable} unreadable, "
-                f"{self.duplicates} duplicates",
-                f"Places      {self.places}, {self.models} models",
-                f"Pairs       {kinds}",
-                "Splits      places "
-                + ", ".join(f"{count} {name}" for name, count in self.splits.items())
-                + f"; {self.queries} queries held out",
-                *(f"Note        {note}" for note in self.notes),
-                f"Fingerprint {self.fingerprint}",
-                f"Report      {self.pairs_folder / 'report.html'}",
-            ]
-        )
 
 
 def import_pairs(source: Path, workspace: Path, options: ImportOptions) -> ImportSummary:

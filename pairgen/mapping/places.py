@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.common.files import atomic_folder
-from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap import reconstructions
 from hashpipe.pairgen.mapping.reconstruct import Component, Mapping
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def place_models(photos: Sequence[Photo], components: Sequence[Component], mappi
         for folder in mapping.models:
             number = numbers[mapping.component]
             place[list(components[mapping.component].photos)] = number
-            registered = [rows[path] for path in adapter.registered_in(folder)]
-            found.append((-len(registered), number, folder, registered, adapter.point_count(folder)))
+            registered = [rows[path] for path in reconstructions.registered_in(folder)]
+            found.append((-len(registered), number, folder, registered, reconstructions.point_count(folder)))
     found.sort(key=lambda item: (item[0], item[1], item[2].name))
     infos = []
     for index, (size, number, _, registered, points) in enumerate(found):

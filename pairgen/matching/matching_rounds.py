@@ -24,7 +24,7 @@ from hashpipe.pairgen.matching.candidates import (
 )
 from hashpipe.pairgen.matching.parallel_matching import geometry_key, match_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from hashpipe.pairgen.pairs.relations import relations
 from hashpipe.pairgen.pairs.similar import similar_pairs
 from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
 from hashpipe.pairgen.pairs.uncertain import signs_of, uncertain_units, unknown_pairs
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.gps import near_components
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 LOOK_ALIKE = 30  # matches without a geometry; 1,691 pairs of unrelated photos had 24 at most
 

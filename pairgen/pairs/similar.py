@@ -13,7 +13,7 @@ import numpy as np
 from hashpipe.pairgen.mapping.overlap import Evidence
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos.photo_files import Photo, capture_seconds
+from hashpipe.pairgen.photos.metadata import Photo, capture_seconds
 
 BURST_SECONDS = 1.0  # EXIF counts whole seconds
 

@@ -16,7 +16,7 @@ from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.mapping.reconstruct import Component, Mapping
 from hashpipe.pairgen.pairs.pairset import MINED_KINDS, PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, SPLITS
 from hashpipe.pairgen.photos.listing import file_status
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 _DESCRIBED = ("path", "sha256", "width", "height", "orientation", "taken_at", "lat", "lon")
 

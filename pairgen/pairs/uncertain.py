@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from hashpipe.pairgen.matching.matching_rounds import Matches
-from hashpipe.pairgen.photos.photo_files import Photo, capture_seconds
+from hashpipe.pairgen.photos.metadata import Photo, capture_seconds
 
 FEW_VERIFIED = 10  # verified pairs; a component of fewer is uncertain
 ALIKE_COSINE = 0.2  # of VLADs: 3 % of the pairs of unrelated photos reach it, 70 % of those of one place

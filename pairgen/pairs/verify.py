@@ -20,7 +20,7 @@ from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.pairs.relations import look_alike, weak_geometry
 from hashpipe.pairgen.pairs.uncertain import FEW_VERIFIED
-from hashpipe.pairgen.photos.photo_files import describe
+from hashpipe.pairgen.photos.metadata import describe
 
 
 def verify_pairs(pairset: PairSet, pairs: np.ndarray, workers: int = 0) -> np.ndarray:

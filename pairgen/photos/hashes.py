@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.common.files import atomic_path
-from hashpipe.common.perceptual_hash import SIDE, frequencies, phash
+from hashpipe.common.perceptual_hash import SIDE, phash, picture_frequencies
 from hashpipe.common.progress import stage
-from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.metadata import Photo
 
 BITS = 64
 FILE = "phash-1.npz"  # the number goes up when the hash changes, so that old ones are not read
@@ -44,7 +45,7 @@ def _hash(path: Path) -> np.ndarray | None:
         picture = load_upright(path, 4 * SIDE)
     except UnreadablePhoto:
         return None
-    return np.packbits(phash(frequencies(picture)[None], BITS)[0] >= 0)
+    return np.packbits(phash(picture_frequencies(picture)[None], BITS)[0] >= 0)
 
 
 def _table(rows: Sequence[np.ndarray]) -> np.ndarray:

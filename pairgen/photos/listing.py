@@ -8,7 +8,8 @@ from pathlib import Path
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import stage
-from hashpipe.pairgen.photos.photo_files import Photo, describe, find_photos
+from hashpipe.pairgen.photos.find import find_photos
+from hashpipe.pairgen.photos.metadata import Photo, describe
 
 ABSENT = "not on disk"  # the reason of a photo that an import names
 

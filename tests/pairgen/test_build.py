@@ -107,7 +107,7 @@ def test_same_photos_give_the_same_pairs_and_a_second_run_repeats_nothing(
 
 
 def test_stored_features_equal_fresh_ones_and_pairs_are_verified_on_demand(built: tuple[Path, BuildSummary]) -> None:
-    from hashpipe.pairgen.photos.photo_files import load_upright
+    from hashpipe.pairgen.photos.load import load_upright
 
     pairset = read_pairset(built[0] / "pairs")
     store = stored_features(built[0] / "pairs")

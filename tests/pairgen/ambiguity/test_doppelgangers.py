@@ -33,7 +33,7 @@ from hashpipe.pairgen.pairs.dissimilar import dissimilar_pairs
 from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.pairs.relations import relations
 from hashpipe.pairgen.pairs.similar import similar_pairs
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 from hashpipe.pairgen.synthetic.render import look_at
 
 NO_PARTS = Parts(np.zeros(0, np.int32))

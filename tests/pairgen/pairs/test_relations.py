@@ -5,7 +5,7 @@ from match_tables import matches
 
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.relations import relations, weak_geometry
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 
 def test_chance_geometry_relates_nothing_and_weak_geometry_does() -> None:

@@ -7,7 +7,7 @@ from match_tables import matches, vlads
 from hashpipe.pairgen.mapping.overlap import Evidence
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.similar import similar_pairs
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 
 def evidence(rows: list[tuple]) -> Evidence:

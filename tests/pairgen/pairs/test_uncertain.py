@@ -13,7 +13,7 @@ from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs import uncertain
 from hashpipe.pairgen.pairs.dissimilar import dissimilar_pairs
 from hashpipe.pairgen.pairs.uncertain import Signs, signs_of, uncertain_units, unknown_pairs
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 SIZES = [6, 6, 3, 1]  # two places of 15 verified pairs, one of 3, and a photo alone
 SMALL, ALONE = 12, 15  # the first photo of the small place, and the photo alone
