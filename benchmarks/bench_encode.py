@@ -36,7 +36,7 @@ from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.model_folder import read_model
 from hashpipe.hashing.models.network import make_model, save_model
 from hashpipe.hashing.training.pca import fit_space, itq
-from hashpipe.pairgen.photos.photo_files import load_upright
+from hashpipe.pairgen.photos.load import load_upright
 from hashpipe.pairgen.synthetic.demo_photos import write_demo_photos
 
 BITS = 64

@@ -27,9 +27,11 @@ from hashpipe.pairgen.mapping.reconstruct import connected
 from hashpipe.pairgen.matching.candidates import gps_pairs, growth, nearest, neighbour_pairs, outside_pairs, time_pairs
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.pairs.dissimilar import dissimilar_pairs
 from hashpipe.pairgen.pairs.gps import nearness
-from hashpipe.pairgen.pairs.pair_rules import dissimilar_pairs, relations, similar_pairs
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.pairs.relations import relations
+from hashpipe.pairgen.pairs.similar import similar_pairs
+from hashpipe.pairgen.photos.metadata import Photo
 
 WORDS = 64 * 128
 OPTIONS = BuildOptions()
@@ -198,7 +200,7 @@ def mining(count: int, size: int, apart: float = 0.01) -> Callable[[], int]:
         similar = similar_pairs(evidence, found, vlads, OPTIONS)
         related = relations(photos, labels, found, OPTIONS)
         near = nearness(photos, labels, OPTIONS.far_metres)
-        return len(similar) + len(dissimilar_pairs(labels, number, number, found, vlads, related, OPTIONS, near))
+        return len(similar) + len(dissimilar_pairs(labels, number >= 0, found, vlads, related, OPTIONS, near))
 
     return work
 

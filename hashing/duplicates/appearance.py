@@ -13,7 +13,7 @@ from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.duplicates.metadata import each
 from hashpipe.hashing.duplicates.rules import Looks, Same
 from hashpipe.hashing.features import descriptor_cache
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 
 LOOK_SIDE = 32  # pixels of the square grey copy that photos are compared by
 _SHARP_SIDE = 768  # pixels of the longest side that sharpness is judged on

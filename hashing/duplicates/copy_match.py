@@ -18,7 +18,7 @@ from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.duplicates.rules import Same
 from hashpipe.hashing.features import descriptor_cache
 from hashpipe.pairgen.matching import vlad
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 
 SIDE = 480  # pixels of the longest side that features are found at
 FEATURES = 600  # of one photo

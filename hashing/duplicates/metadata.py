@@ -15,7 +15,7 @@ from hashpipe.common.progress import stage
 from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.features.preprocess import cores, in_threads
 from hashpipe.pairgen.pairs.pairset import PairSet
-from hashpipe.pairgen.photos.photo_files import open_photo
+from hashpipe.pairgen.photos.load import open_photo
 
 T = TypeVar("T")
 

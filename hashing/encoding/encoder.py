@@ -19,7 +19,7 @@ from hashpipe.hashing.features import preprocess
 from hashpipe.hashing.features import quality as looks
 from hashpipe.hashing.features.preprocess import Open
 from hashpipe.hashing.models.model_folder import StoredModel, read_model
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 if TYPE_CHECKING:
     from hashpipe.hashing.data.images import ImageList

@@ -19,7 +19,7 @@ from hashpipe.hashing.encoding import engines
 from hashpipe.hashing.encoding.engines import RUNTIMES, Engine
 from hashpipe.hashing.features.preprocess import Open
 from hashpipe.hashing.models.model_folder import StoredModel
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 MOST_FLIPS = 1e-3  # share of bits; a runtime that differs more from torch is never chosen by itself
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA, the same under WSL, AMD

@@ -64,7 +64,7 @@ def baseline_codes(
             if name in projections:
                 u = baselines.fit(name, training, length, seed, basis)(descriptors)
             elif name == "phash" and hash_of is not None:
-                from hashpipe.hashing.features.phash import BITS_MAX
+                from hashpipe.common.perceptual_hash import BITS_MAX
 
                 if length > BITS_MAX:
                     say_note(f"phash has at most {BITS_MAX} bits and is left out at {length}")

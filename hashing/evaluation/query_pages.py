@@ -12,7 +12,7 @@ from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.metrics.histograms import distances_to
 from hashpipe.pairgen.photos.jpegs import as_uri
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 THUMBNAIL = 120  # pixels, longest side
 SHOWN = 8  # photos per query

@@ -26,7 +26,7 @@ from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_d
 from hashpipe.hashing.models.network import HashModel, Head, load_model
 from hashpipe.hashing.training.train import centre, fit_heads, stored_options
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 
 def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> list[Gallery]:
@@ -164,7 +164,8 @@ def _readable(images: ImageList, row: int) -> bool:
 
 def hashes_of(images: ImageList) -> Callable[[int], np.ndarray]:
     """pHash values of all images by number of bits; the images are read once, at the first call."""
-    from hashpipe.hashing.features.phash import frequencies, phash
+    from hashpipe.common.perceptual_hash import phash
+    from hashpipe.hashing.features.phash import frequencies
 
     @lru_cache(maxsize=1)
     def coefficients() -> np.ndarray:

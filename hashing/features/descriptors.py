@@ -20,7 +20,7 @@ from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.features import backbones, batch_memory, descriptor_cache, preprocess
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.pairgen.matching import vlad
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 NETWORK_SIDE, VLAD_SIDE = 384, 1024  # pixels
 CHUNK = 256  # images between two writes to the cache

@@ -22,7 +22,7 @@ from hashpipe.hashing.search.index import Index, index_folder, open_index, rows_
 from hashpipe.hashing.search.options import DEFAULT_K, SearchOptions
 from hashpipe.hashing.search.results import Hit, SearchResult
 from hashpipe.hashing.search.sources import IndexSource, QueryFile, Source, TableSource, encoder_for
-from hashpipe.pairgen.photos.photo_files import load_upright
+from hashpipe.pairgen.photos.load import load_upright
 
 RERANK_POOL = 10  # times k candidates by Hamming distance are put in order by asymmetric distance
 _FEWEST_CANDIDATES = 200

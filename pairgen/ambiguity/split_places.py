@@ -11,7 +11,7 @@ from hashpipe.pairgen.ambiguity.articulation_points import STRONG, Bridge, bridg
 from hashpipe.pairgen.ambiguity.doppelgangers import Parts
 from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.matching.matching_rounds import Matches
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 
 def take_apart(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,64 +16,24 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.ambiguity.relation import Relation
+from hashpipe.pairgen.formats.cirtorch import read_cirtorch
 from hashpipe.pairgen.formats.colmap_models import read_models
+from hashpipe.pairgen.formats.import_summary import ImportSummary
 from hashpipe.pairgen.formats.imported import Given, mirrored
 from hashpipe.pairgen.formats.options import ImportOptions
-from hashpipe.pairgen.formats.readers import read_cirtorch, read_csv, read_hloc
+from hashpipe.pairgen.formats.pair_lists import read_csv, read_hloc
+from hashpipe.pairgen.matching.matching_rounds import no_matches
 from hashpipe.pairgen.options import BuildOptions, identity
-from hashpipe.pairgen.pairs import pair_rules, tables
+from hashpipe.pairgen.pairs import tables
+from hashpipe.pairgen.pairs.dissimilar import dissimilar_pairs
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, write_pairset
 from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
-from hashpipe.pairgen.photos.photo_files import Photo, describe
+from hashpipe.pairgen.photos.listing import ABSENT, file_status
+from hashpipe.pairgen.photos.metadata import Photo, describe
 from hashpipe.pairgen.report.page import write_report
 
 _READERS = {"cirtorch": read_cirtorch, "hloc": read_hloc, "csv": read_csv}
 _BY_SUFFIX = {".pkl": "cirtorch", ".pickle": "cirtorch", ".txt": "hloc", ".csv": "csv"}
-
-
-@dataclass(frozen=True)
-class ImportSummary:
-    """What was imported; `notes` are sentences for people."""
-
-    pairs_folder: Path
-    source: str
-    source_format: str
-    photos: int
-    absent: int
-    unreadable: int
-    duplicates: int
-    places: int
-    models: int
-    pairs: dict[str, int]
-    splits: dict[str, int]
-    queries: int
-    fingerprint: str
-    notes: list[str]
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            **asdict(self),
-            "pairs_folder": str(self.pairs_folder),
-            "report": str(self.pairs_folder / "report.html"),
-        }
-
-    def as_text(self) -> str:
-        kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in self.pairs.items() if count) or "none"
-        return "\n".join(
-            [
-                f"Imported    {self.source} ({self.source_format})",
-                f"Photos      {self.photos} named, {self.absent} not on disk, {self.unreadable} unreadable, "
-                f"{self.duplicates} duplicates",
-                f"Places      {self.places}, {self.models} models",
-                f"Pairs       {kinds}",
-                "Splits      places "
-                + ", ".join(f"{count} {name}" for name, count in self.splits.items())
-                + f"; {self.queries} queries held out",
-                *(f"Note        {note}" for note in self.notes),
-                f"Fingerprint {self.fingerprint}",
-                f"Report      {self.pairs_folder / 'report.html'}",
-            ]
-        )
 
 
 def import_pairs(source: Path, workspace: Path, options: ImportOptions) -> ImportSummary:
@@ -135,7 +95,7 @@ def _write(
     folder: Path, given: Given, source: Path, kind: str, options: ImportOptions, chosen: BuildOptions
 ) -> ImportSummary:
     files = _describe(given)
-    status, original = tables.file_status(files)
+    status, original = file_status(files)
     notes = list(given.notes)
     if not files:
         raise UserError(f"{source} names no photos; check the file.")
@@ -207,7 +167,7 @@ def _describe(given: Given) -> list[Photo]:
             there = (given.root / name).is_file()
         except OSError:  # a name too long for this disk
             there = False
-        return describe(given.root, name) if there else Photo(name, reason=tables.ABSENT)
+        return describe(given.root, name) if there else Photo(name, reason=ABSENT)
 
     with stage("Reading photos", len(given.names), "photos") as advance, ThreadPoolExecutor(os.cpu_count()) as threads:
         found = []
@@ -252,12 +212,14 @@ def _complete(row: dict[str, Any]) -> dict[str, Any]:
 def _drawn(
     place: np.ndarray, pairs: Sequence[dict[str, Any]], related: Sequence[Relation], options: BuildOptions
 ) -> list[dict[str, Any]]:
-    """Dissimilar pairs between places, at most one per other place and photo, beside those that are listed."""
+    """Dissimilar pairs between places, at most one per other place and photo, beside those that are listed.
+
+    The source or the user has said that places differ, so no place counts as uncertain, however small it is.
+    """
     placed = np.flatnonzero(place >= 0)
     labels = place[placed]
     listed = {(row["a"], row["b"]) for row in pairs}
-    drawn = pair_rules.dissimilar_pairs(
-        labels, labels, labels, pair_rules.no_matches(len(placed)), None, related, options
-    )
+    everyone = np.ones(len(placed), bool)
+    drawn = dissimilar_pairs(labels, everyone, no_matches(len(placed)), None, related, options)
     drawn = [{**row, "a": int(placed[row["a"]]), "b": int(placed[row["b"]])} for row in drawn]
     return [row for row in drawn if (row["a"], row["b"]) not in listed]

@@ -9,7 +9,7 @@ from datetime import datetime
 import faiss
 import numpy as np
 
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 EARTH_METRES = 6_371_000.0
 _BLOCK, _FARTHEST = 1024, 400  # photos searched for together; neighbours looked at for one outside a component

@@ -18,7 +18,8 @@ from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import check_database
 from hashpipe.pairgen.matching import vlad
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.metadata import Photo
 
 NOTE = "features.json"  # beside the database: how its features were made, and which photos have none
 _BATCH = 8  # photos per job: small enough that a kill loses little

@@ -14,7 +14,7 @@ from hashpipe.common.progress import stage
 from hashpipe.common.workers import run_jobs
 from hashpipe.pairgen.ambiguity.doppelgangers import Parts
 from hashpipe.pairgen.ambiguity.model_consistency import Cameras
-from hashpipe.pairgen.colmap.adapter import read_model, registered_in
+from hashpipe.pairgen.colmap.reconstructions import read_model, registered_in
 from hashpipe.pairgen.mapping.overlap import Evidence
 
 EVIDENCE = "evidence-6.npz"  # the number goes up when a rule of measuring changes, so that old results are not read

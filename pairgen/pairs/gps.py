@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from hashpipe.pairgen.matching.candidates import EARTH_METRES, positions
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 _KEPT = 50_000  # answers and search trees, so that no list of all pairs of components grows
 _BESIDE = np.array(list(product((-1, 0, 1), repeat=3)))

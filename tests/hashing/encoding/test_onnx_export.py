@@ -21,7 +21,7 @@ from hashpipe.hashing.encoding.encoder import open_encoder
 from hashpipe.hashing.encoding.options import OnnxOptions
 from hashpipe.hashing.export.export_onnx import export_onnx
 from hashpipe.hashing.models.model_folder import read_model
-from hashpipe.pairgen.photos.photo_files import load_upright
+from hashpipe.pairgen.photos.load import load_upright
 
 onnx = pytest.importorskip("onnx")
 

@@ -29,9 +29,11 @@ from hashpipe.pairgen.mapping.overlap import pair_evidence
 from hashpipe.pairgen.mapping.surface import visible_surface
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairs.pair_rules import dissimilar_pairs, relations, similar_pairs
+from hashpipe.pairgen.pairs.dissimilar import dissimilar_pairs
 from hashpipe.pairgen.pairs.pairset import read_pairset
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.pairs.relations import relations
+from hashpipe.pairgen.pairs.similar import similar_pairs
+from hashpipe.pairgen.photos.metadata import Photo
 from hashpipe.pairgen.synthetic.render import look_at
 
 NO_PARTS = Parts(np.zeros(0, np.int32))
@@ -130,8 +132,7 @@ def never_dissimilar(labels: np.ndarray, related: list[Relation], matches: Match
     """Does mining with these relations leave all photos of one component of the match graph unknown to each other?"""
     count = len(labels)
     found = relations(files(count), labels, matches, BuildOptions(), related)
-    zeros = np.zeros(count, int)
-    return not dissimilar_pairs(labels, labels, zeros, matches, None, found, BuildOptions(negatives=50))
+    return not dissimilar_pairs(labels, labels >= 0, matches, None, found, BuildOptions(negatives=50))
 
 
 def test_no_two_parts_of_one_component_are_ever_dissimilar() -> None:

@@ -16,7 +16,7 @@ from hashpipe.pairgen.matching.candidates import (
 )
 from hashpipe.pairgen.matching.matching_rounds import first_round
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 
 def unit_rows(count: int, width: int, seed: int = 0) -> np.ndarray:

@@ -17,7 +17,7 @@ from hashpipe.pairgen.matching import parallel_matching
 from hashpipe.pairgen.matching.extract import extract_features
 from hashpipe.pairgen.matching.parallel_matching import _jobs, match_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos.photo_files import describe
+from hashpipe.pairgen.photos.metadata import describe
 
 if TYPE_CHECKING:  # several folders have a conftest, so the name must not be imported when tests run
     from conftest import RenderedPhotos

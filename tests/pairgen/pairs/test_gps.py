@@ -7,7 +7,7 @@ import pytest
 
 from hashpipe.pairgen.matching.candidates import EARTH_METRES, positions
 from hashpipe.pairgen.pairs.gps import near_components, nearness
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 
 def scattered(count: int, components: int, seed: int) -> tuple[list[Photo], np.ndarray]:
