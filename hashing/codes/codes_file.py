@@ -86,13 +86,6 @@ class CodeSet:
         )
 
 
-def hamming(query: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Hamming distances of one code, uint8 (W,), to many, uint8 (N,W) -> int32 (N,)."""
-    if not len(codes):
-        return np.zeros(0, np.int32)
-    return np.unpackbits(codes ^ query, axis=1).sum(axis=1, dtype=np.int32)
-
-
 def probes(codeset: CodeSet, count: int = _PROBES) -> list[dict[str, Any]]:
     """Queries that prove the order of bits: each with its code as hexadecimal bytes and its distance to row 0.
 

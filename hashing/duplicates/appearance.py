@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy.fft import dctn
 
+from hashpipe.common.hamming import popcount, words
 from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.duplicates.metadata import each
 from hashpipe.hashing.duplicates.rules import Looks, Same
 from hashpipe.hashing.features import descriptor_cache
+from hashpipe.hashing.features.phash import SIDE, transform
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
 
-LOOK_SIDE = 32  # pixels of the square grey copy that photos are compared by
+LOOK_SIDE = SIDE  # pixels of the square grey copy that photos are compared by
 _SHARP_SIDE = 768  # pixels of the longest side that sharpness is judged on
 _KEPT_AT_ONCE = 500  # photos read before what was found is stored
 _HASH_MOST = 16  # bits by which the hashes of two pictures that correlate never differ
@@ -50,10 +51,7 @@ def looks(codeset: CodeSet, rows: Sequence[int] | np.ndarray, cache: Path | None
 
 def perceptual_hashes(looks: np.ndarray) -> np.ndarray:
     """Signs of the 63 lowest frequencies of small grey copies, float32 (n, LOOK_SIDE**2) -> uint8 (n,8)."""
-    table = looks.reshape(-1, LOOK_SIDE, LOOK_SIDE)
-    bits = dctn(table, axes=(1, 2), norm="ortho")[:, :8, :8].reshape(len(looks), 64) > 0
-    bits[:, 0] = False  # the mean, which is 0
-    return np.packbits(bits, axis=1, bitorder="little")
+    return np.packbits(transform(looks.reshape(-1, SIDE, SIDE))[:, :63] > 0, axis=1, bitorder="little")
 
 
 def read_look(path: Path) -> np.ndarray:
@@ -82,23 +80,15 @@ def correlated(looks: Looks, hashes: np.ndarray, alike: float) -> Same:
 
     hashes: uint8 (N,8); pairs whose perceptual hashes are far are not compared any further.
     """
-    words, ones = np.ascontiguousarray(hashes).view(np.uint64)[:, 0], _ones()
+    packed = words(hashes)[:, 0]
 
     def same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        differing = (words[a] ^ words[b]).view(np.uint16).reshape(-1, 4)
-        found = ones[differing].sum(axis=1) <= _HASH_MOST
+        found = popcount(packed[a] ^ packed[b]) <= _HASH_MOST
         (first, at), (second, to) = (np.unique(one[found], return_inverse=True) for one in (a, b))
         found[found] = _products(looks(first)[:, 1:], looks(second)[:, 1:], at, to) >= alike
         return found
 
     return same
-
-
-def _ones() -> np.ndarray:
-    """Number of ones in each 16-bit word, uint8 (65536,)."""
-    return np.unpackbits(np.arange(65536, dtype=np.uint16).view(np.uint8).reshape(-1, 2), axis=1).sum(
-        axis=1, dtype=np.uint8
-    )
 
 
 def _products(first: np.ndarray, second: np.ndarray, at: np.ndarray, to: np.ndarray) -> np.ndarray:

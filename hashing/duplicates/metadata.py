@@ -11,9 +11,10 @@ from typing import TypeVar
 import numpy as np
 from PIL import ExifTags
 
+from hashpipe.common.environment import cores
 from hashpipe.common.progress import stage
 from hashpipe.hashing.codes.codes_file import CodeSet
-from hashpipe.hashing.features.preprocess import cores, in_threads
+from hashpipe.hashing.features.preprocess import in_threads
 from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.photos.photo_files import open_photo
 

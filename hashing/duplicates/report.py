@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.environment import cores
 from hashpipe.common.files import atomic_path, write_json, write_text
 from hashpipe.common.progress import stage
 from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
 from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.duplicates.rules import HASH_RADIUS, KINDS, Group
-from hashpipe.hashing.features.preprocess import cores, in_threads
+from hashpipe.hashing.features.preprocess import in_threads
 from hashpipe.pairgen.photos.jpegs import as_jpeg, small
 
 PICTURE_SIDE = 240  # pixels of the longest side

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hashpipe.hashing.codes.codes_file import CodeSet, hamming
+from hashpipe.common.hamming import hamming
+from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.duplicates.cluster import Near, Neighbours, block_size, star_groups
 from hashpipe.hashing.duplicates.metadata import Facts
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.environment import cores
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.codes_file import CodeSpace, encode_outputs
 from hashpipe.hashing.encoding import runtimes
@@ -164,7 +165,7 @@ def open_encoder(
     own = model.thresholds(bits) if thresholds is None else np.asarray(thresholds, np.float32)
     if own.shape != (bits,) or not np.isfinite(own).all():
         raise UserError(f"{own.size} thresholds do not fit codes of {bits} bits; give one number for each bit.")
-    threads = threads or preprocess.cores()
+    threads = threads or cores()
     engine = runtimes.engine(model, bits, runtimes.choose(model, bits, runtime), device, threads)
     return Encoder(model, CodeSpace(model.fingerprint, bits, own), engine, threads)
 

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import faiss
-import numpy as np
-import torch
-
+from hashpipe.common.environment import environment
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, open_workspace, write_json, write_text
 from hashpipe.common.progress import stage
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.score_all import Gallery
-from hashpipe.hashing.features.preprocess import cores
 from hashpipe.hashing.models.card import add_scores
 
 
@@ -46,7 +40,7 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
     result.meta |= {
         "options": _plain_options(options),
         "seconds": round(time.monotonic() - start, 1),
-        "environment": environment(),
+        "environment": _environment(),
     }
     write(result, folder / "eval", galleries if options.galleries else [])
     if "model" in result.meta:
@@ -68,23 +62,10 @@ def write(result: EvalResult, folder: Path, galleries: list[Gallery]) -> None:
         advance(1)
 
 
-def environment() -> dict[str, Any]:
-    """Versions and hardware that a score was made with."""
-    try:
-        own = metadata.version("hashpipe")
-    except metadata.PackageNotFoundError:
-        own = "unknown"
-    return {
-        "hashpipe": own,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "torch": torch.__version__,
-        "faiss": faiss.__version__,
-        "system": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": cores(),
-        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
-    }
+def _environment() -> dict[str, Any]:
+    """Versions and hardware that a score was made with; faiss-cpu also under the key that 0.1 gave it."""
+    found = environment(("hashpipe", "numpy", "torch", "faiss-cpu"))
+    return {**found, "faiss": found["faiss-cpu"]}
 
 
 def _plain_options(options: EvalOptions) -> dict[str, Any]:

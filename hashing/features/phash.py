@@ -1,4 +1,7 @@
-"""Classical perceptual hash: signs of the lowest frequencies of a small grey copy; nothing is learnt."""
+"""Perceptual hash: signs of the lowest frequencies of a small grey copy; nothing is learnt.
+
+As a baseline it is compared with learnt codes; among duplicates it sorts out pairs that cannot show the same shot.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,19 @@ SIDE = 32
 BITS_MAX = SIDE * SIDE - 1
 
 
+def transform(grey: np.ndarray) -> np.ndarray:
+    """Cosine-transform coefficients of grey copies float32 (N, 32, 32) but their mean, lowest first, float32 (N, 1023).
+
+    Order: by diagonal (sum of both frequencies), then by row.
+    """
+    row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
+    order = np.lexsort((row, row + column))[1:]
+    return np.asarray(dctn(grey, axes=(1, 2), norm="ortho").reshape(len(grey), -1)[:, order], np.float32)
+
+
 def frequencies(images: ImageList) -> tuple[np.ndarray, np.ndarray]:
     """Cosine-transform coefficients of N images without the mean, lowest first, float32 (N, 1023), and ok bool (N,)."""
     values, ok = np.zeros((len(images), BITS_MAX), np.float32), np.zeros(len(images), bool)
-    order = _lowest_first()
     with stage("pHash", len(images), "photos") as advance:
         for row in range(len(images)):
             try:
@@ -27,7 +39,7 @@ def frequencies(images: ImageList) -> tuple[np.ndarray, np.ndarray]:
             finally:
                 advance(1)
             grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-            values[row] = dctn(np.asarray(grey, np.float32), norm="ortho").ravel()[order]
+            values[row] = transform(np.asarray(grey, np.float32)[None])[0]
             ok[row] = True
     return values, ok
 
@@ -40,9 +52,3 @@ def phash(coefficients: np.ndarray, bits: int) -> np.ndarray:
     chosen = coefficients[:, :bits]
     middle = bits // 2, max(bits // 2 - 1, 0)
     return chosen - np.partition(chosen, middle, axis=1)[:, middle].mean(axis=1, keepdims=True)
-
-
-def _lowest_first() -> np.ndarray:
-    """Flat indices of all coefficients but the mean, by diagonal (sum of both frequencies), then by row."""
-    row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
-    return np.lexsort((row, row + column))[1:]

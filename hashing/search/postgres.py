@@ -110,7 +110,9 @@ class Searcher:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _found(self, query: str, code: np.ndarray, schema: str = "public", **values: int | str) -> list[tuple[int, str]]:
+    def _found(
+        self, query: str, code: np.ndarray, schema: str = "public", **values: int | str
+    ) -> list[tuple[int, str]]:
         packed = np.asarray(code, np.uint8).reshape(1, -1)
         if packed.shape[1] != -(-self.bits // 8):
             raise UserError(f"A code of {8 * packed.shape[1]} bits cannot search a table of {self.bits} bits.")

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.codes.codes_file import hamming
+from hashpipe.common.hamming import hamming
 from hashpipe.hashing.encoding.encoder import Encoder, open_encoder
 from hashpipe.hashing.search.index import Index, index_folder, open_index, own_first
 from hashpipe.hashing.search.options import SearchOptions

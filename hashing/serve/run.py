@@ -119,7 +119,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str, Callable[[], None]]:
     """The application; what it serves first: photos, bits, revision; and what ends its processes."""
-    from hashpipe.hashing.features.preprocess import cores
+    from hashpipe.common.environment import cores
     from hashpipe.hashing.serve.app import application
     from hashpipe.hashing.serve.collection import Follower
     from hashpipe.hashing.serve.executors import pool

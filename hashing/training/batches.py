@@ -86,7 +86,7 @@ class Sampler:
         Known: the pair has that label, or its photos are of two groups, places that nothing connects.
         """
         n, group = len(self.targets), self.targets.group
-        pairs = neighbours.tidy(np.stack([np.repeat(np.arange(n), near.shape[1]), near.ravel()], axis=1), n)
+        pairs = neighbours.unique_edges(np.stack([np.repeat(np.arange(n), near.shape[1]), near.ravel()], axis=1), n)
         apart = (group[pairs] >= 0).all(axis=1) & (group[pairs[:, 0]] != group[pairs[:, 1]])
         self.hard = pairs[apart | _among(pairs[:, 0] * n + pairs[:, 1], self._dissimilar)]
 

@@ -93,7 +93,9 @@ def test_the_environment_names_versions_and_brings_no_torch():
     assert found["numpy"] == np.__version__
     assert found["no-such-package"] is package_version("no-such-package") is None
     assert found["cores"] >= 1
-    code = "import sys; from hashpipe.common import environment as e; e.environment(); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from hashpipe.common import environment as e; e.environment(); assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -13,11 +13,12 @@ from PIL import Image
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
+from hashpipe.common.hamming import hamming
 from hashpipe.hashing.calibration.calibrate import calibrate, codes_by_photo, query_groups
 from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.calibration.error_rates import Comparisons, compare, continued, rates, suggest
 from hashpipe.hashing.calibration.options import CalibrateOptions
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet, write_pairset
 
 BITS = 32

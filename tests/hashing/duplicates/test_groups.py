@@ -16,8 +16,9 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
+from hashpipe.common.hamming import hamming
 from hashpipe.hashing.calibration.calibration import Calibration
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 from hashpipe.hashing.duplicates.appearance import sharpness
 from hashpipe.hashing.duplicates.cluster import Near, star_groups
 from hashpipe.hashing.duplicates.copy_match import features, one_shot

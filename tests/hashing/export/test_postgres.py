@@ -14,7 +14,8 @@ import pytest
 from postgres_server import PostgresServer, find_server
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, probes, write_codes
+from hashpipe.common.hamming import hamming
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, probes, write_codes
 from hashpipe.hashing.export.export_codes import export_codes
 from hashpipe.hashing.export.options import ExportOptions
 from hashpipe.hashing.search.postgres import bit_texts, open_postgres

@@ -13,7 +13,8 @@ from served import jpeg
 from starlette.exceptions import HTTPException
 
 from hashpipe.common.files import open_workspace
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
+from hashpipe.common.hamming import hamming
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 from hashpipe.hashing.search.index_commands import build_index
 from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.serve import search_pages

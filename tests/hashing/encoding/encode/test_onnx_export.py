@@ -14,7 +14,7 @@ from PIL import Image
 from small_models import network_model, vlad_model, workspace_with, write_pictures
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.codes.codes_file import hamming
+from hashpipe.common.hamming import hamming
 from hashpipe.hashing.data import images
 from hashpipe.hashing.encoding import runtimes
 from hashpipe.hashing.encoding.encoder import open_encoder

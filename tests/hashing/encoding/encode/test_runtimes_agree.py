@@ -1,4 +1,4 @@
-"""Photos that a model learnt from have the same codes whatever computes them: no bit's threshold lies on one of them."""
+"""Photos that a model learnt from have the same codes whatever computes them: no threshold lies on one of them."""
 
 from __future__ import annotations
 
