@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path
 from hashpipe.hashing.encoding.engines import torch_engine
-from hashpipe.hashing.features import backbones, descriptors, preprocess
+from hashpipe.hashing.features import backbones, network_descriptors, preprocess
 from hashpipe.hashing.models.model_folder import HEAD_ARRAYS, StoredModel
 
 OPSET = 17
@@ -45,7 +45,7 @@ class HashNetwork(nn.Module):
             self.register_buffer(name, None if value is None else torch.from_numpy(value))
 
     def forward(self, image: Tensor) -> Tensor:
-        x = self.trunk(descriptors.normalised(image)) - self.mean
+        x = self.trunk(network_descriptors.normalised(image)) - self.mean
         u = x @ self.weight + self.bias
         return u if self.hidden is None else u + torch.relu(x @ self.hidden + self.hidden_bias) @ self.outer
 
