@@ -87,7 +87,7 @@ class TableSource:
     """A table of codes in PostgreSQL; with `hnsw` its approximate index answers for the k nearest."""
 
     def __init__(self, dsn: str, table: str, hnsw: bool = False) -> None:
-        from hashpipe.hashing.search.postgres import open_postgres
+        from hashpipe.hashing.search.postgres_search import open_postgres
 
         self.searcher = open_postgres(dsn, table)
         self.name = f"table {table!r}"

@@ -18,7 +18,8 @@ from hashpipe.common.hamming import hamming
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, probes, write_codes
 from hashpipe.hashing.export.export_codes import export_codes
 from hashpipe.hashing.export.options import ExportOptions
-from hashpipe.hashing.search.postgres import bit_texts, open_postgres
+from hashpipe.hashing.search.postgres import bit_texts
+from hashpipe.hashing.search.postgres_search import open_postgres
 
 psycopg = pytest.importorskip("psycopg", reason="pip install 'hashpipe[postgres]'")
 

@@ -20,7 +20,6 @@ from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.serve import search_pages
 from hashpipe.hashing.serve.collection import load
 from hashpipe.hashing.serve.executors import pool
-from hashpipe.hashing.serve.lru_cache import Kept
 from hashpipe.hashing.serve.middleware import Policy, guard, is_loopback
 from hashpipe.hashing.serve.pictures import GonePhoto, pictures
 
@@ -92,34 +91,6 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
         assert not picture.getexif()
     with pytest.raises(GonePhoto):
         pictures(root / "cache", 10**6)(root / "2.jpg", "small", frozenset([root]))
-
-
-def test_what_is_kept_in_memory_stays_small_and_is_made_once():
-    made: list[str] = []
-
-    def make(key: str) -> bytes:
-        made.append(key)
-        return key.encode() * 10
-
-    kept = Kept(30)
-    for key in "abcabc":
-        assert kept.get(key, lambda key=key: make(key)) == key.encode() * 10
-    assert made == ["a", "b", "c"]
-    kept.get("a", lambda: make("a"))
-    kept.get("d", lambda: make("d"))  # now b has not been asked for the longest
-    for key in "acd":
-        kept.get(key, lambda key=key: make(key))
-    assert made == ["a", "b", "c", "d"]
-    kept.get("b", lambda: make("b"))
-    assert made[-1] == "b"
-    assert kept.get("whole", lambda: bytes(31)) == bytes(31)  # larger than the limit: given, not kept
-    with pytest.raises(ValueError, match="broken"):
-        kept.get("x", _broken)
-    assert kept.get("x", lambda: b"x") == b"x"
-
-
-def _broken() -> bytes:
-    raise ValueError("broken")
 
 
 def _with_position() -> bytes:

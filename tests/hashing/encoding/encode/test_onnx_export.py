@@ -144,7 +144,7 @@ def test_measured_on_the_photos_that_can_be_read(exported, workspace, pictures, 
 
 def test_exported_runtimes_do_without_torch(exported, workspace, pictures):
     script = (
-        "import sys; from pathlib import Path; from hashpipe.hashing import images;"
+        "import sys; from pathlib import Path; from hashpipe.hashing.data import images;"
         "from hashpipe.hashing.encoding.encode import open_encoder;"
         f"encoder = open_encoder(Path({str(workspace / 'model')!r}));"
         f"found = encoder.outputs(images.from_folder_or_list(Path({str(pictures)!r})));"
