@@ -1,4 +1,4 @@
-"""What is scored beside ours: baselines on the same descriptors, plain and with bits re-centred on the database."""
+"""What is scored beside the model: baselines on the same descriptors, plain and re-centred on the database."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment
 
 from hashpipe.hashing.evaluation import plots
+from hashpipe.hashing.evaluation.method_names import is_learnt
 from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.tables import best_values, ordered_methods, title
 
@@ -19,6 +20,7 @@ def render(result: EvalResult, galleries: list[dict[str, Any]]) -> str:
     template = resources.files("hashpipe.hashing.evaluation").joinpath("report.html").read_text(encoding="utf-8")
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
     return page.render(
+        is_learnt=is_learnt,
         sections=[_section(result, protocol, galleries) for protocol in result.protocols],
         notes=result.notes,
         meta=_flat(result.meta),
@@ -31,7 +33,7 @@ def _section(result: EvalResult, protocol: dict[str, Any], galleries: list[dict[
     details = [one for one in result.details if one["protocol"] == name]
     lengths = sorted({one["bits"] for one in details})
     drawn = lengths if len(lengths) <= _DRAWN_LENGTHS else [lengths[0], lengths[len(lengths) // 2], lengths[-1]]
-    mine = [one for one in details if one["method"].startswith("ours") or len({d["method"] for d in details}) == 1]
+    mine = [one for one in details if is_learnt(one["method"]) or len({d["method"] for d in details}) == 1]
     return {
         "title": title(protocol),
         "name": name,
@@ -42,7 +44,7 @@ def _section(result: EvalResult, protocol: dict[str, Any], galleries: list[dict[
         "curves": [plots.precision_recall(details, bits) for bits in drawn],
         "distances": [plots.distances(one) for one in mine if one["bits"] in drawn],
         "balance": [plots.balance(one) for one in mine if one["bits"] in drawn],
-        "health": sorted(details, key=lambda one: (one["bits"], not one["method"].startswith("ours"))),
+        "health": sorted(details, key=lambda one: (one["bits"], not is_learnt(one["method"]))),
         "galleries": [row for row in galleries if row["protocol"] == name],
     }
 

@@ -13,6 +13,7 @@ from hashpipe.hashing.benchmarks.copies import copies
 from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.pair_labels import learnable
+from hashpipe.hashing.evaluation.method_names import learnt_name
 from hashpipe.hashing.evaluation.methods import coded, recentred
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
@@ -35,18 +36,19 @@ def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -
     described = model.describer.describe(benchmark.images, cache)
     hash_of = hashes_of(benchmark.images)
 
-    def ours_of(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
+    def learnt_codes(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
         u = model.codes_input(x, bits)
         t = recentred(u, protocol, model.thresholds[bits])
-        where = "the one stored in the model" if t is None else "set on the database"
-        result.note(f"{protocol.name}: ours: each bit's threshold is {where}")
-        return coded("ours", bits, u, protocol, model.thresholds[bits] if t is None else t)
+        where = "stored in the model" if t is None else "set on the database"
+        result.note(f"{protocol.name}: {result.learnt}: bit thresholds are {where}")
+        return coded(result.learnt, bits, u, protocol, model.thresholds[bits] if t is None else t)
 
+    result.learnt = learnt_name(model.config)
     galleries: list[Gallery] = []
     for protocol in benchmark.protocols:
         check_described(result, protocol, described, benchmark.images)
         training = _training(result, protocol, described, model, workspace)
-        methods = all_methods(result, options, protocol, model, described, hash_of, ours_of, training)
+        methods = all_methods(result, options, protocol, model, described, hash_of, learnt_codes, training)
         galleries += galleries_of(result, protocol, benchmark.images, score_all(result, protocol, methods, options))
     return galleries
 
