@@ -50,7 +50,7 @@ class CodeSet:
     paths    N texts, POSIX, relative to `root`, or absolute
     sha256   N texts, of the photo files' bytes
     codes    uint8 (N, ceil(bits/8)), least-significant bit first, padded with zero bits
-    quality  float32 (N,), 0 (flat or tiny: its code says little) to 1
+    quality  float32 (N,), 0 (flat or tiny: its code is unreliable) to 1
     root     folder that relative paths start from, as text; "" where all are absolute
     made_by  how the codes were computed (runtime, versions), for people
     """

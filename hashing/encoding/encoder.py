@@ -17,8 +17,8 @@ from hashpipe.hashing.codes.codes_file import CodeSpace, encode_outputs
 from hashpipe.hashing.encoding import runtimes
 from hashpipe.hashing.encoding.engines import Engine
 from hashpipe.hashing.features import preprocess
-from hashpipe.hashing.features import quality as looks
 from hashpipe.hashing.features.preprocess import Open
+from hashpipe.hashing.features.quality import quality
 from hashpipe.hashing.models.model_folder import StoredModel, read_model
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
@@ -98,7 +98,7 @@ class Encoder:
 
         def judged(side: int | None) -> Image.Image:  # by the photo as it was decoded, not as it is enlarged
             picture = load(side)
-            seen.append(looks.quality(picture))
+            seen.append(quality(picture))
             return picture
 
         try:

@@ -24,8 +24,8 @@ def is_learnt(method: str) -> bool:
 
 def with_first_name(rows: Iterable[Mapping[str, Any]], learnt: str) -> list[dict[str, Any]]:
     """Rows for JSON, those of the method `learnt` once more under the name that 0.1 gave it."""
-    rows = [dict(row) for row in rows]
-    return rows + [{**row, "method": FIRST_NAME, "alias_of": learnt} for row in rows if row["method"] == learnt]
+    plain = [dict(row) for row in rows]
+    return plain + [{**row, "method": FIRST_NAME, "alias_of": learnt} for row in plain if row["method"] == learnt]
 
 
 def without_first_name(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

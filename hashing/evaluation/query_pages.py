@@ -18,7 +18,7 @@ THUMBNAIL = 120  # pixels, longest side
 SHOWN = 8  # photos per query
 
 
-def gallery(
+def query_rows(
     protocol: Protocol, coded: Coded, values: np.ndarray, images: ImageList, each: int = 6
 ) -> list[dict[str, Any]]:
     """The `each` worst and best queries by `values` float (Q,), nan left out; ties in the ranking in order of the

@@ -13,7 +13,7 @@ from hashpipe.common.files import atomic_folder, open_workspace, write_json, wri
 from hashpipe.common.progress import stage
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
-from hashpipe.hashing.evaluation.score_all import Gallery
+from hashpipe.hashing.evaluation.score_all import QueryPages
 from hashpipe.hashing.models.card import add_scores
 
 
@@ -28,27 +28,27 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
     if options.codes is not None:
         from hashpipe.hashing.evaluation.run_codes import score_codes
 
-        galleries = score_codes(result, options, folder)
+        pages = score_codes(result, options, folder)
     elif options.benchmark.split("/")[0] in ("places", "copies") and options.root is None:
         from hashpipe.hashing.evaluation.run_local import score_local
 
-        galleries = score_local(result, options, folder)
+        pages = score_local(result, options, folder)
     else:
         from hashpipe.hashing.evaluation.run_benchmark import score_benchmark
 
-        galleries = score_benchmark(result, options, folder)
+        pages = score_benchmark(result, options, folder)
     result.meta |= {
         "options": _plain_options(options),
         "seconds": round(time.monotonic() - start, 1),
         "environment": _environment(),
     }
-    write(result, folder / "eval", galleries if options.galleries else [])
+    write(result, folder / "eval", pages if options.galleries else [])
     if "model" in result.meta:
         add_scores(folder / "model", str(result.meta["model"]), result.rows)
     return result
 
 
-def write(result: EvalResult, folder: Path, galleries: list[Gallery]) -> None:
+def write(result: EvalResult, folder: Path, pages: list[QueryPages]) -> None:
     """Replace an eval/ folder: eval.json, report.html, and what the protocols left in `result.meta['files']`."""
     from hashpipe.hashing.evaluation.report import render
 
@@ -58,7 +58,7 @@ def write(result: EvalResult, folder: Path, galleries: list[Gallery]) -> None:
         write_json(temporary / "eval.json", result.everything())
         for name, writer in files.items():
             writer(temporary / name)
-        write_text(temporary / "report.html", render(result, [row for make in galleries for row in make()]))
+        write_text(temporary / "report.html", render(result, [row for make in pages for row in make()]))
         advance(1)
 
 

@@ -18,14 +18,14 @@ from hashpipe.hashing.evaluation.methods import coded, recentred
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.run_local import all_methods, check_described, hashes_of
-from hashpipe.hashing.evaluation.score_all import Gallery, galleries_of, score_all
+from hashpipe.hashing.evaluation.score_all import QueryPages, query_pages_of, score_all
 from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.features.descriptors import Descriptors
 from hashpipe.hashing.models.network import HashModel, load_model
 from hashpipe.pairgen.pairs.pairset import read_pairset
 
 
-def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -> list[Gallery]:
+def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -> list[QueryPages]:
     """Score the workspace's model on the benchmark at --root."""
     model = load_model(workspace / "model")
     benchmark = find(options)
@@ -44,13 +44,13 @@ def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -
         return coded(result.learnt, bits, u, protocol, model.thresholds[bits] if t is None else t)
 
     result.learnt = learnt_name(model.config)
-    galleries: list[Gallery] = []
+    pages: list[QueryPages] = []
     for protocol in benchmark.protocols:
         check_described(result, protocol, described, benchmark.images)
         training = _training(result, protocol, described, model, workspace)
         methods = all_methods(result, options, protocol, model, described, hash_of, learnt_codes, training)
-        galleries += galleries_of(result, protocol, benchmark.images, score_all(result, protocol, methods, options))
-    return galleries
+        pages += query_pages_of(result, protocol, benchmark.images, score_all(result, protocol, methods, options))
+    return pages
 
 
 def find(options: EvalOptions) -> Benchmark:

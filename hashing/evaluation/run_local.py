@@ -21,7 +21,7 @@ from hashpipe.hashing.evaluation.method_names import learnt_name
 from hashpipe.hashing.evaluation.methods import baseline_codes, coded, recentred
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
-from hashpipe.hashing.evaluation.score_all import Gallery, galleries_of, score_all
+from hashpipe.hashing.evaluation.score_all import QueryPages, query_pages_of, score_all
 from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.models.network import HashModel, Head, load_model
@@ -30,8 +30,8 @@ from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
 
 
-def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> list[Gallery]:
-    """Score the model of a workspace on its held-out photos; returns what draws the galleries."""
+def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> list[QueryPages]:
+    """Score the model of a workspace on its held-out photos; returns what draws the example queries."""
     pairset = read_pairset(workspace / "pairs")
     model = load_model(workspace / "model")
     check_same_photos(result, model, pairset)
@@ -59,7 +59,7 @@ def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> li
     check_described(result, protocol, described, everything)
     codes_of = _stored_thresholds(result, model)
     methods = all_methods(result, options, protocol, model, described, hashes_of(everything), codes_of)
-    return galleries_of(result, protocol, everything, score_all(result, protocol, methods, options))
+    return query_pages_of(result, protocol, everything, score_all(result, protocol, methods, options))
 
 
 def check_same_photos(result: EvalResult, model: HashModel, pairset: PairSet) -> None:
@@ -92,10 +92,10 @@ def _score_places(
     model: HashModel,
     images: ImageList,
     protocols: list[tuple[str, Protocol]],
-) -> list[Gallery]:
+) -> list[QueryPages]:
     cache = workspace / "descriptors"
     hash_of = hashes_of(images)
-    galleries: list[Gallery] = []
+    pages: list[QueryPages] = []
     for form, protocol in protocols:
         if form == "unseen":
             codes_of, describer = _unseen_model(result, options, pairset, model, images, protocol, cache)
@@ -104,14 +104,14 @@ def _score_places(
         described = describer.describe(images, cache)
         check_described(result, protocol, described, images)
         methods = all_methods(result, options, protocol, model, described, hash_of, codes_of)
-        galleries += galleries_of(result, protocol, images, score_all(result, protocol, methods, options))
+        pages += query_pages_of(result, protocol, images, score_all(result, protocol, methods, options))
     if options.relevance is None:
         frozen = [protocol for _, protocol in protocols]
         result.meta["files"] = {"relevance.parquet": lambda path: write_relevance(path, pairset, frozen)}
     else:
         result.meta["relevance"] = read_relevance(options.relevance)[1]
         say(f"relevance {result.meta['relevance']} from {options.relevance}")
-    return galleries
+    return pages
 
 
 CodesOf = Callable[[Protocol, np.ndarray, int], Coded]  # protocol, descriptors of all images, bits

@@ -1,4 +1,4 @@
-"""All methods of one protocol scored into a result, and what draws the pages of its queries."""
+"""All methods of one protocol scored into a result, and what draws the example queries of its queries."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.scoring import Coded, runnable_metrics, score
 
-Gallery = Callable[[], list[dict[str, Any]]]
+QueryPages = Callable[[], list[dict[str, Any]]]
 
 
 def score_all(
     result: EvalResult, protocol: Protocol, methods: Iterable[Coded], options: EvalOptions
 ) -> dict[tuple[str, int | None], Coded]:
-    """Score every method of one protocol into `result`; returns learnt codes by (method, bits), for galleries."""
+    """Score every method of one protocol into `result`; returns learnt codes by (method, bits), for pages."""
     shortest = len(protocol.database)
     if hasattr(protocol.relevance, "junk_offsets"):
         shortest -= int(np.diff(protocol.relevance.junk_offsets).max(initial=0))
@@ -43,9 +43,9 @@ def score_all(
     return learnt
 
 
-def galleries_of(
+def query_pages_of(
     result: EvalResult, protocol: Protocol, images: ImageList, learnt: dict[tuple[str, int | None], Coded]
-) -> list[Gallery]:
+) -> list[QueryPages]:
     """A gallery of best and worst queries of the longest learnt code, made only when the report is written."""
     if not learnt:
         return []
@@ -58,8 +58,8 @@ def galleries_of(
     values = np.array([np.nan if value is None else value for value in headline])
 
     def make() -> list[dict[str, Any]]:
-        from hashpipe.hashing.evaluation.query_pages import gallery
+        from hashpipe.hashing.evaluation.query_pages import query_rows
 
-        return gallery(protocol, coded, values, images)
+        return query_rows(protocol, coded, values, images)
 
     return [make]

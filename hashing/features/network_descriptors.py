@@ -28,7 +28,7 @@ def make(options: BackboneOptions, chosen: backbones.Chosen, device: torch.devic
     config = {"backbone": chosen.backbone, "pooling": options.pooling, "image_size": side}
     if options.scales != (1.0,):
         if trunk.size is not None:
-            raise UserError(f"{chosen.backbone} takes images of one size only; leave --scales away.")
+            raise UserError(f"{chosen.backbone} takes images of one size only; omit --scales.")
         config["scales"] = list(options.scales)
     return describer_of(config, trunk, device)
 

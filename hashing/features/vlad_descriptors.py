@@ -26,7 +26,7 @@ _CODEBOOK_PHOTOS, _CODEBOOK_SAMPLE = 2000, 200_000  # photos and SIFT descriptor
 def make(options: BackboneOptions, training: ImageList) -> Describer:
     """Learn the codebook on the training images. Raises UserError for scales, which SIFT finds itself."""
     if options.scales != (1.0,):
-        raise UserError("--scales belongs to networks, SIFT finds its scales itself; leave it away with vlad.")
+        raise UserError("--scales belongs to networks, SIFT finds its scales itself; omit it with vlad.")
     stored = training.features
     side = options.image_size or (VLAD_SIDE if stored is None else stored.max_side)
     config = {"backbone": "vlad", "image_size": side, "words": options.words, "max_features": vlad.MAX_FEATURES}

@@ -67,7 +67,7 @@ def connect(dsn: str) -> psycopg.Connection[Any]:
 def check_table_name(table: str) -> None:
     """Raise UserError for a name that PostgreSQL would refuse or cut off. Any other name is quoted, not parsed."""
     if not table or "\0" in table or len(table.encode()) > _LONGEST_NAME:
-        raise UserError(f"--table {table!r} is no usable name; give 1 to {_LONGEST_NAME} bytes.")
+        raise UserError(f"--table {table!r} is not a valid name; give 1 to {_LONGEST_NAME} bytes.")
 
 
 def execute(

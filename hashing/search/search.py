@@ -108,7 +108,7 @@ def _encoded(encoder: Encoder, photos: Sequence[str]) -> tuple[list[str], np.nda
             say(f"{photo} is skipped: {one.reason}")
             continue
         if one.quality < LOW:
-            say(f"{photo} is flat or tiny (quality {one.quality:.2f}): its code says little")
+            say(f"{photo} is flat or tiny (quality {one.quality:.2f}): its code is unreliable")
         queries.append(photo)
         outputs.append(one.u)
     if not queries:

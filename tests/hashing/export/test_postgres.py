@@ -178,7 +178,7 @@ def test_somebody_elses_tables_are_left_alone(tmp_path, server):
 
 @pytest.mark.parametrize("table", ["", "x" * 60, "a\0b"])
 def test_unusable_names_are_refused(tmp_path, server, table):
-    with pytest.raises(UserError, match="no usable name"):
+    with pytest.raises(UserError, match="not a valid name"):
         export(tmp_path, make(3), server, table)
 
 

@@ -19,8 +19,8 @@ from hashpipe.hashing.search.index_commands import build_index
 from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.serve import search_pages
 from hashpipe.hashing.serve.collection import load
-from hashpipe.hashing.serve.executors import pool
-from hashpipe.hashing.serve.middleware import Policy, guard, is_loopback
+from hashpipe.hashing.serve.executors import bounded_executor
+from hashpipe.hashing.serve.middleware import Policy, behind_middleware, is_loopback
 from hashpipe.hashing.serve.pictures import GonePhoto, pictures
 
 
@@ -121,7 +121,7 @@ def _ask(policy: Policy, receive, app) -> tuple[int, str]:
         "path": "/api/search",
         "headers": [(b"host", b"localhost"), (b"transfer-encoding", b"chunked")],
     }
-    asyncio.run(guard(app, policy)(scope, receive, send))
+    asyncio.run(behind_middleware(app, policy)(scope, receive, send))
     return sent[0]["status"], json.loads(b"".join(part.get("body", b"") for part in sent[1:]))["detail"]
 
 
@@ -143,7 +143,7 @@ def test_a_silent_sender_does_not_keep_its_place():
 
 def test_a_full_line_is_refused_and_a_place_in_it_freed():
     async def both() -> tuple[int, int]:
-        run = pool("test", 1, 1)
+        run = bounded_executor("test", 1, 1)
         hold = asyncio.Event()
         loop = asyncio.get_running_loop()
 

@@ -104,7 +104,7 @@ def test_broken_files_are_listed_and_shift_nothing(workspace, pictures, tmp_path
         ]
     assert [row["reason"] for row in result.failures][:2] == ["empty file", "not a photo in a known format"]
     assert "3 that cannot be read" in result.as_text()
-    assert "1 whose codes say little: 008.png" in result.as_text()
+    assert "1 whose codes are unreliable: 008.png" in result.as_text()
     encode(pictures, workspace, TORCH)
     assert not (workspace / "codes.failures.csv").exists()
 
