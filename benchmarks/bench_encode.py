@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.environment import cores
 from hashpipe.common.files import atomic_folder, open_workspace
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data import images
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=400, help="photos of each kind for speed")
     parser.add_argument("--full-size", type=int, default=60, help="photos of 12 megapixels to make, 0 leaves them out")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=preprocess.cores())
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--runtimes", default="torch,onnx,openvino")
     parser.add_argument("--sizes", default="500,50000", help="photos for memory")
     given = parser.parse_args()

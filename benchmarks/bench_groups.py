@@ -27,10 +27,11 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from hashpipe.common.files import open_workspace
+from hashpipe.common.hamming import hamming
 from hashpipe.common.perceptual_hash import phash
 from hashpipe.hashing.benchmarks.copies import CHANGES
 from hashpipe.hashing.calibration.calibration import read_calibration
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 from hashpipe.hashing.codes.packing import pack
 from hashpipe.hashing.data.images import from_paths
 from hashpipe.hashing.duplicates import rules as groups_kinds

@@ -21,10 +21,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hashpipe.common.knn import nearest
 from hashpipe.pairgen.colmap.model import Model
 from hashpipe.pairgen.mapping.overlap import Evidence, pair_evidence
 from hashpipe.pairgen.mapping.reconstruct import connected
-from hashpipe.pairgen.matching.candidates import gps_pairs, growth, nearest, neighbour_pairs, outside_pairs, time_pairs
+from hashpipe.pairgen.matching.candidates import gps_pairs, growth, neighbour_pairs, outside_pairs, time_pairs
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.dissimilar import dissimilar_pairs

@@ -26,7 +26,8 @@ from safetensors.torch import save_file
 
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.pair_labels import no_targets
-from hashpipe.hashing.features.descriptors import make_describer, normalised
+from hashpipe.hashing.features.descriptors import make_describer
+from hashpipe.hashing.features.network_descriptors import normalised
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.training.checkpoint import Course
 from hashpipe.hashing.training.finetune import Tuned

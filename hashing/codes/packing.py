@@ -22,7 +22,7 @@ def thresholds(u: np.ndarray) -> np.ndarray:
     """
     if len(u) < ENOUGH_TO_CENTRE:
         raise UserError(
-            f"{len(u)} photos are too few to centre bits on; give {ENOUGH_TO_CENTRE} or more, or leave centring away."
+            f"{len(u)} photos are too few to centre bits on; give {ENOUGH_TO_CENTRE} or more, or do not re-centre."
         )
     middle = len(u) // 2
     return np.array([_cut(np.sort(column), middle) for column in np.asarray(u, np.float64).T], np.float32)

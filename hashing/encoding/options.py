@@ -63,7 +63,7 @@ class EncodeOptions:
             if found is None or not 1 <= int(found.group(1)) <= int(found.group(2)):
                 raise UserError(f"--shard {self.shard} is no shard; give i/N with i from 1 to N, as in 1/4.")
         if self.device == "cuda" and self.runtime not in ("auto", "torch"):
-            raise UserError(f"--device cuda is torch's and --runtime is {self.runtime}; leave one of them away.")
+            raise UserError(f"--device cuda is torch's and --runtime is {self.runtime}; omit one of them.")
 
     @property
     def share(self) -> tuple[int, int]:

@@ -90,7 +90,7 @@ def _export(model: StoredModel, bits: int) -> None:
         )
     if model.describer.get("scales", [1.0]) != [1.0]:
         raise UserError(
-            f"{model.folder} looks at photos at several scales, which is not exported; train without --scales."
+            f"{model.folder} describes photos at several scales, which cannot be exported; train without --scales."
         )
     from hashpipe.hashing.encoding.onnx_export import write_graph
 

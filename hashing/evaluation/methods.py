@@ -1,4 +1,4 @@
-"""What is scored beside ours: baselines on the same descriptors, plain and with bits re-centred on the database."""
+"""What is scored beside the model: baselines on the same descriptors, plain and re-centred on the database."""
 
 from __future__ import annotations
 
@@ -50,12 +50,11 @@ def baseline_codes(
         say_note(f"{protocol.name}: {len(training)} training photos are too few to fit baselines")
         projections = []
     basis = baselines.principal(training, max(bits), seed) if projections and bits else None
-    if basis is not None and len(basis.directions) < max(bits):
+    if basis is not None and basis.axes.shape[1] < max(bits):
         say_note(
             f"{protocol.name}: {len(training)} training photos of {training.shape[1]} dimensions span "
-            f"{len(basis.directions)} directions; beyond as many bits pca adds random projections, itq and pca-rr "
-            "rotate "
-            "into more bits"
+            f"{basis.axes.shape[1]} directions; for more bits than that pca adds random projections, itq and pca-rr "
+            "rotate into more bits"
         )
     if len(protocol.database) < ENOUGH_TO_CENTRE:
         say_note(f"{protocol.name}: {len(protocol.database)} database photos are too few to re-centre baselines on")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -65,8 +64,3 @@ def in_threads(job: Callable[[int], Result], count: int, threads: int) -> Iterat
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

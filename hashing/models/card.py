@@ -20,7 +20,7 @@ def write_card(folder: Path, config: Mapping[str, Any]) -> None:
 def add_scores(folder: Path, fingerprint: str, rows: Iterable[Mapping[str, Any]]) -> bool:
     """Replace the card's scores by those of the rows of an evaluation; False where this is not the model scored.
 
-    rows: protocol, method, bits, metric, value; rows of "ours" at metric "map" and what they are compared with.
+    rows: protocol, method, bits, metric, value; at metric "map" those of the model and of what it is compared with.
     """
     path = Path(folder) / CARD
     if not path.exists() or read_json(Path(folder) / "config.json").get("fingerprint") != fingerprint:

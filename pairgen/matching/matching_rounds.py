@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.knn import nearest
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.colmap.database import matched_pairs
 from hashpipe.pairgen.colmap.geometries import use_geometries
@@ -17,7 +18,6 @@ from hashpipe.pairgen.matching.candidates import (
     component_labels,
     gps_pairs,
     growth,
-    nearest,
     neighbour_pairs,
     outside_pairs,
     time_pairs,

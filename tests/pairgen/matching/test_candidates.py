@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from hashpipe.common.knn import nearest
 from hashpipe.pairgen.matching.candidates import (
     all_pairs,
     component_labels,
     gps_pairs,
     growth,
     near_together,
-    nearest,
     neighbour_pairs,
     outside_pairs,
     time_pairs,
