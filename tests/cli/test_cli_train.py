@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from hashpipe.cli.main import run
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.checkpoint import Checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -43,16 +43,16 @@ def command(photos: Path, workspace: Path) -> list[str]:
 def test_a_stopped_training_is_resumed_and_adapted(photos, tmp_path, monkeypatch, capsys):
     assert run([*command(photos, tmp_path / "whole"), "--json"]) == 0
     expected = json.loads(capsys.readouterr().out)["fingerprint"]
-    after = Course.after
+    after = Checkpoint.after
 
-    def interrupted(self, step, steps, bits, parts, moving):
+    def interrupted(self, step, steps, bits, parts, state):
         if step == 5:
             os.kill(os.getpid(), signal.SIGINT)
-        return after(self, step, steps, bits, parts, moving)
+        return after(self, step, steps, bits, parts, state)
 
     workspace = tmp_path / "ws"
     with monkeypatch.context() as patched:
-        patched.setattr(Course, "after", interrupted)
+        patched.setattr(Checkpoint, "after", interrupted)
         assert run(command(photos, workspace)) == 130
     assert "the same command goes on from there" in capsys.readouterr().err
     assert run(["train", "--resume", str(workspace / "run"), "--steps", "30"]) == 2

@@ -19,11 +19,11 @@ from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.training import distributed
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.finetune import Tuned
-from hashpipe.hashing.training.loop import fit_heads, fit_layer
+from hashpipe.hashing.training.loop import fit_heads, fit_head
 from hashpipe.hashing.training.options import FinetuneOptions, TrainOptions
-from hashpipe.hashing.training.pca import fit_space
+from hashpipe.hashing.training.pca import fit_pca
 
 PROGRAM = """
 import sys
@@ -71,9 +71,9 @@ def gradient(folder: Path, batch: int) -> dict[str, np.ndarray]:
     listed = from_folder_or_list(folder)
     describer = make_describer(describe, listed)
     values = describer.describe(listed).values
-    space = fit_space(values, options.pca, 0)
+    space = fit_pca(values, options.pca, 0)
     network = Tuned(describer, listed, space, options)
-    fit_layer(space(values), no_targets(len(values)), options, 8, Course(), None, network)
+    fit_head(space(values), no_targets(len(values)), options, 8, Checkpoint(), None, network)
     return {"gradient": torch.cat([one.grad.flatten() for one in network.parameters]).numpy()}
 
 

@@ -21,9 +21,9 @@ from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.network import load_model
 from hashpipe.hashing.training import finetune
 from hashpipe.hashing.training.augment import Pieces
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.options import FinetuneOptions, TrainOptions
-from hashpipe.hashing.training.pca import fit_space
+from hashpipe.hashing.training.pca import fit_pca
 from hashpipe.hashing.training.train import resume, train
 
 NET = "squeezenet1_1"
@@ -71,12 +71,12 @@ def tuned(options: TrainOptions, **changes) -> finetune.Tuned:
     options = replace(options, tune=replace(options.tune, **changes))
     listed = images.from_folder_or_list(options.photos)
     describer = make_describer(options.describe, listed)
-    space = fit_space(describer.describe(listed).values, options.pca, 0)
+    space = fit_pca(describer.describe(listed).values, options.pca, 0)
     return finetune.Tuned(describer, listed, space, options)
 
 
 def gradients(network: finetune.Tuned, rows: list[int]) -> list[torch.Tensor]:
-    x = network.look(torch.tensor(rows), slice(0, len(rows)))
+    x = network.features(torch.tensor(rows), slice(0, len(rows)))
     (x @ x.T).pow(2).sum().backward()  # a term over the whole batch
     network.finish_backward()
     return [one.grad.clone() for one in network.parameters]
@@ -197,7 +197,7 @@ def test_the_model_holds_the_network_that_learnt(options, tmp_path):
 @pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"finetune": "all"}, {"accumulate": 3, "augment": False}])
 def test_other_ways_to_fine_tune(options, tmp_path, changes):
     tune = replace(options.tune, finetune_steps=2, **changes)
-    result = train(replace(options, bits=(8, 16), nested=True, tune=tune), tmp_path / "ws")
+    result = train(replace(options, bits=(8, 16), matryoshka=True, tune=tune), tmp_path / "ws")
     described = load_model(result.folder, "cpu").describer.describe(images.from_folder_or_list(options.photos))
     assert np.isfinite(described.values).all()
     assert described.ok.all()
@@ -205,15 +205,15 @@ def test_other_ways_to_fine_tune(options, tmp_path, changes):
 
 def test_fine_tuning_stopped_and_resumed_gives_the_same_weights(options, tmp_path, monkeypatch):
     expected = train(options, tmp_path / "whole").fingerprint
-    after = Course.after
+    after = Checkpoint.after
 
-    def interrupted(self, step, steps, bits, parts, moving):
-        if moving.network is not None and step == 2:
+    def interrupted(self, step, steps, bits, parts, state):
+        if state.network is not None and step == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        return after(self, step, steps, bits, parts, moving)
+        return after(self, step, steps, bits, parts, state)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Course, "after", interrupted)
+        patched.setattr(Checkpoint, "after", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(options, tmp_path / "ws")
     assert resume(tmp_path / "ws/run").fingerprint == expected

@@ -13,7 +13,7 @@ from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.training import loop, neighbours
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.pca import fit_space, itq
+from hashpipe.hashing.training.pca import fit_pca, itq
 from hashpipe.hashing.training.start import first_edges
 
 QUICK = {"steps": 30, "batch_pairs": 16, "batch_others": 32}
@@ -149,7 +149,7 @@ def test_faithful_dsah_runs():
 @pytest.mark.parametrize("shape", [(40, 12), (12, 40)])
 def test_space_is_pca(shape):
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    space = fit_space(x, 5, 0)
+    space = fit_pca(x, 5, 0)
     inside = space(x).astype(np.float64)
     _, values, axes = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
     expected = (x - x.mean(axis=0)) @ axes[:5].T / np.sqrt((values[:5] ** 2).sum() / len(x))
@@ -169,7 +169,7 @@ def test_learning_starts_from_the_itq_baseline_of_the_same_seed(bits):
 def test_joint_starts_at_itq_of_the_photos_without_labels():
     x, targets = places(lone=50)
     unlabelled = targets.group < 0
-    space = fit_space(x, 24, 3)
+    space = fit_pca(x, 24, 3)
     inside = space(x)
 
     def started(bits, labels=targets, **changes):
@@ -246,7 +246,7 @@ def test_a_hidden_layer_starts_at_nothing(monkeypatch):
 def test_nested_codes_with_a_hidden_layer(monkeypatch):
     monkeypatch.setattr(loop, "HIDDEN_FROM", 50)
     x, targets = places()
-    heads = fit_heads(x, targets, TrainOptions((8, 16), hidden=5, nested=True, **QUICK))
+    heads = fit_heads(x, targets, TrainOptions((8, 16), hidden=5, matryoshka=True, **QUICK))
     np.testing.assert_allclose(heads[8](x), heads[16](x)[:, :8], atol=1e-5)
 
 

@@ -20,7 +20,7 @@ def photos(n: int = 60, d: int = 20) -> np.ndarray:
 @pytest.mark.parametrize("objective", ["joint", "bcdh", "dsah"])
 def test_short_codes_are_the_first_bits_of_long_ones(objective):
     x = photos()
-    options = TrainOptions((6, 10, 16), objective, steps=12, batch_pairs=8, batch_others=16, nested=True)
+    options = TrainOptions((6, 10, 16), objective, steps=12, batch_pairs=8, batch_others=16, matryoshka=True)
     heads = fit_heads(x, no_targets(len(x)), options)
     assert sorted(heads) == [6, 10, 16]
     for short in (6, 10):

@@ -17,10 +17,10 @@ import pytest
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.features.options import BackboneOptions
-from hashpipe.hashing.training import checkpoint as courses
+from hashpipe.hashing.training import checkpoint as checkpoints
 from hashpipe.hashing.training import loop
-from hashpipe.hashing.training.checkpoint import STATE, Course
-from hashpipe.hashing.training.deferred_signals import held_signals
+from hashpipe.hashing.training.checkpoint import STATE, Checkpoint
+from hashpipe.hashing.training.deferred_signals import deferred_signals
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.runs import read_run
@@ -61,16 +61,16 @@ def places(count: int = 5, views: int = 6, d: int = 16):
     )
 
 
-def course(path: Path | None, options: TrainOptions, stop_at: tuple[int, int] | None = None) -> Course:
+def course(path: Path | None, options: TrainOptions, stop_at: tuple[int, int] | None = None) -> Checkpoint:
     """A course that saves after every step and, where asked, breaks off at (bits, step)."""
-    made = Course(path, "one", watch=lambda h: float(np.abs(h).mean()) if options.patience else None)
+    made = Checkpoint(path, "one", watch=lambda h: float(np.abs(h).mean()) if options.patience else None)
     if not options.patience:
         made.watch = None
     made.patience = options.patience
     after = made.after
 
-    def watched(step, steps, bits, parts, moving):
-        stop = after(step, steps, bits, parts, moving)
+    def watched(step, steps, bits, parts, state):
+        stop = after(step, steps, bits, parts, state)
         if (bits, step) == stop_at:
             raise Stopped
         return stop
@@ -87,7 +87,7 @@ def test_a_fit_goes_on_to_the_same_weights(case, tmp_path, monkeypatch):
     options = TrainOptions((8, 12), **QUICK, **CASES[case])
     x, targets = places()
     whole = course(None, options)
-    expected = fit_heads(x, targets, options, course=whole)
+    expected = fit_heads(x, targets, options, checkpoint=whole)
     path = tmp_path / STATE
     for stop_at in [(8, 5), (12, 13)]:  # killed twice; a nested run has only the longest
         broken = course(path, options, stop_at)
@@ -95,10 +95,10 @@ def test_a_fit_goes_on_to_the_same_weights(case, tmp_path, monkeypatch):
         if options.nested and stop_at[0] == 8:
             continue
         with pytest.raises(Stopped):
-            fit_heads(x, targets, options, course=broken)
+            fit_heads(x, targets, options, checkpoint=broken)
     last = course(path, options)
     assert last.resume()
-    heads = fit_heads(x, targets, options, course=last)
+    heads = fit_heads(x, targets, options, checkpoint=last)
     for bits in options.bits:
         np.testing.assert_array_equal(heads[bits].weight, expected[bits].weight)
         np.testing.assert_array_equal(heads[bits].bias, expected[bits].bias)
@@ -111,13 +111,13 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path, monke
     options, (x, targets) = TrainOptions((8,), **QUICK), places()
     path = tmp_path / STATE
     with pytest.raises(Stopped):
-        fit_heads(x, targets, options, course=course(path, options, (8, 3)))
+        fit_heads(x, targets, options, checkpoint=course(path, options, (8, 3)))
     with pytest.raises(UserError, match="other options or other photos"):
-        Course(path, "another").resume()
+        Checkpoint(path, "another").resume()
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="cannot be read"):
-        Course(path, "one").resume()
-    assert not Course(tmp_path / "none", "one").resume()
+        Checkpoint(path, "one").resume()
+    assert not Checkpoint(tmp_path / "none", "one").resume()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -126,7 +126,7 @@ def test_a_signal_waits_for_the_end_of_the_step(number, tmp_path):
         raise Stopped(arrived)
 
     def ask(delivered: bool) -> None:
-        with held_signals() as held:
+        with deferred_signals() as held:
             os.kill(os.getpid(), number)
             assert held.asked
             if delivered:
@@ -163,16 +163,16 @@ def options(photos) -> TrainOptions:
 
 def test_ctrl_c_saves_and_the_run_goes_on(options, tmp_path, monkeypatch):
     expected = train(options, tmp_path / "whole").fingerprint
-    after = Course.after
+    after = Checkpoint.after
 
-    def interrupted(self, step, steps, bits, parts, moving):
+    def interrupted(self, step, steps, bits, parts, state):
         if (bits, step) == (12, 7):
             os.kill(os.getpid(), signal.SIGINT)
-        return after(self, step, steps, bits, parts, moving)
+        return after(self, step, steps, bits, parts, state)
 
     workspace = tmp_path / "ws"
     with monkeypatch.context() as patched:
-        patched.setattr(Course, "after", interrupted)
+        patched.setattr(Checkpoint, "after", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(options, workspace)
     assert not (workspace / "model").exists()
@@ -182,11 +182,11 @@ def test_ctrl_c_saves_and_the_run_goes_on(options, tmp_path, monkeypatch):
         shutil.copytree(workspace, copy)
     steps: list[tuple[int, int]] = []
 
-    def counted(self, step, steps_, bits, parts, moving):
+    def counted(self, step, steps_, bits, parts, state):
         steps.append((bits, step))
-        return after(self, step, steps_, bits, parts, moving)
+        return after(self, step, steps_, bits, parts, state)
 
-    monkeypatch.setattr(Course, "after", counted)
+    monkeypatch.setattr(Checkpoint, "after", counted)
     assert resume(copies[0] / "run").fingerprint == expected
     assert steps[0] == (12, 8)
     assert not (copies[0] / "run").exists()
@@ -206,12 +206,12 @@ def test_killed_at_once_loses_only_what_is_not_saved(options, tmp_path):
         from hashpipe.hashing.training.options import BackboneOptions, TrainOptions
         from hashpipe.hashing.training.train import train
         course.SAVE_EVERY = 0.0
-        after = course.Course.after
-        def killed(self, step, steps, bits, parts, moving):
+        after = course.Checkpoint.after
+        def killed(self, step, steps, bits, parts, state):
             if (bits, step) == (12, 7):
                 os.kill(os.getpid(), signal.SIGKILL)
-            return after(self, step, steps, bits, parts, moving)
-        course.Course.after = killed
+            return after(self, step, steps, bits, parts, state)
+        course.Checkpoint.after = killed
         describe = BackboneOptions("vlad", words=4, image_size=96)
         photos, workspace = Path({str(options.photos)!r}), Path({str(tmp_path / "ws")!r})
         train(TrainOptions((8, 12), describe=describe, photos=photos, **{QUICK!r}), workspace)
@@ -237,14 +237,14 @@ def test_resume_of_what_is_none(options, tmp_path, monkeypatch):
 
 def test_resume_with_other_photos_is_refused_and_keeps_the_checkpoint(options, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(courses, "SAVE_EVERY", 0.0)
-    after = Course.after
+    after = Checkpoint.after
 
-    def stopped(self, step, steps, bits, parts, moving):
-        after(self, step, steps, bits, parts, moving)
+    def stopped(self, step, steps, bits, parts, state):
+        after(self, step, steps, bits, parts, state)
         raise Stopped
 
     with monkeypatch.context() as patched:
-        patched.setattr(Course, "after", stopped)
+        patched.setattr(Checkpoint, "after", stopped)
         with pytest.raises(Stopped):
             train(options, tmp_path / "ws")
     (photos / "3.png").unlink()

@@ -24,7 +24,7 @@ from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.card import add_scores
 from hashpipe.hashing.models.network import Head, load_model
 from hashpipe.hashing.training import train as training
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.datasets import open_source
 from hashpipe.hashing.training.objectives import batch_losses
 from hashpipe.hashing.training.options import TrainOptions
@@ -303,7 +303,7 @@ def test_what_must_be_said_of_a_training():
     """A batch larger than the data, more bits than dimensions, equal descriptors, nothing to learn or validate on."""
     x = np.ones((24, 5), np.float32)
     options = TrainOptions((4, 8), "bcdh", batch_pairs=8, batch_others=9, patience=1)
-    notes = list(training._notes(options, x, no_targets(24), False, Course()))
+    notes = list(training._notes(options, x, no_targets(24), False, Checkpoint()))
     for said in (
         "24 photos are too few to centre",
         "bcdh found no similar pair",
@@ -314,7 +314,7 @@ def test_what_must_be_said_of_a_training():
     ):
         assert sum(said in note for note in notes) == 1, said
     quiet = TrainOptions((4,), batch_pairs=1, batch_others=1, recentre=False)
-    assert not list(training._notes(quiet, np.eye(24, dtype=np.float32), no_targets(24), False, Course()))
+    assert not list(training._notes(quiet, np.eye(24, dtype=np.float32), no_targets(24), False, Checkpoint()))
 
 
 def test_early_stopping_looks_at_validation_places_alone(workspace, options, pictures, tmp_path):

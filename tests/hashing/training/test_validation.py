@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.training import checkpoint as courses
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training import checkpoint as checkpoints
+from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.validation import watcher
+from hashpipe.hashing.training.validation import validator
 
 
 def known(n: int = 20) -> Targets:
@@ -42,7 +42,7 @@ def slow(h: np.ndarray, targets: Targets) -> float:
 
 def test_score_against_random_orders():
     h = np.random.default_rng(0).normal(size=(20, 5))
-    score = watcher(known())
+    score = validator(known())
     assert score is not None
     assert score(h) == pytest.approx(slow(h, known()), abs=0.02)
     perfect = np.sign(np.random.default_rng(1).normal(size=(20, 64)))
@@ -51,7 +51,7 @@ def test_score_against_random_orders():
 
 
 def test_nothing_to_validate_on():
-    assert watcher(no_targets(5)) is None
+    assert validator(no_targets(5)) is None
 
 
 class Scores:
@@ -68,11 +68,11 @@ class Scores:
 def test_stops_and_keeps_the_best():
     x = np.random.default_rng(0).normal(size=(30, 12)).astype(np.float32)
     options = TrainOptions((8,), steps=32, batch_pairs=4, batch_others=8, recentre=False, patience=3)
-    scores, course = Scores(), Course(patience=3)
+    scores, course = Scores(), Checkpoint(patience=3)
     course.watch = scores
-    head = fit_heads(x, no_targets(30), options, course=course)[8]
+    head = fit_heads(x, no_targets(30), options, checkpoint=course)[8]
     checks = [line for line in course.lines if "validation" in line]
-    every = options.steps // courses.CHECKS
+    every = options.steps // checkpoints.CHECKS
     assert [line["step"] for line in checks] == [every * (n + 1) - 1 for n in range(6)]
     np.testing.assert_allclose(np.tanh(head(x)), scores.seen[2], atol=1e-5)
     whole = fit_heads(x, no_targets(30), replace(options, patience=0))[8]

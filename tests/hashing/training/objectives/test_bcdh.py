@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives import bcdh
 from hashpipe.hashing.training.options import TrainOptions
@@ -130,16 +130,16 @@ def test_hard_negatives_are_mined_again_every_epoch_in_code_space():
     label = np.where(place[a] == place[b], 1, -1).astype(np.int8)
     mined: list[tuple[int, np.ndarray]] = []
 
-    class Looked(Course):
-        def after(self, step, steps, bits, parts, moving):
-            hard = moving.sampler.hard
+    class Looked(Checkpoint):
+        def after(self, step, steps, bits, parts, state):
+            hard = state.sampler.hard
             assert (place[hard[:, 0]] != place[hard[:, 1]]).all()
             if not mined or mined[-1][1] is not hard:
                 mined.append((step, hard))
             return False
 
     options = TrainOptions((8,), "bcdh", steps=16, batch_pairs=20, learning_rate=0.05)
-    fit_heads(x, Targets(a, b, label, np.ones(len(a), np.float32), place), options, course=Looked())
+    fit_heads(x, Targets(a, b, label, np.ones(len(a), np.float32), place), options, checkpoint=Looked())
     assert [step for step, _ in mined] == [0, 3, 6, 9, 12, 15]  # 60 similar pairs, 20 a step
     assert any(not np.array_equal(mined[0][1], hard) for _, hard in mined[1:])
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hashpipe.hashing.data.pair_labels import no_targets
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives import dsah, information, official_dsah
 from hashpipe.hashing.training.options import TrainOptions
@@ -90,17 +90,17 @@ def test_faithful_optimiser_and_steps():
     x = np.random.default_rng(0).normal(size=(30, 10)).astype(np.float32)
     seen = {}
 
-    class Looked(Course):
-        def after(self, step, steps, bits, parts, moving):
-            seen["gradient"] = moving.parameters[0].grad.clone()
-            seen["weight"] = moving.parameters[0].detach().clone()
+    class Looked(Checkpoint):
+        def after(self, step, steps, bits, parts, state):
+            seen["gradient"] = state.parameters[0].grad.clone()
+            seen["weight"] = state.parameters[0].detach().clone()
             return True
 
-        def begin(self, key, moving):
-            seen["before"] = moving.parameters[0].detach().clone()
+        def begin(self, key, state):
+            seen["before"] = state.parameters[0].detach().clone()
             return 0
 
-    fit_heads(x, no_targets(30), official, course=Looked())
+    fit_heads(x, no_targets(30), official, checkpoint=Looked())
     gradient = seen["gradient"]
     expected = seen["before"] - 1e-4 * gradient / (gradient.abs() + 1.0)
     torch.testing.assert_close(seen["weight"], expected, rtol=0, atol=1e-8)
