@@ -141,7 +141,7 @@ def known() -> Known:
     return Known(np.array(PLACE), np.array(SIMILAR), np.array(DISSIMILAR), nothing)
 
 
-def batch(u: torch.Tensor | None = None, rows: tuple[int, ...] = (0, 1, 2, 3, 4)) -> Batch:
+def batch(u: torch.Tensor | None = None, rows: tuple[int, ...] = (0, 1, 2, 3, 4), progress: float = 0.0) -> Batch:
     """The five photos as a batch, float64, with gradient; `rows` reorders them or leaves some out."""
     u = torch.tensor(U, dtype=torch.float64)[list(rows)].requires_grad_() if u is None else u
     n = len(U)
@@ -168,6 +168,7 @@ def batch(u: torch.Tensor | None = None, rows: tuple[int, ...] = (0, 1, 2, 3, 4)
         torch.tensor([one[2] for one in drawn], dtype=torch.int8),
         *(one[order][:, order] for one in (similar, dissimilar, torch.zeros(n, n, dtype=torch.bool), unrelated)),
         place[order],
+        progress,
     )
     return whole
 

@@ -21,7 +21,7 @@ from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.training import distributed
 from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.finetune import Tuned
-from hashpipe.hashing.training.loop import fit_heads, fit_head
+from hashpipe.hashing.training.loop import fit_head, fit_heads
 from hashpipe.hashing.training.options import FinetuneOptions, TrainOptions
 from hashpipe.hashing.training.pca import fit_pca
 

@@ -17,7 +17,6 @@ import pytest
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.features.options import BackboneOptions
-from hashpipe.hashing.training import checkpoint as checkpoints
 from hashpipe.hashing.training import loop
 from hashpipe.hashing.training.checkpoint import STATE, Checkpoint
 from hashpipe.hashing.training.deferred_signals import deferred_signals
