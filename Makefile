@@ -18,7 +18,7 @@ help:
 	@echo "make test       the tests (a few minutes); make test-slow: the longer ones"
 	@echo "make check      test, lint and types"
 	@echo "make format     let ruff format and mend what it can"
-	@echo "make docs       write docs/COMMANDS.md and docs/BENCHMARKS.md again"
+	@echo "make docs       write docs/commands.md, docs/benchmarks.md and the tables of docs/results/ again"
 	@echo "make wheel      a wheel in dist/"
 	@echo "make clean      remove build products; make distclean: and .venv"
 
@@ -50,7 +50,8 @@ format: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python docs/commands.py
-	$(BIN)/python -m hashpipe.hashing.benchmarks.catalogue > docs/BENCHMARKS.md
+	$(BIN)/python docs/results.py
+	$(BIN)/python -m hashpipe.hashing.benchmarks.catalogue > docs/benchmarks.md
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel

@@ -1,6 +1,6 @@
 """The old habit, reproduced: how much the order of the files moves mAP when ties are left to the sort.
 
-    python benchmarks/bench_eval_ties.py [--write docs/METRICS.md]
+    python benchmarks/bench_eval_ties.py [--write docs/metrics.md]
 
 Random-projection codes of synthetic labelled descriptors (10 classes, 10,000 photos, 500 queries) are scored by the
 loop that

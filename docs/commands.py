@@ -1,4 +1,4 @@
-"""Write docs/COMMANDS.md from the commands' own help; with --check only say whether it is current (exit code 1 if not).
+"""Write docs/commands.md from the commands' own help; with --check only say whether it is current (exit code 1 if not).
 
 Run it as `make docs`.
 """
@@ -15,16 +15,18 @@ import click
 
 from hashpipe.cli.main import LazyGroup, hashpipe
 
-PAGE = Path(__file__).with_name("COMMANDS.md")
+PAGE = Path(__file__).with_name("commands.md")
 HEAD = """\
 # Commands
 
-Written by `make docs` from the commands' own help; a test compares.
+Written by `make docs` from the commands' help.
 
 All commands share one workspace folder: `-w DIR`, else `$HASHPIPE_WORKSPACE`, else `./hashpipe-workspace`.
 Options come from the command line, else from the table of that command in the file given with `--config`, else from
-the defaults shown here. Exit codes: 0 done, 2 something that you can mend (one sentence on stderr says what and how),
-130 or 143 stopped by Ctrl-C or SIGTERM; finished work is kept and the same command goes on from there.
+the defaults shown here.
+
+Exit codes: 0 done; 2 an error that you can fix (one sentence on stderr says how); 130 or 143 stopped by Ctrl-C or
+SIGTERM. After a stop finished work is kept, and the same command continues.
 With `--json` stdout holds exactly one JSON object; progress and warnings go to stderr.
 """
 

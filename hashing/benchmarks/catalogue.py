@@ -71,18 +71,18 @@ def manifest_text(manifest: Manifest) -> str:
 
 
 def markdown() -> str:
-    """docs/BENCHMARKS.md: every manifest, for reading. A test compares the file with this text."""
+    """docs/benchmarks.md: every manifest, for reading. A test compares the file with this text."""
     parts = [
         "# Benchmarks",
         "",
         "Generated from the manifests in `data_manifests/`; written again by",
-        "`python -m hashpipe.hashing.benchmarks.catalogue > docs/BENCHMARKS.md`.",
+        "`python -m hashpipe.hashing.benchmarks.catalogue > docs/benchmarks.md`.",
         "",
         "- `hashpipe benchmarks fetch NAME --root DIR` brings the files, where that is allowed.",
         "- `hashpipe benchmarks verify NAME --root DIR` checks a folder that you have.",
         "- `hashpipe eval --benchmark NAME --root DIR` scores the model of the workspace on it.",
         "",
-        "Metrics and protocols are defined in [METRICS.md](METRICS.md).",
+        "Metrics and protocols are defined in [metrics.md](metrics.md).",
         "",
         "| name | what | download |",
         "|---|---|---|",

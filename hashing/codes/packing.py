@@ -6,15 +6,17 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 
-_ALIKE, _OTHER = 0.22, 0.3  # how far bits are from half ones (root mean square): like what was learnt, and no more
-ENOUGH_TO_CENTRE = 200  # below this many photos a median says more about the sample than about the collection
+ENOUGH_TO_CENTRE = 200  # with fewer photos a median describes the sample rather than the collection
+_CLEAR = 1e-4  # of a bit's standard deviation; other arithmetic (ONNX Runtime, OpenVINO, batches) moves outputs by 1e-5
+_WINDOW = 100  # one in so many photos may change sides for the sake of a clear threshold
 
 
 def thresholds(u: np.ndarray) -> np.ndarray:
     """Per-bit medians of real outputs u, float (N,k) -> float32 (k,): re-centres bits on a collection.
 
-    Each lies half-way between the two values that it parts, also for odd N: a threshold that is the output of one photo
-    would let the last digit of any other arithmetic decide that photo's bit.
+    Each lies half-way between two outputs, also for odd N. If it were the output of one photo, the rounding of another
+    runtime would decide that photo's bit. Where the two middle outputs differ by no more than rounding, as those of
+    duplicates do, the nearest wider gap is taken.
 
     Raises UserError below 200 rows; the caller decides what to do then (zeros are the neutral choice).
     """
@@ -23,21 +25,55 @@ def thresholds(u: np.ndarray) -> np.ndarray:
             f"{len(u)} photos are too few to centre bits on; give {ENOUGH_TO_CENTRE} or more, or leave centring away."
         )
     middle = len(u) // 2
-    ordered = np.partition(u, (middle - 1, middle), axis=0)
-    return (ordered[middle - 1 : middle + 1].mean(axis=0, dtype=np.float64)).astype(np.float32)
+    return np.array([_cut(np.sort(column), middle) for column in np.asarray(u, np.float64).T], np.float32)
+
+
+def clear_of_outputs(u: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Thresholds t, float (k,), moved where an output of u, float (N,k), lies on one -> float32 (k,).
+
+    A threshold nearer to an output than 5e-5 of the bit's standard deviation goes half-way between the outputs on its
+    two sides. The others stay as they are.
+    """
+    found = np.array(t, np.float32)
+    if not len(u):
+        return found
+    for bit, column in enumerate(np.asarray(u, np.float64).T):
+        if np.abs(column - float(found[bit])).min() < _apart(column) / 2:
+            ordered = np.sort(column)
+            found[bit] = _cut(ordered, int(np.searchsorted(ordered, float(found[bit]))))
+    return found
 
 
 def recentred(u: np.ndarray, learnt: np.ndarray) -> np.ndarray:
-    """Thresholds float32 (k,) for a database with real outputs u, float (N,k), from those that the model learnt, (k,).
+    """Thresholds float32 (k,) for a database with real outputs u, float (N,k): half-way from the model's, `learnt`
+    float32 (k,), to the medians of the database.
 
-    They are the medians of the database where it is of the kind that was learnt from. Where most of its bits are far
-    from balanced at the learnt thresholds it is mostly of another kind, and what one looks for in it is likely not:
-    then they lie between the two, at the most half-way (measured in docs/RESULTS.md). Raises as `thresholds` does.
+    The medians of the very photos that the model learnt from are the model's thresholds, which then stay. A database of
+    other photos is met half-way, because what is searched for in it is often like the photos learnt from (measured in
+    docs/RESULTS.md). Raises as `thresholds` does.
     """
-    medians = thresholds(u)
-    imbalance = float(np.sqrt(np.square(signs(u, learnt).mean(axis=0) - 0.5).mean()))
-    other = np.clip((imbalance - _ALIKE) / (_OTHER - _ALIKE), 0.0, 1.0)
-    return (medians + 0.5 * other * (learnt - medians)).astype(np.float32)
+    learnt = np.asarray(learnt, np.float32)
+    return clear_of_outputs(u, (learnt + (thresholds(u) - learnt) / 2).astype(np.float32))
+
+
+def _apart(column: np.ndarray) -> float:
+    """The width of a gap between outputs (N,) that rounding cannot close."""
+    return max(_CLEAR * float(column.std()), 1e-5 * float(np.abs(column).max(initial=0.0)))
+
+
+def _cut(ordered: np.ndarray, rank: int) -> float:
+    """A threshold for outputs float64 (N,), ascending, with about `rank` of them below it.
+
+    It lies half-way in the gap above `rank` outputs, else in the nearest gap that rounding cannot close, else in the
+    widest one of those nearby. Below the lowest and above the highest output there is room without end.
+    """
+    apart, reach = _apart(ordered), max(1, len(ordered) // _WINDOW)
+    edges = np.concatenate([[ordered[0] - 2 * apart], ordered, [ordered[-1] + 2 * apart]])
+    gaps = np.diff(edges)  # gaps[p] lies above p outputs
+    near = np.arange(max(0, rank - reach), min(len(ordered), rank + reach) + 1)
+    wide = near[gaps[near] >= apart]
+    chosen = int(wide[np.abs(wide - rank).argmin()]) if len(wide) else int(near[gaps[near].argmax()])
+    return float(edges[chosen] + edges[chosen + 1]) / 2
 
 
 def signs(u: np.ndarray, t: np.ndarray | None = None) -> np.ndarray:

@@ -33,7 +33,7 @@ from hashpipe.hashing.models.model_folder import StoredModel, descriptors_finger
 
 __all__ = ["EncodeOptions", "EncodeResult", "Encoded", "Encoder", "Outputs", "encode", "open_encoder"]
 
-_CENTRING = 3  # version of the rule, codes.recentred: thresholds of an older one are not taken up
+_CENTRING = 4  # version of the rule, codes.recentred: thresholds of an older one are not taken up
 _CENTRE_ON = 4096  # photos that common thresholds are computed on
 _MEASURE_ON = 32  # photos that a runtime is compared with torch on
 _WORTH_EXPORTING = 100  # photos; below it, making the graph takes longer than it saves

@@ -42,8 +42,8 @@ class EncodeOptions:
     recentre: bool = field(
         default=False,
         metadata={
-            "help": "compute the thresholds on these photos: medians over up to 4096 of them (at least 200), or half "
-            "of the way there where most are unlike what was learnt from; shards that share a workspace share them"
+            "help": "move the bits' thresholds half-way from the model's to the medians over up to 4096 of these "
+            "photos (at least 200); shards that share a workspace share them"
         },
     )
     shard: str | None = field(

@@ -19,9 +19,9 @@ def coded(method: str, bits: int, u: np.ndarray, protocol: Protocol, t: np.ndarr
 
 
 def recentred(u: np.ndarray, protocol: Protocol, learnt: np.ndarray | None = None) -> np.ndarray | None:
-    """Per-bit medians of the database, float32 (bits,); None where it is too small for that.
+    """Per-bit medians of the database, float32 (bits,); None where the database is too small for them.
 
-    With the thresholds that a model has learnt, what `encode --recentre` does (codes.recentred).
+    Given the thresholds `learnt` of a model, the thresholds of `encode --recentre` (packing.recentred).
     """
     if len(protocol.database) < ENOUGH_TO_CENTRE:
         return None

@@ -33,9 +33,13 @@ def frequencies(images: ImageList) -> tuple[np.ndarray, np.ndarray]:
 
 
 def phash(coefficients: np.ndarray, bits: int) -> np.ndarray:
-    """Values float32 (N, bits) whose signs are the hash: the lowest coefficients against their median in each image."""
+    """Values float32 (N, bits) whose signs are the hash: the lowest coefficients against their median in each image.
+
+    The median lies half-way between the two middle ones also where their number is odd, so that no value is 0.
+    """
     chosen = coefficients[:, :bits]
-    return chosen - np.median(chosen, axis=1, keepdims=True)
+    middle = bits // 2, max(bits // 2 - 1, 0)
+    return chosen - np.partition(chosen, middle, axis=1)[:, middle].mean(axis=1, keepdims=True)
 
 
 def _lowest_first() -> np.ndarray:

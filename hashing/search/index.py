@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from hashpipe.hashing.codes.codes_file import CodeSpace
 from hashpipe.hashing.search import faiss_indexes as index_kinds
@@ -80,6 +81,32 @@ class Index:
     def sha256(self, row: int) -> str:
         """SHA-256 of the photo file of a row, as it was when it was encoded."""
         return str(self.stored.photos["sha256"][int(row)].as_py())
+
+    def row_with(self, sha256: str, path: Path | None = None) -> int:
+        """The row of the photo whose file had this content when it was encoded, -1 where there is none.
+
+        Of several files with the same content the one at `path`, else the first.
+        """
+        found = int(pc.index(self.stored.photos["sha256"], sha256).as_py()) if sha256 and len(self) else -1
+        if found < 0 or path is None or self.path(found) == path:
+            return found
+        rows = np.flatnonzero(pc.equal(self.stored.photos["sha256"], sha256).to_numpy())
+        return next((int(row) for row in rows if self.path(int(row)) == path), found)
+
+
+def own_first(
+    distances: np.ndarray, rows: np.ndarray, own: int, distance: int, limit: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hits, nearest first, with the row `own` before others at its `distance`, also where it was not among them.
+
+    distances int32 (n,), rows int64 (n,) -> the same, at most `limit` of them. Photos with equal codes are in no order
+    that means anything; a photo that is searched for in its own index shall come first.
+    """
+    others = rows != own
+    distances, rows = distances[others], rows[others]
+    at = int(np.searchsorted(distances, distance))
+    distances, rows = np.insert(distances, at, distance), np.insert(rows, at, own)
+    return distances[:limit], rows[:limit]
 
 
 def open_index(folder: Path) -> Index:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import psycopg
 
 OLDEST_SERVER = 140000  # bit_count came with PostgreSQL 14
+_ORDER = "ORDER BY d, (sha256 = %(sha256)s) DESC, photo"
 _LONGEST_NAME = 63 - len("_space")  # bytes; PostgreSQL cuts longer names off, and two tables would become one
 
 
@@ -62,20 +63,29 @@ class Searcher:
     def __len__(self) -> int:
         return int(self._rows("SELECT count(*) FROM {table}", {})[0][0])
 
-    def search(self, code: np.ndarray, k: int) -> list[tuple[int, str]]:
-        """The k nearest photos of one code, uint8 (W,): (distance, path), nearest first, ties by photo id."""
-        ranked = "SELECT bit_count(code # %(code)s::{kind}) AS d, path FROM {table} ORDER BY d, photo LIMIT %(k)s"
-        return self._found(ranked, code, k=max(0, int(k)))
+    def code_of(self, sha256: str) -> np.ndarray | None:
+        """The code uint8 (W,) of a photo with this content, None where there is none. Reads the whole table."""
+        query = "SELECT code::text FROM {table} WHERE sha256 = %(sha256)s ORDER BY photo LIMIT 1"
+        found = self._rows(query, {"sha256": sha256})
+        return None if not found else np.packbits([letter == "1" for letter in found[0][0]], bitorder="little")
 
-    def within(self, code: np.ndarray, radius: int) -> list[tuple[int, str]]:
-        """All photos at most `radius` bits from one code, uint8 (W,): (distance, path), nearest first, ties by id."""
+    def search(self, code: np.ndarray, k: int, sha256: str = "") -> list[tuple[int, str]]:
+        """The k nearest photos of one code, uint8 (W,): (distance, path), nearest first.
+
+        At the same distance photos with the content `sha256` come first, then it goes by photo id.
+        """
+        ranked = f"SELECT bit_count(code # %(code)s::{{kind}}) AS d, path FROM {{table}} {_ORDER} LIMIT %(k)s"
+        return self._found(ranked, code, k=max(0, int(k)), sha256=sha256)
+
+    def within(self, code: np.ndarray, radius: int, sha256: str = "") -> list[tuple[int, str]]:
+        """All photos at most `radius` bits from one code, uint8 (W,): (distance, path), in the order of `search`."""
         ranked = (
             "SELECT bit_count(code # %(code)s::{kind}) AS d, path FROM {table} "
-            "WHERE bit_count(code # %(code)s::{kind}) <= %(radius)s ORDER BY d, photo"
+            f"WHERE bit_count(code # %(code)s::{{kind}}) <= %(radius)s {_ORDER}"
         )
-        return self._found(ranked, code, radius=int(radius))
+        return self._found(ranked, code, radius=int(radius), sha256=sha256)
 
-    def search_hnsw(self, code: np.ndarray, k: int, ef: int = 200) -> list[tuple[int, str]]:
+    def search_hnsw(self, code: np.ndarray, k: int, ef: int = 200, sha256: str = "") -> list[tuple[int, str]]:
         """Like `search` by pgvector's HNSW index: quick on millions of rows, may miss some of the nearest.
 
         ef: how many candidates the index looks at (hnsw.ef_search). Raises UserError without pgvector.
@@ -87,9 +97,9 @@ class Searcher:
             )
         self._rows("SELECT set_config('hnsw.ef_search', %(ef)s, false)", {"ef": str(min(1000, max(ef, k, 1)))})
         distance = "code OPERATOR({vector}.<~>) %(code)s::{kind}"
-        inner = f"SELECT {distance} AS d, photo, path FROM {{table}} ORDER BY {distance} LIMIT %(k)s"
-        ranked = f"SELECT d::int, path FROM ({inner}) AS nearest ORDER BY d, photo"
-        return self._found(ranked, code, schema, k=max(0, int(k)))
+        inner = f"SELECT {distance} AS d, photo, path, sha256 FROM {{table}} ORDER BY {distance} LIMIT %(k)s"
+        ranked = f"SELECT d::int, path FROM ({inner}) AS nearest {_ORDER}"
+        return self._found(ranked, code, schema, k=max(0, int(k)), sha256=sha256)
 
     def close(self) -> None:
         self._connection.close()
@@ -100,7 +110,9 @@ class Searcher:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _found(self, query: str, code: np.ndarray, schema: str = "public", **values: int) -> list[tuple[int, str]]:
+    def _found(
+        self, query: str, code: np.ndarray, schema: str = "public", **values: int | str
+    ) -> list[tuple[int, str]]:
         packed = np.asarray(code, np.uint8).reshape(1, -1)
         if packed.shape[1] != -(-self.bits // 8):
             raise UserError(f"A code of {8 * packed.shape[1]} bits cannot search a table of {self.bits} bits.")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import open_workspace
+from hashpipe.common.files import open_workspace, sha256_file
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
@@ -21,7 +21,7 @@ from hashpipe.hashing.features.quality import LOW
 from hashpipe.hashing.search.index import Index, index_folder, open_index, rows_of
 from hashpipe.hashing.search.options import DEFAULT_K, SearchOptions
 from hashpipe.hashing.search.results import Hit, SearchResult
-from hashpipe.hashing.search.sources import IndexSource, Source, TableSource, encoder_for
+from hashpipe.hashing.search.sources import IndexSource, QueryFile, Source, TableSource, encoder_for
 from hashpipe.pairgen.photos.photo_files import load_upright
 
 RERANK_POOL = 10  # times k candidates by Hamming distance are put in order by asymmetric distance
@@ -51,13 +51,14 @@ def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> Se
         rule = _rule(options, workspace, encoder.space, len(source))
         clock.lap("model")
         queries, u, skipped = _encoded(encoder, photos)
-        codes = encoder.codes(u)
+        files = [_query_file(query) for query in queries]
+        codes = _known_codes(source, files, encoder.codes(u))
         clock.lap("encode")
-        hits = [_find(source, code, rule, options.rerank) for code in codes]
+        hits = [_find(source, code, rule, options.rerank, file) for code, file in zip(codes, files, strict=True)]
         if options.rerank and isinstance(source, IndexSource):
             hits = [_reranked(source.index, *one, rule) for one in zip(hits, u, codes, strict=True)]
         clock.lap("search")
-        _say_nothing_found(source, codes, hits, queries, rule)
+        _say_nothing_found(source, codes, hits, queries, files, rule)
     if options.verify:
         hits = [_verified(query, one, workspace, options) for query, one in zip(queries, hits, strict=True)]
         clock.lap("verify")
@@ -127,11 +128,22 @@ def _encoded(encoder: Encoder, photos: Sequence[str]) -> tuple[list[str], np.nda
     return queries, np.stack(outputs), skipped
 
 
-def _find(source: Source, code: np.ndarray, rule: dict[str, Any], rerank: bool) -> list[Hit]:
+def _query_file(query: str) -> QueryFile:
+    path = Path(query).expanduser()
+    return QueryFile(sha256_file(path), path.absolute())
+
+
+def _known_codes(source: Source, files: Sequence[QueryFile], codes: np.ndarray) -> np.ndarray:
+    """Codes uint8 (Q,W) with those that the source holds of the same files: another runtime may have made these."""
+    stored = [source.code_of(file) for file in files]
+    return np.stack([code if known is None else known for code, known in zip(codes, stored, strict=True)])
+
+
+def _find(source: Source, code: np.ndarray, rule: dict[str, Any], rerank: bool, file: QueryFile) -> list[Hit]:
     k, radius = rule["k"], rule["radius"]
     if radius is None:
-        return source.search(code, max(RERANK_POOL * k, _FEWEST_CANDIDATES) if rerank else k)
-    found = source.within(code, radius)
+        return source.search(code, max(RERANK_POOL * k, _FEWEST_CANDIDATES) if rerank else k, file)
+    found = source.within(code, radius, file)
     return found if rerank else found[:k]
 
 
@@ -166,11 +178,16 @@ def _verified(query: str, hits: list[Hit], workspace: Path, options: SearchOptio
 
 
 def _say_nothing_found(
-    source: Source, codes: np.ndarray, hits: Sequence[Sequence[Hit]], queries: Sequence[str], rule: dict[str, Any]
+    source: Source,
+    codes: np.ndarray,
+    hits: Sequence[Sequence[Hit]],
+    queries: Sequence[str],
+    files: Sequence[QueryFile],
+    rule: dict[str, Any],
 ) -> None:
-    for query, code, found in zip(queries, codes, hits, strict=True):
+    for query, code, found, file in zip(queries, codes, hits, files, strict=True):
         if not found:
-            near = source.search(code, 1)
+            near = source.search(code, 1, file)
             least = f"the nearest is at {near[0].distance}; give -k {DEFAULT_K} to see it" if near else "it is empty"
             where = f"within radius {rule['radius']}" if rule["radius"] is not None else "in the index"
             say(f"{query}: nothing {where}; {least}")

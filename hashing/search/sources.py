@@ -9,18 +9,29 @@ from typing import Protocol
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.codes.codes_file import hamming
 from hashpipe.hashing.encoding.encoder import Encoder, open_encoder
-from hashpipe.hashing.search.index import Index, index_folder, open_index
+from hashpipe.hashing.search.index import Index, index_folder, open_index, own_first
 from hashpipe.hashing.search.options import SearchOptions
 from hashpipe.hashing.search.results import Hit
 
 
+@dataclass(frozen=True)
+class QueryFile:
+    """The file of a query: SHA-256 of its content, and its absolute path."""
+
+    sha256: str
+    path: Path
+
+
 class Source(Protocol):
-    """The two questions that can be asked of codes."""
+    """What can be asked of codes. A photo with the content of `file` comes before others at the same distance."""
 
-    def search(self, code: np.ndarray, k: int) -> list[Hit]: ...
+    def code_of(self, file: QueryFile) -> np.ndarray | None: ...
 
-    def within(self, code: np.ndarray, radius: int) -> list[Hit]: ...
+    def search(self, code: np.ndarray, k: int, file: QueryFile) -> list[Hit]: ...
+
+    def within(self, code: np.ndarray, radius: int, file: QueryFile) -> list[Hit]: ...
 
     def __len__(self) -> int: ...
 
@@ -31,12 +42,26 @@ class Source(Protocol):
 class IndexSource:
     index: Index
 
-    def search(self, code: np.ndarray, k: int) -> list[Hit]:
-        distances, rows = self.index.search(code[None], min(k, len(self.index)))
-        return self._hits(distances[0], rows[0])
+    def code_of(self, file: QueryFile) -> np.ndarray | None:
+        """The stored code uint8 (W,) of a photo with this content: it is the query's, whatever computed it."""
+        row = self._own(file)
+        return None if row < 0 else np.array(self.index.codes[row])
 
-    def within(self, code: np.ndarray, radius: int) -> list[Hit]:
-        return self._hits(*self.index.within(code, radius))
+    def search(self, code: np.ndarray, k: int, file: QueryFile) -> list[Hit]:
+        distances, rows = self.index.search(code[None], min(k, len(self.index)))
+        there = rows[0] >= 0
+        distances, rows = distances[0][there], rows[0][there]
+        own = self._own(file)
+        if own >= 0:
+            distances, rows = own_first(distances, rows, own, self._distance(code, own), k)
+        return self._hits(distances, rows)
+
+    def within(self, code: np.ndarray, radius: int, file: QueryFile) -> list[Hit]:
+        distances, rows = self.index.within(code, radius)
+        own = self._own(file)
+        if own >= 0 and self._distance(code, own) <= radius:
+            distances, rows = own_first(distances, rows, own, self._distance(code, own))
+        return self._hits(distances, rows)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -44,12 +69,17 @@ class IndexSource:
     def close(self) -> None:
         """Nothing to give back: the files are memory-mapped."""
 
+    def _own(self, file: QueryFile) -> int:
+        return self.index.row_with(file.sha256, file.path)
+
+    def _distance(self, code: np.ndarray, row: int) -> int:
+        return int(hamming(code, self.index.codes[row : row + 1])[0])
+
     def _hits(self, distances: np.ndarray, rows: np.ndarray) -> list[Hit]:
         index = self.index
         return [
             Hit(int(distance), index.path(row).as_posix(), index.photo(row), index.sha256(row))
             for distance, row in zip(distances, rows, strict=True)
-            if row >= 0
         ]
 
 
@@ -61,7 +91,7 @@ class TableSource:
 
         self.searcher = open_postgres(dsn, table)
         self.name = f"table {table!r}"
-        self._nearest = self.searcher.search_hnsw if hnsw else self.searcher.search
+        self._hnsw = hnsw
 
     def __len__(self) -> int:
         return len(self.searcher)
@@ -69,11 +99,16 @@ class TableSource:
     def close(self) -> None:
         self.searcher.close()
 
-    def search(self, code: np.ndarray, k: int) -> list[Hit]:
-        return [Hit(distance, path) for distance, path in self._nearest(code, k)]
+    def code_of(self, file: QueryFile) -> np.ndarray | None:
+        """The stored code uint8 (W,) of a photo with this content; None with `hnsw`, which reads no whole table."""
+        return None if self._hnsw else self.searcher.code_of(file.sha256)
 
-    def within(self, code: np.ndarray, radius: int) -> list[Hit]:
-        return [Hit(distance, path) for distance, path in self.searcher.within(code, radius)]
+    def search(self, code: np.ndarray, k: int, file: QueryFile) -> list[Hit]:
+        nearest = self.searcher.search_hnsw if self._hnsw else self.searcher.search
+        return [Hit(distance, path) for distance, path in nearest(code, k, sha256=file.sha256)]
+
+    def within(self, code: np.ndarray, radius: int, file: QueryFile) -> list[Hit]:
+        return [Hit(distance, path) for distance, path in self.searcher.within(code, radius, sha256=file.sha256)]
 
 
 def encoder_for(table: TableSource, workspace: Path, model: Path, options: SearchOptions) -> Encoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 
 import numpy as np
@@ -56,9 +57,12 @@ def routes(state: State) -> APIRouter:
             photo = form.get("photo")
             if not isinstance(photo, UploadFile):
                 raise HTTPException(422, "No photo came along; send it as the form field `photo`.")
-            collection, asked = await state.encode(_encode, state, photo)
-        query = schemas.Query(None, asked.code.tobytes().hex(), round(asked.quality, 3))
-        return await state.look(answer, collection, asked.code, query, offset, limit, radius, counts)
+            collection, asked, own = await state.encode(_encode, state, photo)
+        # another runtime may have made the codes of the index: a photo that is in it has the code that stands there
+        code = asked.code if own < 0 else np.array(collection.index.codes[own])
+        same = None if own < 0 else int(collection.ids[own])
+        query = schemas.Query(None, code.tobytes().hex(), round(asked.quality, 3), same=same)
+        return await state.look(answer, collection, code, query, offset, limit, radius, counts, -1, own)
 
     @router.get(
         "/search",
@@ -68,6 +72,7 @@ def routes(state: State) -> APIRouter:
     async def search_by_code(
         code: Annotated[str, Query(pattern="^([0-9a-fA-F]{2})+$", max_length=1024, description="hexadecimal bytes")],
         space: Annotated[str | None, Query(description="space that the code is from; another one is refused")] = None,
+        same: Annotated[int | None, Query(description="photo that comes before others at its distance")] = None,
         offset: Offset = 0,
         limit: Limit = 24,
         radius: Radius = None,
@@ -85,7 +90,9 @@ def routes(state: State) -> APIRouter:
                 raise HTTPException(
                     422, f"The code has {8 * len(value)} bits, the index {own.bits}; send one of its own."
                 )
-            return answer(collection, value, schemas.Query(None, code.lower(), None), offset, limit, radius, counts)
+            query = schemas.Query(None, code.lower(), None, same=same)
+            first = -1 if same is None else collection.row(same)
+            return answer(collection, value, query, offset, limit, radius, counts, own=first)
 
         return await state.look(work)
 
@@ -111,11 +118,13 @@ def routes(state: State) -> APIRouter:
     return router
 
 
-def _encode(state: State, photo: UploadFile) -> tuple[Collection, Asked]:
+def _encode(state: State, photo: UploadFile) -> tuple[Collection, Asked, int]:
+    """The collection, the code of an upload, and the row of the same file in the collection, -1 where it is not."""
     collection = state.latest()
     photo.file.seek(0)
     content = photo.file.read()  # within the limit of an upload, and only as many at a time as are encoded
-    return collection, state.describe(collection.index.space, content)
+    asked = state.describe(collection.index.space, content)
+    return collection, asked, collection.index.row_with(hashlib.sha256(content).hexdigest())
 
 
 def answer(
@@ -127,9 +136,10 @@ def answer(
     radius: int | None,
     counts: bool,
     without: int = -1,
+    own: int = -1,
 ) -> SearchAnswer:
-    """The page of results of a code uint8 (W,)."""
-    found = search(collection, code, offset=offset, limit=limit, radius=radius, without=without, counts=counts)
+    """The page of results of a code uint8 (W,); `without` and `own` are rows, see `search_pages.search`."""
+    found = search(collection, code, offset=offset, limit=limit, radius=radius, without=without, own=own, counts=counts)
     hits = [
         schemas.Hit(
             int(collection.ids[row]),

@@ -73,6 +73,7 @@ class Query:
     quality: float | None
     name: str | None = None
     place: PlaceId | None = None
+    same: Annotated[int | None, about("id of the photo of the collection that is the very file that was sent")] = None
 
 
 @dataclass(frozen=True)

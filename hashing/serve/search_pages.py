@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hashpipe.hashing.codes.codes_file import hamming
+from hashpipe.hashing.search.index import own_first
 from hashpipe.hashing.serve.collection import Collection
 
 _BLOCK = 1 << 16  # codes at a time: their differences stay in the processor's cache, and memory stays flat
@@ -33,11 +35,13 @@ def search(
     limit: int,
     radius: int | None = None,
     without: int = -1,
+    own: int = -1,
     counts: bool = False,
 ) -> Hits:
     """The photos nearest to code uint8 (W,), from the `offset`-th, at most `limit`, none beyond `radius` bits.
 
-    `without` is a row to leave out: a photo is not its own neighbour.
+    `without` is a row to leave out: a photo is not its own neighbour. `own` is a row that comes before others at the
+    same distance: that of the very file that is searched for.
     """
     wanted = offset + limit + 1 + (without >= 0)
     if radius is not None and collection.index.kind != "flat":  # approximate kinds are exact only by radius
@@ -46,6 +50,10 @@ def search(
     else:
         found = collection.index.search(code[None], min(wanted, len(collection)))
         distances, rows = found[0][0], found[1][0]
+    if own >= 0 and own != without:
+        there = rows >= 0
+        distance = int(hamming(code, collection.index.codes[own : own + 1])[0])
+        distances, rows = own_first(distances[there], rows[there], own, distance, wanted)
     keep = (rows >= 0) & (rows != without)
     if radius is not None:
         keep &= distances <= radius

@@ -20,7 +20,7 @@ from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.options import AdaptOptions
 from hashpipe.hashing.training.stored_options import options_as_json, stored_options
 from hashpipe.hashing.training.train import centre
-from hashpipe.hashing.training.train_result import TrainResult, final_losses, write_model
+from hashpipe.hashing.training.train_result import summary, write_model
 
 MODEL = "adapted"  # the folder's name in a workspace
 
@@ -109,21 +109,8 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
             "adapted_from": model.fingerprint,
         }
         adapted = make_model(model.describer, heads, thresholds, config)
-        lost, name = int((~described.ok).sum()), model.describer.name
-        record = TrainResult(
-            out,
-            adapted.fingerprint,
-            adapted.bits,
-            objective,
-            name,
-            len(values),
-            lost,
-            {},
-            final_losses(checkpoint.lines),
-            centred,
-            time.monotonic() - started,
-            tuple(notes),
-        )
+        lost = int((~described.ok).sum())
+        record = summary(out, adapted, len(values), lost, checkpoint.lines, time.monotonic() - started)
         write_model(record, adapted, checkpoint.lines, values, targets)
     return AdaptResult(
         out,

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image, ImageEnhance
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional
 
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
@@ -24,10 +27,10 @@ class Pieces:
 
     def __init__(self, images: ImageList, side: int, augment: bool, seed: int) -> None:
         self.images, self.side, self.augment, self.seed = images, side, augment, seed
-        self._kept: dict[int, Image.Image] = {}
+        self._kept: dict[int, Tensor] = {}
         self._bytes = 0
 
-    def batch(self, rows: Sequence[int], step: int, part: slice | None = None) -> np.ndarray:
+    def batch(self, rows: Sequence[int], step: int, part: slice | None = None) -> Tensor:
         """uint8 (P,side,side,3) of the rows of a batch, or of a part of them.
 
         The same rows, step and seed give the same pieces, whichever part is asked for. A photo gone since is grey.
@@ -35,21 +38,24 @@ class Pieces:
         places = range(len(rows))[part or slice(None)]
         with ThreadPoolExecutor(_THREADS) as pool:
             found = list(pool.map(lambda at: self._piece(int(rows[at]), step, at), places))
-        return np.stack(found) if found else np.zeros((0, self.side, self.side, 3), np.uint8)
+        shape = (0, self.side, self.side, 3)
+        return torch.stack(found).permute(0, 2, 3, 1) if found else torch.zeros(shape, dtype=torch.uint8)
 
-    def _piece(self, row: int, step: int, at: int) -> np.ndarray:
+    def _piece(self, row: int, step: int, at: int) -> Tensor:
+        """uint8 (3,side,side)."""
         photo = self._photo(row)
         if photo is None:
-            return np.full((self.side, self.side, 3), 128, np.uint8)
-        generator = np.random.default_rng([self.seed, step, row, at])
-        box = _box(photo.size, generator if self.augment else None)
-        piece = photo.resize((self.side, self.side), Image.Resampling.BILINEAR, box=box)
-        if self.augment:
-            for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-                piece = change(piece).enhance(float(generator.uniform(1 - _LIGHT, 1 + _LIGHT)))
-        return np.asarray(piece)
+            return torch.full((3, self.side, self.side), 128, dtype=torch.uint8)
+        generator = np.random.default_rng([self.seed, step, row, at]) if self.augment else None
+        size = [self.side, self.side]
+        piece = functional.resized_crop(photo, *_box(photo.shape[1:], generator), size, antialias=True)
+        if generator is not None:
+            for change in (functional.adjust_brightness, functional.adjust_contrast, functional.adjust_saturation):
+                piece = change(piece, float(generator.uniform(1 - _LIGHT, 1 + _LIGHT)))
+        return piece
 
-    def _photo(self, row: int) -> Image.Image | None:
+    def _photo(self, row: int) -> Tensor | None:
+        """uint8 (3,H,W), None where the file cannot be read any more."""
         if row in self._kept:
             return self._kept[row]
         try:
@@ -60,21 +66,21 @@ class Pieces:
         if scale < 1:
             size = (round(photo.width * scale), round(photo.height * scale))
             photo = photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-        self._bytes += photo.width * photo.height * 3
+        pixels = functional.pil_to_tensor(photo)
+        self._bytes += pixels.numel()
         if self._bytes <= _MOST_KEPT:
-            self._kept[row] = photo
-        return photo
+            self._kept[row] = pixels
+        return pixels
 
 
-def _box(size: tuple[int, int], generator: np.random.Generator | None) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of a piece: as large as fits in the middle, or of random size, shape and place."""
-    width, height = size
+def _box(size: Sequence[int], generator: np.random.Generator | None) -> tuple[int, int, int, int]:
+    """Top, left, height, width of a piece: as large as fits in the middle, or of random size, shape and place."""
+    height, width = size
     if generator is None:
         side = min(width, height)
-        return ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
+        return (height - side) // 2, (width - side) // 2, side, side
     share = generator.uniform(LEAST, 1.0)
     shape = np.exp(generator.uniform(np.log(3 / 4), np.log(4 / 3)))
-    across = min(float(width), float(np.sqrt(share * width * height * shape)))
-    down = min(float(height), float(np.sqrt(share * width * height / shape)))
-    left, top = generator.uniform(0, width - across), generator.uniform(0, height - down)
-    return (left, top, left + across, top + down)
+    across = max(1, round(min(width, float(np.sqrt(share * width * height * shape)))))
+    down = max(1, round(min(height, float(np.sqrt(share * width * height / shape)))))
+    return int(generator.integers(height - down + 1)), int(generator.integers(width - across + 1)), down, across

@@ -80,7 +80,7 @@ class Tuned:
 
     def features(self, rows: Tensor, part: slice) -> Tensor:
         """x float32 (P,d) of the photos rows[part] of a batch, a leaf that collects the gradient of the loss."""
-        self._pixels = torch.from_numpy(self.pieces.batch(rows.tolist(), self.step, part))
+        self._pixels = self.pieces.batch(rows.tolist(), self.step, part)
         self._graph = None
         while True:
             try:

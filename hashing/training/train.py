@@ -29,7 +29,7 @@ from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.recipes import recipe_of, uses_pairs
 from hashpipe.hashing.training.stored_options import options_as_json, stored_options
-from hashpipe.hashing.training.train_result import METRICS, TrainResult, final_losses, json_lines, write_model
+from hashpipe.hashing.training.train_result import METRICS, TrainResult, json_lines, summary, write_model
 from hashpipe.hashing.training.validation import validator
 
 __all__ = ["TrainResult", "centre", "fit_heads", "load_model", "resume", "stored_options", "train"]
@@ -58,6 +58,7 @@ def resume(run: Path) -> TrainResult:
 
 
 def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResult:
+    """Photos, descriptors, a network that learns where asked for, heads, thresholds, the model: in this order."""
     started = time.monotonic()
     if options.tensorboard:
         events.check()
@@ -73,45 +74,17 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         validation = source.validation.subset(described.ok)
         checkpoint = _checkpoint(options, workspace / runs.RUN, going_on, describer, values, targets, validation)
         if options.tune.finetune != "none":
-            readable = source.images.subset(np.flatnonzero(described.ok))
-            with deferred_signals() as checkpoint.signals:
-                describer = finetune(describer, readable, values, targets, options, checkpoint)
-            again = _describe(describer, source, cache)
-            if not np.array_equal(again.ok, described.ok):
-                raise UserError("The fine-tuned network gives values that are no numbers; lower --finetune-rate.")
-            values = again.values[again.ok]
+            describer, values = _finetuned(describer, source, described, targets, options, checkpoint, cache)
         with deferred_signals() as checkpoint.signals:
             heads = fit_heads(values, targets, options, checkpoint=checkpoint)
         thresholds, centred = centre(heads, values, options.recentre)
-        notes = [*source.notes, *_notes(options, values, targets, centred, checkpoint)]
+        notes = (*source.notes, *_notes(options, values, targets, centred, checkpoint))
         for note in notes:
             say(note)
-        config = {
-            "options": options_as_json(options),
-            "seed": options.seed,
-            "objective": options.objective,
-            "source": source.identity,
-            "pairset": source.pairset,
-            "photos": len(values),
-            "pairs": targets.kinds,
-            "centred": centred,
-            "notes": notes,
-        }
+        config = _config(options, source, values, targets, centred, notes)
         model = make_model(describer, heads, thresholds, config)
-        result = TrainResult(
-            workspace / "model",
-            model.fingerprint,
-            model.bits,
-            options.objective,
-            describer.name,
-            len(values),
-            int((~described.ok).sum()),
-            targets.kinds,
-            final_losses(checkpoint.lines),
-            centred,
-            time.monotonic() - started,
-            tuple(notes),
-        )
+        lost = int((~described.ok).sum())
+        result = summary(workspace / "model", model, len(values), lost, checkpoint.lines, time.monotonic() - started)
         if distributed.rank() == 0:
             write_model(result, model, checkpoint.lines, values, targets, workspace / runs.RUN / "tensorboard")
             shutil.rmtree(workspace / runs.RUN, ignore_errors=True)
@@ -119,14 +92,59 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
     return replace(result, seconds=round(time.monotonic() - started, 2))
 
 
+def _config(
+    options: TrainOptions,
+    source: datasets.Source,
+    values: np.ndarray,
+    targets: Targets,
+    centred: bool,
+    notes: tuple[str, ...],
+) -> dict[str, Any]:
+    """What config.json says of a training."""
+    return {
+        "options": options_as_json(options),
+        "seed": options.seed,
+        "objective": options.objective,
+        "source": source.identity,
+        "pairset": source.pairset,
+        "photos": len(values),
+        "pairs": targets.kinds,
+        "centred": centred,
+        "notes": list(notes),
+    }
+
+
+def _finetuned(
+    describer: Describer,
+    source: datasets.Source,
+    described: Descriptors,
+    targets: Targets,
+    options: TrainOptions,
+    checkpoint: Checkpoint,
+    cache: Path,
+) -> tuple[Describer, np.ndarray]:
+    """The describer with its network fine-tuned, and what it says of the readable photos, float32 (N,D)."""
+    readable = source.images.subset(np.flatnonzero(described.ok))
+    with deferred_signals() as checkpoint.signals:
+        describer = finetune(describer, readable, described.values[described.ok], targets, options, checkpoint)
+    again = _describe(describer, source, cache)
+    if not np.array_equal(again.ok, described.ok):
+        raise UserError("The fine-tuned network gives values that are not finite; lower --finetune-rate.")
+    return describer, again.values[again.ok]
+
+
 def centre(
     heads: Mapping[int, Head], descriptors: np.ndarray, wanted: bool = True
 ) -> tuple[dict[int, np.ndarray], bool]:
-    """Thresholds by code length, float32 (k,): medians over these photos; zeros where unwanted or of too few photos."""
+    """Thresholds by code length, float32 (k,): medians over these photos; zeros where unwanted or of too few photos.
+
+    Those that an output lies on are moved off it.
+    """
     enough = wanted and len(descriptors) >= packing.ENOUGH_TO_CENTRE
     found = {}
     for bits, head in heads.items():
-        found[bits] = packing.thresholds(head(descriptors)) if enough else np.zeros(bits, np.float32)
+        u = head(descriptors)
+        found[bits] = packing.clear_of_outputs(u, packing.thresholds(u) if enough else np.zeros(bits, np.float32))
     return found, enough
 
 

@@ -45,7 +45,7 @@ class TrainResult:
         pairs = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in self.pairs.items()) or "none"
         return "\n".join(
             [
-                f"Learnt {self.objective} codes of {', '.join(map(str, self.bits))} bits in {self.seconds:.1f} s.",
+                f"Trained {self.objective} codes of {', '.join(map(str, self.bits))} bits in {self.seconds:.1f} s.",
                 f"  photos     {self.photos} learnt from"
                 + (f", {self.unreadable} unreadable" if self.unreadable else ""),
                 f"  pairs      {pairs}",
@@ -58,6 +58,27 @@ class TrainResult:
                 *(f"  note       {note}" for note in self.notes),
             ]
         )
+
+
+def summary(
+    folder: Path, model: HashModel, photos: int, unreadable: int, lines: list[dict[str, Any]], seconds: float
+) -> TrainResult:
+    """What a training did, from the model that it made and its lines of metrics."""
+    config = model.config
+    return TrainResult(
+        folder,
+        model.fingerprint,
+        model.bits,
+        config["objective"],
+        model.describer.name,
+        photos,
+        unreadable,
+        config["pairs"],
+        final_losses(lines),
+        config["centred"],
+        seconds,
+        tuple(config["notes"]),
+    )
 
 
 def write_model(

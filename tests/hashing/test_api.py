@@ -15,7 +15,7 @@ from PIL import Image
 import hashpipe
 import hashpipe.hashing
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "API.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
 
 def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, capsys):
@@ -26,13 +26,22 @@ def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, capsys):
         pixels = generator.integers(0, 255, (60, 80, 3), dtype=np.uint8)
         Image.fromarray(pixels).resize((160, 120)).save(tmp_path / "photos" / f"{number}.png")
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.M | re.S)
-    assert len(blocks) == 3
+    assert len(blocks) >= 4
     names: dict = {}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
     assert names["packed"].shape == (8, 8)
     assert names["trained"].fingerprint in capsys.readouterr().out
     assert names["encoded"].codes.exists()
+    assert names["nearest"][0] == names["codes"].paths[0]
+    assert len(names["nearest"]) == 8
+
+
+def test_the_page_lists_all_public_names():
+    listed = PAGE.read_text(encoding="utf-8").partition("## Names")[2]
+    assert {name for name in re.findall(r"`(\w+)`", listed) if name != "hashpipe"} == set(hashpipe.__all__) - {
+        "__version__"
+    }
 
 
 @pytest.mark.parametrize("package", [hashpipe, hashpipe.hashing], ids=["hashpipe", "hashpipe.hashing"])

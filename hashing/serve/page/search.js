@@ -105,7 +105,7 @@ async function run(request, keep, retry) {
   ghosts(grid);
   try {
     const answer = await request(signal);
-    asked = { ...asked, code: answer.query.code, space: answer.space, revision: answer.revision };
+    asked = { ...asked, code: answer.query.code, same: answer.query.same, space: answer.space, revision: answer.revision };
     const suggested = info.radius === null ? null : { radius: info.radius, rate: info.false_match_rate };
     setRadius(answer.within, suggested, keep);
     if (answer.query.name) {
@@ -159,7 +159,7 @@ async function more() {
   try {
     const first = hits.length;
     const source = mine.photo === undefined ? "/api/search" : `/api/photos/${mine.photo}/similar`;
-    const key = mine.photo === undefined ? { code: mine.code, space: mine.space } : {};
+    const key = mine.photo === undefined ? { code: mine.code, same: mine.same, space: mine.space } : {};
     const answer = await get(source, { ...key, offset: next, limit: 48 });
     if (mine !== asked) return; // something else has been searched for meanwhile
     take(answer, true);

@@ -10,8 +10,9 @@ from hashpipe.common.errors import UserError
 if TYPE_CHECKING:
     from hashpipe.hashing.training.objectives.base import Objective
 
-# name -> module and class; a new objective is a file here, a line in this list and a test
-OBJECTIVES = {
+# name -> module here and class; a new objective is a file here, a line in this list and a test.
+# A program of one's own may add its class under a new name.
+OBJECTIVES: dict[str, str | type[Objective]] = {
     "joint": "joint:Joint",
     "bcdh": "bcdh:Bcdh",
     "dsah": "dsah:Dsah",
@@ -27,6 +28,9 @@ def objective_class(name: str) -> type[Objective]:
 
         near = get_close_matches(name, OBJECTIVES, n=3) or sorted(OBJECTIVES)
         raise UserError(f"--objective {name} is not known; choose {' or '.join(near)}.")
-    module, attribute = OBJECTIVES[name].split(":")
+    entry = OBJECTIVES[name]
+    if not isinstance(entry, str):
+        return entry
+    module, attribute = entry.split(":")
     found: type[Objective] = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
     return found

@@ -283,5 +283,5 @@ def test_unknown_names(name, match, tmp_path):
 
 
 def test_the_documentation_is_what_the_manifests_say():
-    page = Path(__file__).resolve().parents[2] / "docs" / "BENCHMARKS.md"
-    assert page.read_text(encoding="utf-8") == markdown(), "write docs/BENCHMARKS.md again, see its first lines"
+    page = Path(__file__).resolve().parents[3] / "docs" / "benchmarks.md"
+    assert page.read_text(encoding="utf-8") == markdown(), "write docs/benchmarks.md again, see its first lines"

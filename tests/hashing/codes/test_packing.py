@@ -47,19 +47,76 @@ def test_too_few_photos_to_centre_on():
         packing.thresholds(np.zeros((199, 4)))
 
 
-def test_recentring_goes_to_the_medians_of_what_is_alike_and_half_way_for_what_is_not():
+def slow_cut(values: list[float], rank: int) -> tuple[float, float]:
+    """The half-way point and the width of the gap below the value of a rank."""
+    below, above = sorted(values)[rank - 1], sorted(values)[rank]
+    return (below + above) / 2, above - below
+
+
+@pytest.mark.parametrize("count", [200, 201, 202, 333])
+def test_thresholds_lie_half_way_between_the_two_middle_outputs(count):
+    rng = np.random.default_rng(count)
+    u = rng.permuted(np.arange(count)[:, None] ** np.arange(1.0, 3.0, 0.4), axis=0) * 0.01
+    wanted = [slow_cut(list(column), count // 2)[0] for column in u.T]
+    np.testing.assert_allclose(packing.thresholds(u), wanted, rtol=1e-6)
+
+
+def test_a_threshold_is_not_put_between_photos_that_differ_by_rounding_alone():
+    """Where the two middle photos are duplicates, the nearest real gap is taken, not the median."""
+    column = np.linspace(-1.0, 1.0, 300)
+    column[149:152] = column[150] + np.array([-1e-8, 0.0, 1e-8])
+    t = packing.thresholds(column[:, None])[0]
+    assert np.abs(column - t).min() > 1e-3
+    assert t == pytest.approx(slow_cut(list(column), 149)[0], rel=1e-5) or t == pytest.approx(
+        slow_cut(list(column), 152)[0], rel=1e-5
+    )
+
+
+def test_thresholds_on_an_output_move_half_way_to_its_neighbour_and_others_stay():
+    u = np.random.default_rng(3).normal(size=(61, 8))
+    t = np.sort(u, axis=0)[30].astype(np.float32)  # exactly one photo in every bit
+    t[:2] = u[:, 0].min() - 0.5, u[:, 1].max() + 0.5
+    moved = packing.clear_of_outputs(u, t)
+    assert moved.dtype == np.float32
+    np.testing.assert_array_equal(moved[:2], t[:2])
+    for bit in range(2, 8):
+        rank = int((u[:, bit] < t[bit]).sum())
+        assert moved[bit] == pytest.approx(slow_cut(list(u[:, bit]), rank)[0], rel=1e-6)
+    np.testing.assert_array_equal(packing.clear_of_outputs(u, moved), moved)
+
+
+@pytest.mark.parametrize("noise", [1e-6, -1e-6])
+def test_no_bit_depends_on_rounding_once_thresholds_are_clear_of_outputs(noise):
+    u = np.random.default_rng(4).normal(size=(60, 64)).astype(np.float32)
+    u[7] = u[12]  # a duplicate
+    u -= np.sort(u, axis=0)[29]  # what a bias set to the lower median does
+    zeros = np.zeros(64, np.float32)
+    assert (packing.signs(u + noise, zeros) != packing.signs(u, zeros)).any() or noise > 0
+    t = packing.clear_of_outputs(u, zeros)
+    np.testing.assert_array_equal(packing.signs(u + noise, t), packing.signs(u, t))
+
+
+def test_clear_thresholds_of_no_photo_one_photo_and_bits_that_say_nothing():
+    t = np.array([0.0, 0.25], np.float32)
+    np.testing.assert_array_equal(packing.clear_of_outputs(np.zeros((0, 2)), t), t)
+    np.testing.assert_array_equal(packing.clear_of_outputs(np.zeros((5, 2)), t), t)  # a bit that is always 0 stays
+    one = packing.clear_of_outputs(np.full((5, 2), 0.25), t)
+    np.testing.assert_array_equal(packing.signs(np.full((5, 2), 0.25) - 1e-6, one), np.ones((5, 2), bool))
+
+
+def test_recentring_goes_half_way_from_what_was_learnt_to_the_medians():
     rng = np.random.default_rng(0)
     learnt = rng.normal(size=8).astype(np.float32)
     u = rng.normal(size=(2000, 8)) + learnt
-    for shift, way in ((0.0, 1.0), (0.4, 1.0), (0.65, None), (1.0, 0.5), (5.0, 0.5)):
-        moved = u + shift * np.where(np.arange(8) % 2, 1, -1)  # imbalance 0, .155, .242, .341, .5
-        t = packing.recentred(moved, learnt)
-        gone = (t - learnt) / np.where(shift, packing.thresholds(moved) - learnt, 1)
-        if way is None:
-            assert np.ptp(gone) < 1e-3
-            assert 0.5 < gone.mean() < 0.95
-        elif shift:
-            np.testing.assert_allclose(gone, way, atol=1e-4)
-    np.testing.assert_allclose(packing.recentred(u, learnt), packing.thresholds(u))
+    for shift in (0.0, 0.4, 0.65, 1.0, 5.0):  # one rule, whatever the imbalance
+        moved = u + shift * np.where(np.arange(8) % 2, 1, -1)
+        middle = (packing.thresholds(moved) + learnt) / 2
+        np.testing.assert_allclose(packing.recentred(moved, learnt), middle, atol=1e-2)
     with pytest.raises(UserError, match="too few to centre"):
         packing.recentred(u[:199], learnt)
+
+
+def test_recentring_on_the_photos_learnt_from_changes_nothing():
+    u = np.random.default_rng(1).normal(size=(801, 16)).astype(np.float32)
+    learnt = packing.thresholds(u)
+    np.testing.assert_array_equal(packing.recentred(u, learnt), learnt)

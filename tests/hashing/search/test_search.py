@@ -19,7 +19,7 @@ from hashpipe.hashing.encoding.encode import encode, open_encoder
 from hashpipe.hashing.encoding.options import EncodeOptions
 from hashpipe.hashing.search import search as searching
 from hashpipe.hashing.search.geometric import verified_first
-from hashpipe.hashing.search.index import open_index
+from hashpipe.hashing.search.index import open_index, own_first
 from hashpipe.hashing.search.index_commands import build_index, remove_from_index
 from hashpipe.hashing.search.index_options import IndexOptions, RemoveOptions
 from hashpipe.hashing.search.options import SearchOptions
@@ -221,3 +221,60 @@ def test_verify_counts_inliers_of_a_photo_from_elsewhere(rendered_photos, tmp_pa
     assert found[3] == -1
     again = inliers(copy, [second[0], first[1]], tmp_path / "ws")
     assert again.tolist() == [found[2], found[1]]
+
+
+@pytest.fixture(scope="module")
+def tied(tmp_path_factory, workspace, pictures) -> Path:
+    """A workspace whose index says that photos 3 to 9 have one code, another one than the encoder gives them."""
+    folder = tmp_path_factory.mktemp("tied") / "ws"
+    made = workspace_with(folder, workspace / "model")
+    codeset = read_codes(workspace / "codes.parquet")
+    codes = codeset.codes.copy()
+    codes[3:10] = codes[3] ^ 0b101
+    write_codes(made / "codes.parquet", replace(codeset, codes=codes))
+    build_index([], made, IndexOptions())
+    return made
+
+
+@pytest.mark.parametrize("more", [{"k": 1}, {"k": 5}, {"radius": 0}, {"radius": 4, "k": 2}, {"k": 3, "rerank": True}])
+def test_a_photo_of_the_index_comes_first_at_distance_0_among_equal_codes(tied, pictures, more):
+    queries = [str(pictures / f"{number:03d}.png") for number in range(PHOTOS)]
+    for query, hits in zip(queries, search(queries, tied, options(**more)).hits, strict=True):
+        assert (hits[0].path, hits[0].distance) == (query, 0)
+        assert len({hit.path for hit in hits}) == len(hits)
+        assert len(hits) <= more.get("k", PHOTOS)
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivf"])
+def test_a_photo_of_an_approximate_index_is_found_even_where_the_index_misses_it(tied, pictures, kind, monkeypatch):
+    build_index([], tied, IndexOptions(kind=kind, index=tied / kind))
+    monkeypatch.setattr("hashpipe.hashing.search.faiss_indexes.load", lambda path: type("No", (), {"search": _nothing}))
+    hits = search([str(pictures / "007.png")], tied, options(k=2, index=tied / kind)).hits[0]
+    assert [(hit.path, hit.distance) for hit in hits] == [(str(pictures / "007.png"), 0)]
+
+
+def _nothing(queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros((len(queries), k), np.int32), np.full((len(queries), k), -1, np.int64)
+
+
+def test_of_two_files_with_the_same_content_the_one_at_the_path_comes_first(tmp_path, workspace, pictures):
+    folder = write_pictures(tmp_path / "photos", 3)
+    (folder / "b.png").write_bytes((folder / "001.png").read_bytes())
+    made = workspace_with(tmp_path / "ws", workspace / "model")
+    encode(folder, made, EncodeOptions(runtime="torch", bits=16))
+    build_index([], made, IndexOptions())
+    for name in ("001.png", "b.png"):
+        assert search([str(folder / name)], made, options(k=1)).hits[0][0].path == str(folder / name)
+
+
+def test_own_first_keeps_what_else_was_found():
+    distances, rows = np.array([0, 2, 2, 5], np.int32), np.array([4, 1, 6, 0])
+    for own, distance, limit, wanted in (
+        (6, 2, None, [(0, 4), (2, 6), (2, 1), (5, 0)]),
+        (9, 2, 4, [(0, 4), (2, 9), (2, 1), (2, 6)]),
+        (9, 5, 4, [(0, 4), (2, 1), (2, 6), (5, 9)]),
+        (9, 7, 4, [(0, 4), (2, 1), (2, 6), (5, 0)]),
+        (9, 0, 1, [(0, 9)]),
+    ):
+        found = own_first(distances, rows, own, distance, limit)
+        assert list(zip(*(one.tolist() for one in found), strict=True)) == wanted

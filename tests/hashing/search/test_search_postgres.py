@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from postgres_server import PostgresServer, find_server
 from small_models import network_model, workspace_with, write_pictures
@@ -63,6 +64,15 @@ def test_a_table_answers_like_the_flat_index(server, tmp_path):
         pairs(postgres=server.dsn, table="moved", k=1)
     build_index([workspace / "moved.parquet"], workspace, IndexOptions())
     assert pairs(postgres=server.dsn, table="moved", k=4) == pairs(k=4)
+
+    # equal codes, and others than the encoder gives: a photo still finds itself first
+    write_codes(workspace / "tied.parquet", replace(codeset, codes=np.repeat(codeset.codes[:1] ^ 5, 15, axis=0)))
+    export("tied.parquet", "tied")
+    build_index([workspace / "tied.parquet"], workspace, IndexOptions())
+    for more in ({"k": 1}, {"radius": 2}):
+        found = pairs(postgres=server.dsn, table="tied", **more)
+        assert [hits[0] for hits in found] == [(0, str(pictures / name)) for name in ("004.png", "007.png")]
+        assert found == pairs(**more)
     with pytest.raises(UserError, match="has no table of codes 'none'"):
         pairs(postgres=server.dsn, table="none")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
-from served import COUNT, Served, encoded, write_model
+from served import COUNT, Served, encoded, jpeg, write_model
 
 from hashpipe.hashing.codes.codes_file import hamming, read_codes, write_codes
 from hashpipe.hashing.search.index_commands import build_index
@@ -42,6 +44,26 @@ def test_a_photo_of_the_collection_finds_itself(served):
     assert answer["next"] is None
     by_code = served.client.get("/api/search", params={"code": answer["query"]["code"], "limit": 100}).json()
     assert listed(by_code) == listed(answer)
+
+
+def test_the_very_photo_comes_first_among_equal_codes_also_over_pages(start):
+    """With codes that another runtime may have made: the upload's own code is not the one in the index."""
+    with start() as served:
+        codeset = read_codes(served.workspace / "codes.parquet")
+        codes = np.repeat(codeset.codes[:1] ^ 5, COUNT, axis=0)
+        write_codes(served.workspace / "codes.parquet", replace(codeset, codes=codes))
+        build_index([], served.workspace, IndexOptions())
+        time.sleep(1.1)  # the server looks for a changed index once in a second
+        answer = served.search((served.photos / "007.png").read_bytes(), limit=2).json()
+        assert listed(answer)[0] == (17, 0)
+        assert answer["query"]["same"] == 17
+        found = listed(answer)
+        while answer["next"] is not None:
+            key = {"code": answer["query"]["code"], "same": 17, "limit": 2, "offset": answer["next"]}
+            answer = served.client.get("/api/search", params=key).json()
+            found += listed(answer)
+        assert found == [(photo, 0) for photo in (17, *(other for other in range(10, 22) if other != 17))]
+        assert served.search(jpeg(), limit=2).json()["query"]["same"] is None
 
 
 def test_search_by_photo_leaves_it_out(served):

@@ -532,7 +532,7 @@ def test_screenshots(browser):
     """Draw docs/images/serve-*.jpg from the workspace of `hashpipe demo`, encoded and indexed: rendered photos only."""
     from served import client
 
-    images = Path(__file__).resolve().parents[2] / "docs" / "images"
+    images = Path(__file__).resolve().parents[3] / "docs" / "images"
     workspace = Path(os.environ["HASHPIPE_SCREENSHOTS"])
     assert (workspace.parent / "truth.json").exists(), "not the workspace of a demo"
     with listening(workspace, ServeOptions(port=0)) as told, client(told.url) as asking:

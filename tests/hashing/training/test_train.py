@@ -200,6 +200,18 @@ def test_few_photos_are_not_centred_and_many_are(trained):
     assert not training.centre(heads, x, wanted=False)[1]
 
 
+def test_thresholds_of_few_photos_lie_on_none_of_them():
+    """A bias that is a median puts 0 on a photo, whose bit then depends on the runtime."""
+    x = np.random.default_rng(0).normal(1, 1, size=(61, 6)).astype(np.float32)
+    bias = -np.sort(x[:, :4], axis=0)[30]
+    heads = {4: Head(np.zeros(6, np.float32), np.eye(6, 4, dtype=np.float32), bias)}
+    found, centred = training.centre(heads, x)
+    assert not centred
+    assert np.abs(heads[4](x)).min(axis=0).max() == 0
+    assert np.abs(heads[4](x) - found[4]).min() > 1e-4
+    np.testing.assert_allclose(found[4], 0, atol=0.2)
+
+
 def test_photos_alone(pictures, options, tmp_path):
     result = train(replace(options, photos=pictures), tmp_path / "ws")
     assert result.photos == PLACES * VIEWS + LONE
