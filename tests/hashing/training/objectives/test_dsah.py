@@ -175,3 +175,11 @@ def test_information_survives_extreme_temperatures_and_nothing_counted():
     off = ~torch.eye(2, dtype=torch.bool)
     assert torch.isfinite(information.weights(cosine, 1e-4, off)).all()
     assert (information.weights(cosine, 1.0, torch.zeros(2, 2, dtype=torch.bool)) == 0).all()
+
+
+def test_a_single_pair_counts_as_much_as_without_weights():
+    for cosine, counted in (([[0.3]], [[True]]), ([[0.3, 0.1]], [[False, True]])):
+        content = information.weights(torch.tensor(cosine), 0.3, torch.tensor(counted))
+        assert information.relative(content, torch.tensor(counted)).tolist() == torch.tensor(counted).float().tolist()
+    nothing = torch.zeros(1, 2, dtype=torch.bool)
+    assert information.relative(torch.zeros(1, 2), nothing).tolist() == [[0.0, 0.0]]

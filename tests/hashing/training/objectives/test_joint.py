@@ -1,14 +1,18 @@
-"""Parts of the joint objective against loops, values and gradients in float64."""
+"""joint: its parts against loops, values and gradients in float64; what each option does to a batch."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import toys
 
+from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.objectives import joint
+from hashpipe.hashing.training.objectives.joint import JointOptions
 
 
 def codes(seed: int, n: int = 8, k: int = 6) -> torch.Tensor:
@@ -53,28 +57,32 @@ def test_contrast_without_negatives_is_zero():
     assert float(value) == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_constraint(sign):
+def test_constraint():
     binary = torch.where(codes(7) >= 0, 1.0, -1.0).double()
-    i, j = torch.tensor([0, 1]), torch.tensor([2, 3])
+    similar, apart = torch.tensor([[0, 2], [1, 3]]), [(4, 6), (5, 7), (0, 7)]
+    dissimilar = torch.zeros(8, 8, dtype=torch.bool)
+    for i, j in apart:
+        dissimilar[i, j] = dissimilar[j, i] = True
 
     def slow(h):
-        total = 0.0
-        for left, right in zip(i.tolist(), j.tolist(), strict=True):
-            for one, other in ((left, right), (right, left)):
-                distance = sum((binary[one, bit] - h[other, bit]) ** 2 for bit in range(6)) / 4 / 6
-                total = total + (distance if sign > 0 else torch.clamp(0.6 - distance, min=0)) / 2
-        return total
+        found = []
+        for pairs, sign in ((similar.tolist(), 1), (apart, -1)):
+            values = []
+            for left, right in pairs:
+                for one, other in ((left, right), (right, left)):
+                    distance = sum((binary[one, bit] - h[other, bit]) ** 2 for bit in range(6)) / 4 / 6
+                    values.append(distance if sign > 0 else torch.clamp(0.6 - distance, min=0))
+            found.append(sum(values) / len(values))
+        return sum(found)
 
-    label = torch.full((2,), sign)
-    agree(lambda h: joint.constraint(h, binary, i, j, label, 0.6).sum(), slow, codes(1))
+    agree(lambda h: joint.constraint(h, binary, similar, dissimilar, 0.6), slow, codes(1))
 
 
 def test_constraint_counts_hamming_distance_as_a_share_of_bits():
     binary = torch.tensor([[1.0, 1.0, 1.0, 1.0], [1.0, -1.0, 1.0, -1.0]])
-    one, two = torch.tensor([0]), torch.tensor([1])
-    assert float(joint.constraint(binary, binary, one, two, torch.tensor([1]), 0.75)) == 0.5
-    assert float(joint.constraint(binary, binary, one, two, torch.tensor([-1]), 0.75)) == 0.25
+    pair, none = torch.tensor([[0, 1]]), torch.zeros(2, 2, dtype=torch.bool)
+    assert float(joint.constraint(binary, binary, pair, none, 0.75)) == 0.5
+    assert float(joint.constraint(binary, binary, pair[:0], ~torch.eye(2, dtype=torch.bool), 0.75)) == 0.25
 
 
 def test_preserve():
@@ -120,3 +128,93 @@ def test_pair_information_prefers_pairs_that_are_still_apart():
     assert content[2] > content[1] > content[0]
     assert float(content.mean()) == pytest.approx(1)
     assert not content.requires_grad
+
+
+def parts(batch: Batch, **changes) -> dict[str, float]:
+    """Parts of the loss as numbers, weights as they are by default."""
+    found = joint.Joint(replace(JointOptions(), **changes), 4, toys.known()).loss(batch)
+    return {name: float(value.detach()) for name, value in found.items()}
+
+
+def guesses(batch: Batch) -> Batch:
+    """The batch with a discovered pair, photos 1 and 4."""
+    pairs, label = torch.cat([batch.pairs, torch.tensor([[1, 4]])]), torch.cat([batch.label, torch.tensor([0])])
+    return replace(batch, pairs=pairs, label=label.to(torch.int8))
+
+
+WEIGHTS = {"pairwise", "neighbours", "constraint", "preserve", "quantise", "balance"}
+
+
+def test_every_weight_multiplies_its_part_and_no_other():
+    """A weight that is not read, or read twice, fails here."""
+    batch = guesses(toys.batch())
+    plain = parts(batch, **dict.fromkeys(WEIGHTS, 1.0))
+    assert set(plain) == WEIGHTS
+    assert min(abs(value) for value in plain.values()) > 1e-3
+    for name in WEIGHTS:
+        changed = parts(batch, **{**dict.fromkeys(WEIGHTS, 1.0), name: 0.25})
+        assert changed == pytest.approx({**plain, name: 0.25 * plain[name]})
+        without = parts(batch, **{**dict.fromkeys(WEIGHTS, 1.0), name: 0.0})
+        assert without.get(name, 0.0) == 0
+        assert {key: value for key, value in without.items() if key != name} == pytest.approx(
+            {key: value for key, value in plain.items() if key != name}
+        )
+
+
+def test_default_weights_are_all_at_work():
+    """What a part adds to the gradient of the outputs is a visible share of the whole, for each part by default."""
+    gradients = {}
+    for name in WEIGHTS:
+        batch = guesses(toys.batch())
+        joint.Joint(JointOptions(), 4, toys.known()).loss(batch)[name].backward()
+        gradients[name] = float(batch.u.grad.norm())
+    assert min(gradients.values()) > 1e-3 * max(gradients.values())
+
+
+def test_contrast_of_pairs_is_weighted_by_information_unless_switched_off():
+    batch = toys.batch()
+    h = torch.tanh(batch.u.detach())
+    cosine, known = cosines(h), torch.tensor(toys.SIMILAR)
+    for on in (True, False):
+        for temperature in (0.2, 0.5):
+            value = joint.contrast(cosine, *known.T, batch.unrelated, temperature)
+            if on:
+                share = torch.softmax(cosine[tuple(known.T)] / temperature, 0)
+                value = value * (-share.log() / (-share.log()).mean())
+            found = parts(batch, information=on, temperature=temperature, pairwise=1.0)
+            assert found["pairwise"] == pytest.approx(float(value.mean()), abs=1e-9)
+
+
+def test_guesses_are_contrasted_and_count_whole_where_nothing_is_known():
+    for batch, weight in ((guesses(toys.batch()), 0.125), (guesses(toys.nothing_known(toys.batch())), 1.0)):
+        one, other = batch.pairs[batch.label == 0].T
+        wanted = joint.contrast(cosines(torch.tanh(batch.u.detach())), one, other, batch.unrelated, 0.4)
+        found = parts(batch, neighbours=0.125, temperature=0.4)
+        assert found["neighbours"] == pytest.approx(weight * float(wanted.mean()), abs=1e-9)
+        assert ("pairwise" in found) == ("constraint" in found) == (weight < 1)
+
+
+def test_margin_is_a_share_of_the_bits():
+    batch = toys.batch()
+    h = torch.tanh(batch.u.detach())
+    binary = torch.where(h >= 0, 1.0, -1.0).double()
+    for margin in (0.125, 0.75):
+        wanted = joint.constraint(h, binary, torch.tensor(toys.SIMILAR), batch.dissimilar, margin)
+        found = parts(batch, margin=margin, constraint=1.0)["constraint"]
+        assert found == pytest.approx(float(wanted), abs=1e-9)
+    assert parts(batch, margin=0.125)["constraint"] < parts(batch, margin=0.75)["constraint"]
+
+
+def test_geometry_and_balance_are_those_of_the_photos_drawn_at_random():
+    """Photos of drawn pairs come first in a batch; those after them were drawn at random."""
+    batch = toys.batch()
+    batch = replace(batch, pairs=torch.tensor([[0, 1]]), label=torch.ones(1, dtype=torch.int8))
+    rest = slice(2, None)
+    h = torch.tanh(batch.u.detach())
+    geometry = batch.descriptors[rest] @ batch.descriptors[rest].T
+    found = parts(batch, preserve=1.0, balance=1.0)
+    assert found["preserve"] == pytest.approx(float(joint.preserve(cosines(h)[rest, rest], geometry)), abs=1e-9)
+    assert found["balance"] == pytest.approx(float(joint.balance(h[rest])), abs=1e-9)
+    assert found["preserve"] != pytest.approx(
+        float(joint.preserve(cosines(h), batch.descriptors @ batch.descriptors.T))
+    )
