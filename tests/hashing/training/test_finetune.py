@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+import toys
 from small_models import random_weights
 
 from hashpipe.common.errors import UserError
@@ -45,11 +45,7 @@ def weights(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
-    generator = np.random.default_rng(0)
-    for number in range(10):
-        pixels = generator.integers(0, 255, (9, 12, 3), dtype=np.uint8)
-        Image.fromarray(pixels).resize((64, 48), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
-    return folder
+    return toys.pictures(folder, 10, size=(64, 48))
 
 
 @pytest.fixture
@@ -71,8 +67,8 @@ def tuned(options: TrainOptions, **changes) -> finetune.Tuned:
     options = replace(options, tune=replace(options.tune, **changes))
     listed = images.from_folder_or_list(options.photos)
     describer = make_describer(options.describe, listed)
-    space = fit_pca(describer.describe(listed).values, options.pca, 0)
-    return finetune.Tuned(describer, listed, space, options)
+    pca = fit_pca(describer.describe(listed).values, options.pca, 0)
+    return finetune.Tuned(describer, listed, pca, options)
 
 
 def gradients(network: finetune.Tuned, rows: list[int]) -> list[torch.Tensor]:
@@ -167,7 +163,7 @@ def test_schedule(options):
 def test_pieces_follow_the_seed_and_the_middle_is_the_middle(photos):
     listed = images.from_folder_or_list(photos)
     one, same, other = (Pieces(listed, 32, True, seed).batch([2, 2, 5], 7) for seed in (0, 0, 1))
-    assert (one.shape, one.dtype) == ((3, 32, 32, 3), np.uint8)
+    assert (one.shape, one.dtype) == ((3, 32, 32, 3), torch.uint8)
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
     np.testing.assert_array_equal(one[1:], Pieces(listed, 32, True, 0).batch([2, 2, 5], 7, slice(1, 3)))
