@@ -32,10 +32,10 @@ def test_options_of_the_batch_and_of_the_optimiser_win_over_the_recipe(objective
 
 
 def test_what_an_objective_does_not_draw_cannot_be_asked_for():
-    with pytest.raises(UserError, match="^--batch-others changes nothing with --objective bcdh; omit it.$"):
+    with pytest.raises(UserError, match=r"^--batch-others changes nothing with --objective bcdh; omit it\.$"):
         recipe_of(TrainOptions(objective="bcdh", batch_others=5), True, 1000)
     official = TrainOptions(objective="dsah", method=DsahOptions(official=True), batch_pairs=5)
-    with pytest.raises(UserError, match="^--batch-pairs changes nothing with --objective dsah; omit it.$"):
+    with pytest.raises(UserError, match=r"^--batch-pairs changes nothing with --objective dsah; omit it\.$"):
         recipe_of(official, True, 1000)
 
 
