@@ -75,5 +75,5 @@ def test_interpolation_moves_every_parameter():
 
 
 def test_an_unknown_head_names_those_that_are_known():
-    with pytest.raises(UserError, match="--head deep is not known; choose .*linear"):
+    with pytest.raises(UserError, match=r"--head deep is not known; choose .*linear"):
         head_class("deep")
