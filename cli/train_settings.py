@@ -111,6 +111,6 @@ def _parsed(text: str) -> Any:
             return kind(text)
         except ValueError:
             continue
-    if text.startswith("[") and text.endswith("]") or "," in text:
+    if (text.startswith("[") and text.endswith("]")) or "," in text:
         return [_parsed(part.strip()) for part in text.strip("[]").split(",") if part.strip()]
     return text
