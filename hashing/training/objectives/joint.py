@@ -94,12 +94,15 @@ class Joint(Objective):
         cosine, binary = unit @ unit.T, signs(h.detach())
         known = batch.pairs[batch.label > 0]
         weight = {"pairwise": amount.pairwise, "neighbours": amount.neighbours if len(known) else 1.0}
-        parts = {}
+        repelled, parts = repulsion(cosine, batch.unrelated, amount.temperature), {}
         for name, pairs in (("pairwise", known), ("neighbours", batch.pairs[batch.label == 0])):
             if len(pairs) and weight[name]:
-                parts[name] = weight[name] * self._contrast(cosine, pairs, batch.unrelated)
+                parts[name] = weight[name] * self._contrast(cosine, pairs, repelled)
         if len(known):
-            parts["constraint"] = amount.constraint * constraint(h, binary, known, batch.dissimilar, amount.margin)
+            own = known.T.flatten()  # photos of known pairs, first the left ones then the right ones
+            sides = torch.arange(len(own)).reshape(2, -1).T
+            apart = batch.dissimilar[own][:, own]
+            parts["constraint"] = amount.constraint * constraint(h[own], binary[own], sides, apart, amount.margin)
         rest = slice(2 * len(batch.pairs), None) if len(h) > 2 * len(batch.pairs) else slice(None)
         geometry = batch.descriptors[rest]
         parts["preserve"] = amount.preserve * preserve(cosine[rest, rest], geometry @ geometry.T)
@@ -107,20 +110,21 @@ class Joint(Objective):
         parts["balance"] = amount.balance * balance(h[rest])
         return parts
 
-    def _contrast(self, cosine: Tensor, pairs: Tensor, unrelated: Tensor) -> Tensor:
+    def _contrast(self, cosine: Tensor, pairs: Tensor, repelled: Tensor) -> Tensor:
         i, j = pairs.T
-        value = contrast(cosine, i, j, unrelated, self.options.temperature)
+        value = contrast(cosine, i, j, repelled, self.options.temperature)
         if self.options.information:
             value = value * pair_information(cosine[i, j], self.options.temperature)
         return value.mean()
 
 
-def contrast(cosine: Tensor, i: Tensor, j: Tensor, negative: Tensor, temperature: float) -> Tensor:
-    """Contrast of pairs (i,j) of a batch, (P,).
+def repulsion(cosine: Tensor, unrelated: Tensor, temperature: float) -> Tensor:
+    """log Σ e^{c_il/τ} over the photos l that may be unrelated to i, (B,); cosine (B,B), unrelated bool (B,B)."""
+    return (cosine / temperature).masked_fill(~unrelated, _NEVER).logsumexp(1)
 
-    cosine: (B,B); i, j: int64 (P,); negative: bool (B,B), True where two photos may count as dissimilar.
-    """
-    repelled = torch.where(negative, cosine / temperature, cosine.new_tensor(_NEVER)).logsumexp(1)
+
+def contrast(cosine: Tensor, i: Tensor, j: Tensor, repelled: Tensor, temperature: float) -> Tensor:
+    """Contrast of pairs (i,j) of a batch, (P,); cosine (B,B), i and j int64 (P,), repelled (B,) of `repulsion`."""
     positive = cosine[i, j] / temperature
     forth = torch.logaddexp(positive, repelled[i]) - positive
     back = torch.logaddexp(positive, repelled[j]) - positive
