@@ -33,6 +33,10 @@ def cosines(h):
     return unit @ unit.T
 
 
+def contrast(cosine, i, j, unrelated, temperature):
+    return joint.contrast(cosine, i, j, joint.repulsion(cosine, unrelated, temperature), temperature)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_contrast(seed):
     generator = np.random.default_rng(seed)
@@ -49,11 +53,11 @@ def test_contrast(seed):
                 total = total - torch.log(positive / (positive + sum(others))) / 2
         return total
 
-    agree(lambda h: joint.contrast(cosines(h), i, j, negative, 0.2).sum(), slow, codes(seed))
+    agree(lambda h: contrast(cosines(h), i, j, negative, 0.2).sum(), slow, codes(seed))
 
 
 def test_contrast_without_negatives_is_zero():
-    value = joint.contrast(cosines(codes(0)), torch.tensor([0]), torch.tensor([1]), torch.zeros(8, 8).bool(), 0.2)
+    value = contrast(cosines(codes(0)), torch.tensor([0]), torch.tensor([1]), torch.zeros(8, 8).bool(), 0.2)
     assert float(value) == pytest.approx(0, abs=1e-9)
 
 
@@ -136,6 +140,12 @@ def parts(batch: Batch, **changes) -> dict[str, float]:
     return {name: float(value.detach()) for name, value in found.items()}
 
 
+def two_places(batch: Batch) -> Batch:
+    """The batch with one more known pair, photos 3 and 4, so that photos of known pairs are dissimilar to others."""
+    pairs, label = torch.cat([batch.pairs, torch.tensor([[3, 4]])]), torch.cat([batch.label, torch.tensor([1])])
+    return replace(batch, pairs=pairs, label=label.to(torch.int8))
+
+
 def guesses(batch: Batch) -> Batch:
     """The batch with a discovered pair, photos 1 and 4."""
     pairs, label = torch.cat([batch.pairs, torch.tensor([[1, 4]])]), torch.cat([batch.label, torch.tensor([0])])
@@ -177,7 +187,7 @@ def test_contrast_of_pairs_is_weighted_by_information_unless_switched_off():
     cosine, known = cosines(h), torch.tensor(toys.SIMILAR)
     for on in (True, False):
         for temperature in (0.2, 0.5):
-            value = joint.contrast(cosine, *known.T, batch.unrelated, temperature)
+            value = contrast(cosine, *known.T, batch.unrelated, temperature)
             if on:
                 share = torch.softmax(cosine[tuple(known.T)] / temperature, 0)
                 value = value * (-share.log() / (-share.log()).mean())
@@ -188,21 +198,26 @@ def test_contrast_of_pairs_is_weighted_by_information_unless_switched_off():
 def test_guesses_are_contrasted_and_count_whole_where_nothing_is_known():
     for batch, weight in ((guesses(toys.batch()), 0.125), (guesses(toys.nothing_known(toys.batch())), 1.0)):
         one, other = batch.pairs[batch.label == 0].T
-        wanted = joint.contrast(cosines(torch.tanh(batch.u.detach())), one, other, batch.unrelated, 0.4)
+        wanted = contrast(cosines(torch.tanh(batch.u.detach())), one, other, batch.unrelated, 0.4)
         found = parts(batch, neighbours=0.125, temperature=0.4)
         assert found["neighbours"] == pytest.approx(weight * float(wanted.mean()), abs=1e-9)
         assert ("pairwise" in found) == ("constraint" in found) == (weight < 1)
 
 
-def test_margin_is_a_share_of_the_bits():
-    batch = toys.batch()
-    h = torch.tanh(batch.u.detach())
-    binary = torch.where(h >= 0, 1.0, -1.0).double()
-    for margin in (0.125, 0.75):
-        wanted = joint.constraint(h, binary, torch.tensor(toys.SIMILAR), batch.dissimilar, margin)
-        found = parts(batch, margin=margin, constraint=1.0)["constraint"]
-        assert found == pytest.approx(float(wanted), abs=1e-9)
-    assert parts(batch, margin=0.125)["constraint"] < parts(batch, margin=0.75)["constraint"]
+@pytest.mark.parametrize("margin", [0.5, 0.75])
+def test_constraint_is_over_the_photos_of_known_pairs_and_its_margin_a_share_of_the_bits(margin):
+    batch = two_places(toys.batch())
+    h = torch.tanh(batch.u.detach()).numpy()
+    binary = np.where(h >= 0, 1.0, -1.0)
+    known = [*toys.SIMILAR, (3, 4)]
+    distance = [[np.square(one - other).sum() / 16 for other in h] for one in binary]
+    together = np.mean([distance[i][j] for a, b in known for i, j in ((a, b), (b, a))])
+    own = [one for one, _ in known] + [other for _, other in known]
+    apart = [(i, j) for i in own for j in own if {i, j} in [set(pair) for pair in toys.DISSIMILAR]]
+    short = np.mean([max(margin - distance[i][j], 0) for i, j in apart])
+    found = parts(batch, margin=margin, constraint=1.0)["constraint"]
+    assert short > 0
+    assert found == pytest.approx(together + short, abs=1e-9)
 
 
 def test_geometry_and_balance_are_those_of_the_photos_drawn_at_random():
