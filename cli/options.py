@@ -73,14 +73,17 @@ def build(
     section: str = "",
     also: tuple[type, ...] = (),
     assigned: Mapping[str, Any] | None = None,
+    table: Mapping[str, Any] | None = None,
 ) -> T:
     """The dataclass with its fields from `given` (not None), else from `assigned` (--set), else from table `section` of
     the file, else its defaults.
 
-    `also` names further dataclasses that read the same table, so that their keys are not unknown. Raises UserError for
-    an unknown key, naming near misses, for a value of another type, and for one out of range.
+    `also` names further dataclasses that read the same table, so that their keys are not unknown; `table` is that table
+    where it was read before. Raises UserError for an unknown key, naming near misses, for a value of another type, and
+    for one out of range.
     """
-    table = read_section(config, section) if config is not None else {}
+    if table is None:
+        table = read_section(config, section) if config is not None else {}
     known = {option.key: option for one in (dataclass, *also) for option in _options(one)}
     for key in table:
         if key not in known:

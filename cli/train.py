@@ -74,14 +74,16 @@ def train_command(
 def _options(given: dict[str, Any], settings: tuple[str, ...], config: Path | None) -> TrainOptions:
     """Options of training and of the chosen objective, from the command line, --set and the configuration file."""
     table = read_section(config, "train") if config is not None else {}
+    table, former = train_settings.former_keys(table)
     given, assigned = train_settings.assignments(given, settings)
+    assigned = {**former, **assigned}
     name = given.get("objective") or assigned.get("objective") or table.get("objective") or TrainOptions.objective
     from hashpipe.hashing.training.objectives import objective_class
 
     method = objective_class(str(name)).Options
     train_settings.check_names(str(name), assigned, method)
-    options = build(TrainOptions, given, config, "train", (method,), assigned)
-    return replace(options, method=build(method, {}, config, "train", (TrainOptions,), assigned))
+    options = build(TrainOptions, given, config, "train", (method,), assigned, table)
+    return replace(options, method=build(method, given, config, "train", (TrainOptions,), assigned, table))
 
 
 def _show(work: Callable[[], Result], as_json: bool) -> None:

@@ -24,6 +24,7 @@ EPILOG = (
 _VALUES: dict[str, Any] = {"temperature": float, "margin": float, "neighbourhood": int}
 _SWITCHES = ("pairwise", "neighbours", "information", "binary_step", "balance", "preserve")
 _WEIGHTS = ("neighbours", "balance", "preserve")
+_RENAMED = {"faithful": "official", "nested": "matryoshka"}
 
 
 def former_options(function: F) -> F:
@@ -58,11 +59,17 @@ def assignments(given: Mapping[str, Any], settings: tuple[str, ...]) -> tuple[di
             assigned |= {} if name == "pairwise" else {name: 0.0 if name in _WEIGHTS else wanted}
     if given.pop("hidden", None):
         raise UserError("--hidden has no meaning any more: heads have no hidden layer; omit it.")
-    if (faithful := given.pop("faithful", None)) is not None:
-        assigned["official"] = faithful
-    if (nested := given.pop("nested", None)) is not None:
-        assigned["matryoshka"] = nested
+    assigned |= {now: value for was, now in _RENAMED.items() if (value := given.pop(was, None)) is not None}
     return given, assigned
+
+
+def former_keys(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The keys of today in a table [train] of a configuration file, and what its keys of hashpipe 0.1 assign."""
+    former = {name: value for name, value in table.items() if name in ("hidden", *_RENAMED)}
+    former |= {name: table[name] for name in _SWITCHES if isinstance(table.get(name), bool)}
+    rest = {name: value for name, value in table.items() if name not in former}
+    on = {name for name in _SWITCHES if former.get(name) is True}  # the default, whoever reads it
+    return rest, assignments({name: value for name, value in former.items() if name not in on}, ())[1]
 
 
 def check_names(objective: str, assigned: Mapping[str, Any], method: type) -> None:
@@ -75,7 +82,11 @@ def check_names(objective: str, assigned: Mapping[str, Any], method: type) -> No
 
         readers = [one for one in OBJECTIVES if name in {f.name for f in fields(objective_class(one).Options)}]
         if readers:
-            raise UserError(f"--objective {objective} does not read {name}; {' and '.join(readers)} does; omit it.")
+            was = "".join(f" (--{was} of hashpipe 0.1)" for was, now in _RENAMED.items() if now == name)
+            does = "does" if len(readers) == 1 else "do"
+            raise UserError(
+                f"--objective {objective} does not read {name}{was}; {' and '.join(readers)} {does}; omit it."
+            )
         near = get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"{objective} reads {_listed(method)}."
         raise UserError(f"There is no option {name} of train; {hint}")
@@ -90,7 +101,9 @@ def _flag(name: str) -> str:
 
 
 def _parsed(text: str) -> Any:
-    """A value as TOML writes it; anything else is text."""
+    """A value as TOML writes it; anything else is text, and several values with commas between them are a list."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1]
     if text in ("true", "false"):
         return text == "true"
     for kind in (int, float):
@@ -98,5 +111,6 @@ def _parsed(text: str) -> Any:
             return kind(text)
         except ValueError:
             continue
-    parts = [part.strip() for part in text.strip("[]").split(",")]
-    return [_parsed(part) for part in parts] if len(parts) > 1 else text.strip("\"'")
+    if (text.startswith("[") and text.endswith("]")) or "," in text:
+        return [_parsed(part.strip()) for part in text.strip("[]").split(",") if part.strip()]
+    return text

@@ -14,7 +14,8 @@ from hashpipe.common.files import atomic_folder, open_workspace
 from hashpipe.hashing.data import images
 from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.features.options import BackboneOptions
-from hashpipe.hashing.models.network import Head, make_model, save_model
+from hashpipe.hashing.models.heads import Head, linear_head
+from hashpipe.hashing.models.network import make_model, save_model
 
 NET = "shufflenet_v2_x0_5"
 SHAPES = ((120, 90), (90, 120), (100, 100), (160, 60))  # width, height
@@ -65,18 +66,20 @@ def workspace_with(folder: Path, model: Path) -> Path:
 
 
 def _save(folder: Path, describer, bits: tuple[int, ...], seed: int) -> Path:
-    """Heads around the descriptors' mean, so that codes differ; that of 16 bits has a hidden layer."""
+    """Heads around the descriptors' mean, so that codes differ; that of 16 bits has a hidden layer, as in 0.1."""
     probe = write_pictures(folder.parent / "probe", 8, seed + 1)
     values = describer.describe(images.from_folder_or_list(probe)).values
     generator = np.random.default_rng(seed)
     heads, thresholds = {}, {}
     for length in bits:
         weight = generator.normal(size=(values.shape[1], length)).astype(np.float32)
-        hidden: tuple[np.ndarray, ...] = ()
+        head = linear_head(values.mean(axis=0), weight, np.zeros(length))
         if length == 16:
             inner, outer = generator.normal(size=(values.shape[1], 8)), generator.normal(size=(8, length))
-            hidden = (inner.astype(np.float32), np.full(8, 0.01, np.float32), outer.astype(np.float32))
-        heads[length] = Head(values.mean(axis=0), weight, np.zeros(length, np.float32), *hidden)
+            hidden = {"hidden": inner, "hidden_bias": np.full(8, 0.01), "outer": outer}
+            hidden = {name: value.astype(np.float32) for name, value in hidden.items()}
+            head = Head("residual", {**head.arrays, **hidden})
+        heads[length] = head
         thresholds[length] = generator.normal(0, 0.01, length).astype(np.float32)
     with atomic_folder(folder) as temporary:
         save_model(temporary, make_model(describer, heads, thresholds, {}))

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
+from PIL import Image
 
+from hashpipe.common.files import sha256_file
 from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives.base import Known
 from hashpipe.hashing.training.options import TrainOptions
+from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet
 
 
 def places(
-    count: int = 4, photos: int = 8, lone: int = 0, width: int = 24, spread: float = 0.35, seed: int = 0
+    count: int = 4,
+    photos: int = 8,
+    lone: int = 0,
+    width: int = 24,
+    spread: float = 0.35,
+    seed: int = 0,
+    apart: bool = False,
 ) -> tuple[np.ndarray, Targets]:
     """Descriptors float32 (N,width), unit rows around one centre for each place, and all pairs inside of places.
 
-    Rows: `photos` for each of `count` places, then `lone` photos without a place.
+    Rows: `photos` for each of `count` places, then `lone` photos without a place. apart: all pairs of two places are
+    listed as dissimilar.
     """
     generator = np.random.default_rng(seed)
     centres = generator.normal(size=(count + lone, width))
@@ -31,9 +43,18 @@ def places(
     own = np.concatenate([np.repeat(np.arange(count), photos), np.arange(count, count + lone)])
     x = centres[own] + spread * np.sqrt(width) / 2 * generator.normal(size=(len(own), width))
     x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
-    a, b = np.triu_indices(len(own), 1)
-    inside = (group[a] == group[b]) & (group[a] >= 0)
-    return x, pair_targets(np.stack([a[inside], b[inside]], axis=1), np.zeros((0, 2), int), group)
+    pairs = np.stack(np.triu_indices(len(own), 1), axis=1)
+    placed, same = (group[pairs] >= 0).all(axis=1), group[pairs[:, 0]] == group[pairs[:, 1]]
+    between = placed & ~same if apart else np.zeros(len(pairs), bool)
+    return x, pair_targets(pairs[placed & same], pairs[between], group)
+
+
+def gap(code: np.ndarray, group: np.ndarray) -> float:
+    """How much farther apart photos of two places lie than those of one, as a share of the bits; code bool (N,k)."""
+    distance = (code[:, None] != code[None]).mean(axis=2)
+    same, placed = group[:, None] == group[None], (group >= 0)[:, None] & (group >= 0)[None]
+    inside = same & placed & ~np.eye(len(code), dtype=bool)
+    return float(distance[placed & ~same].mean() - distance[inside].mean())
 
 
 def pair_targets(similar: np.ndarray, dissimilar: np.ndarray, group: np.ndarray) -> Targets:
@@ -42,6 +63,65 @@ def pair_targets(similar: np.ndarray, dissimilar: np.ndarray, group: np.ndarray)
     label = np.repeat(np.array([1, -1], np.int8), [len(similar), len(dissimilar)])
     ones = np.ones(len(both), np.float32)
     return Targets(both.min(axis=1), both.max(axis=1), label, ones, np.asarray(group, np.int64))
+
+
+def pictures(folder: Path, count: int = 12, seed: int = 0, size: tuple[int, int] = (96, 80)) -> Path:
+    """`count` pictures of coarse noise, 0.png, 1.png, ..."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(seed)
+    for number in range(count):
+        pixels = generator.integers(0, 255, (size[1] // 2, size[0] // 2, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+    return folder
+
+
+def pairset(
+    photos: Mapping[str, Sequence[Any]],
+    pairs: Sequence[tuple[int, int, int]],
+    relations: Sequence[tuple[int, int]] = (),
+    root: Path = Path("photos"),
+    **columns: Sequence[Any],
+) -> PairSet:
+    """A PairSet in memory. photos: at least `place`, by column; pairs: (a, b, label); columns: further ones of pairs.
+
+    relations: places that may be the same. `root` is read for hashes where it holds the photos.
+    """
+    count = len(photos["place"])
+    names = photos.get("path") or [f"{number}.jpg" for number in range(count)]
+    files = [Path(root) / name for name in names]
+    usual: dict[str, Sequence[Any]] = {
+        "photo": range(count),
+        "path": names,
+        "root": [str(root)] * count,
+        "sha256": [sha256_file(file) if file.is_file() else f"{at:064x}" for at, file in enumerate(files)],
+        "status": ["ok"] * count,
+        "duplicate_of": [-1] * count,
+        "model": photos["place"],
+        "split": ["train"] * count,
+        "query": [False] * count,
+        **{name: [None] * count for name in ("taken_at", "lat", "lon")},
+        **{name: [value] * count for name, value in (("width", 96), ("height", 80), ("orientation", 1))},
+    }
+    kinds = ["covisible" if label > 0 else "negative" for *_, label in pairs]
+    of_pairs: dict[str, Sequence[Any]] = {name: [0] * len(pairs) for name in PAIRS_SCHEMA.names}
+    of_pairs |= {name: [pair[at] for pair in pairs] for at, name in enumerate(("a", "b", "label"))}
+    of_pairs |= {"kind": kinds, "near_duplicate": [False] * len(pairs)}
+    related = {
+        "place_a": [a for a, _ in relations],
+        "place_b": [b for _, b in relations],
+        "relation": ["may_be_same"] * len(relations),
+        "evidence": [""] * len(relations),
+    }
+    tables = (
+        _table({**usual, **photos}, PHOTOS_SCHEMA),
+        _table({**of_pairs, **columns}, PAIRS_SCHEMA),
+        _table(related, RELATIONS_SCHEMA),
+    )
+    return PairSet(Path("pairs"), {"fingerprint": "f", "parameters": {}}, *tables)
+
+
+def _table(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Table:
+    return pa.table({one.name: pa.array(columns[one.name], one.type) for one in schema})
 
 
 # Five photos of which one is unknown: 0, 1, 2 of one place (0-1 and 0-2 similar, 1-2 unknown), 3 of another, 4 lone.
@@ -61,7 +141,7 @@ def known() -> Known:
     return Known(np.array(PLACE), np.array(SIMILAR), np.array(DISSIMILAR), nothing)
 
 
-def batch(u: torch.Tensor | None = None, rows: tuple[int, ...] = (0, 1, 2, 3, 4)) -> Batch:
+def batch(u: torch.Tensor | None = None, rows: tuple[int, ...] = (0, 1, 2, 3, 4), progress: float = 0.0) -> Batch:
     """The five photos as a batch, float64, with gradient; `rows` reorders them or leaves some out."""
     u = torch.tensor(U, dtype=torch.float64)[list(rows)].requires_grad_() if u is None else u
     n = len(U)
@@ -88,6 +168,7 @@ def batch(u: torch.Tensor | None = None, rows: tuple[int, ...] = (0, 1, 2, 3, 4)
         torch.tensor([one[2] for one in drawn], dtype=torch.int8),
         *(one[order][:, order] for one in (similar, dissimilar, torch.zeros(n, n, dtype=torch.bool), unrelated)),
         place[order],
+        progress,
     )
     return whole
 

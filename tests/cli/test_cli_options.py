@@ -152,7 +152,7 @@ def test_wrong_in_the_file(tmp_path, text, said):
     ("dataclass", "given", "said"),
     [
         (IndexOptions, {"links": 32}, "--links has an effect only with --kind hnsw, and it is flat;"),
-        (IndexOptions, {"links": 32, "kind": "mih"}, "and it is mih; give that, or leave it away."),
+        (IndexOptions, {"links": 32, "kind": "mih"}, "and it is mih; give that, or omit it."),
         (IndexOptions, {"recall_sample": 5}, "only with --kind hnsw or ivf or mih, and it is flat;"),
         (SearchOptions, {"verify_top": 5}, "--verify-top has an effect only with --verify; give that"),
         (SearchOptions, {"table": "x"}, "--table has an effect only with --postgres;"),

@@ -7,12 +7,11 @@ import os
 import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+import toys
 
 from hashpipe.cli.main import run
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.checkpoint import Checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -25,13 +24,7 @@ def _ctrl_c_is_heard():
 
 @pytest.fixture
 def photos(tmp_path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(6):
-        pixels = generator.integers(0, 255, (40, 48, 3), dtype=np.uint8)
-        Image.fromarray(pixels).resize((96, 80)).save(folder / f"{number}.png")
-    return folder
+    return toys.pictures(tmp_path / "photos", 6)
 
 
 def command(photos: Path, workspace: Path) -> list[str]:
@@ -43,20 +36,20 @@ def command(photos: Path, workspace: Path) -> list[str]:
 def test_a_stopped_training_is_resumed_and_adapted(photos, tmp_path, monkeypatch, capsys):
     assert run([*command(photos, tmp_path / "whole"), "--json"]) == 0
     expected = json.loads(capsys.readouterr().out)["fingerprint"]
-    after = Course.after
+    after = Checkpoint.after
 
-    def interrupted(self, step, steps, bits, parts, moving):
+    def interrupted(self, step, steps, bits, parts, state):
         if step == 5:
             os.kill(os.getpid(), signal.SIGINT)
-        return after(self, step, steps, bits, parts, moving)
+        return after(self, step, steps, bits, parts, state)
 
     workspace = tmp_path / "ws"
     with monkeypatch.context() as patched:
-        patched.setattr(Course, "after", interrupted)
+        patched.setattr(Checkpoint, "after", interrupted)
         assert run(command(photos, workspace)) == 130
     assert "the same command goes on from there" in capsys.readouterr().err
     assert run(["train", "--resume", str(workspace / "run"), "--steps", "30"]) == 2
-    assert "leave --steps away" in capsys.readouterr().err
+    assert "omit --steps" in capsys.readouterr().err
     assert run(["train", "--resume", str(workspace / "run"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["fingerprint"] == expected
     assert run(["train", "--resume", str(workspace / "run")]) == 2

@@ -57,7 +57,7 @@ class Dpsh(Objective):
         if self.options.memory:
             bits = u.shape[1]
             self.memory[batch.rows, :bits], self.seen[batch.rows] = u.detach(), True
-            other = self.memory[:, :bits]
+            other = self.memory[:, :bits].clone()  # Matryoshka codes change the memory again before the gradient
             similar, dissimilar = self.pairs.with_all(batch.rows)
             known = (similar | dissimilar) & self.seen
         else:

@@ -22,6 +22,9 @@ def weights(cosine: Tensor, temperature: float, counted: Tensor | None = None) -
 
 
 def relative(content: Tensor, counted: Tensor) -> Tensor:
-    """Weights scaled to mean 1 over the counted pairs, so that switching them off changes no other balance."""
-    mean = content[counted].mean() if counted.any() else content.new_ones(())
-    return content / mean.clamp(min=1e-12)
+    """Weights scaled to mean 1 over the counted pairs, so that switching them off changes no other balance.
+
+    A single pair has no information beside itself and counts 1.
+    """
+    mean = content[counted].mean() if counted.any() else content.new_zeros(())
+    return content / mean if mean > 0 else counted.to(content.dtype)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pyarrow as pa
 import pytest
+import toys
 
-from hashpipe.hashing.data.pair_labels import learnable, no_targets, targets_from_pairset
-from hashpipe.hashing.training.batches import Sampler
-from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet
+from hashpipe.hashing.data.pair_labels import learnable, targets_from_pairset
+from hashpipe.pairgen.pairs.pairset import PairSet
 
 # photos     0  1  2   3  4  5   6  7   8  9   10 unreadable
 PLACE = [0, 0, 0, 1, 1, 1, 2, 2, -1, -1, -1]
@@ -32,38 +29,9 @@ PAIRS = [  # a, b, label, overlap
 
 
 def pairset(relations: tuple[tuple[int, int], ...] = ()) -> PairSet:
-    n = len(PLACE)
-    columns = {
-        "photo": np.arange(n),
-        "path": [f"{row}.jpg" for row in range(n)],
-        "root": ["/photos"] * n,
-        "sha256": [f"{row:064x}" for row in range(n)],
-        "width": [100] * n,
-        "height": [80] * n,
-        "orientation": [1] * n,
-        "taken_at": [None] * n,
-        "lat": [None] * n,
-        "lon": [None] * n,
-        "status": ["ok"] * (n - 1) + ["unreadable"],
-        "duplicate_of": [-1] * n,
-        "place": PLACE,
-        "model": PLACE,
-        "split": SPLIT,
-        "query": QUERY,
-    }
-    photos = pa.table({name: pa.array(columns[name], PHOTOS_SCHEMA.field(name).type) for name in PHOTOS_SCHEMA.names})
-    values = {name: [0] * len(PAIRS) for name in PAIRS_SCHEMA.names}
-    values |= {"a": [p[0] for p in PAIRS], "b": [p[1] for p in PAIRS], "label": [p[2] for p in PAIRS]}
-    values |= {"kind": ["covisible" if p[2] > 0 else "negative" for p in PAIRS], "overlap_ab": [p[3] for p in PAIRS]}
-    values["near_duplicate"] = [False] * len(PAIRS)
-    pairs = pa.table({name: pa.array(values[name], PAIRS_SCHEMA.field(name).type) for name in PAIRS_SCHEMA.names})
-    related = {
-        "place_a": [a for a, _ in relations],
-        "place_b": [b for _, b in relations],
-        "relation": ["may_be_same"] * len(relations),
-        "evidence": [""] * len(relations),
-    }
-    return PairSet(Path("pairs"), {"fingerprint": "f"}, photos, pairs, pa.table(related, RELATIONS_SCHEMA))
+    status = ["ok"] * (len(PLACE) - 1) + ["unreadable"]
+    photos = {"place": PLACE, "split": SPLIT, "query": QUERY, "status": status}
+    return toys.pairset(photos, [pair[:3] for pair in PAIRS], relations, overlap_ab=[pair[3] for pair in PAIRS])
 
 
 def named(targets, rows, label):
@@ -113,45 +81,10 @@ def test_subset_renumbers():
     assert len(targets.subset(np.array([True, False, True])).similar) == 0
 
 
-def test_sampler_never_takes_an_unknown_pair_of_one_group_for_dissimilar():
-    targets = targets_from_pairset(pairset(((0, 1),)), np.arange(11))
-    sampler = Sampler(targets, np.random.default_rng(0))
-    sampler.set_edges(np.array([[8, 9]]))
-    rows = np.array([0, 1, 3, 8, 9, 9, 6])
-    allowed = sampler.may_be_dissimilar(rows)
-    assert (allowed == allowed.T).all()
-    assert not allowed.diagonal().any()
-    assert not allowed[0, 1:3].any()  # one place, a related place
-    assert not allowed[3, 4:6].any()  # discovered neighbours
-    assert not allowed[4, 5]  # the same photo drawn twice
-    assert allowed[0, 3:].all()
-    assert allowed[6, :6].all()
-
-
-def test_sampler_lets_no_guess_touch_what_3d_decided():
+def test_grades_are_the_largest_overlap_of_similar_pairs_and_0_of_dissimilar_ones():
     targets = targets_from_pairset(pairset(), np.arange(11))
-    edges = np.array([[0, 1], [0, 3], [0, 8], [1, 8], [6, 8]])
-    assert Sampler(targets, np.random.default_rng(0)).undecided(edges).tolist() == [[1, 8], [6, 8]]
-
-
-def test_sampler_takes_hard_negatives_only_where_3d_says_dissimilar():
-    sampler = Sampler(targets_from_pairset(pairset(), np.arange(11)), np.random.default_rng(0))
-    near = np.zeros((11, 2), np.int64)
-    near[0] = (1, 8)
-    near[1] = (3, 9)
-    near[6] = (0, 7)
-    sampler.set_hard(near)
-    assert {tuple(pair) for pair in sampler.hard.tolist()} == {(0, 3), (0, 4), (0, 5), (0, 8), (1, 3)}
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_batches_have_their_shape(known):
-    targets = targets_from_pairset(pairset(), np.arange(11)) if known else no_targets(11)
-    sampler = Sampler(targets, np.random.default_rng(0))
-    batch = sampler.draw(6, 5, 4)
-    assert (batch.pairs, batch.sure) == ((6, 6) if known else (0, 0))
-    assert len(batch.rows) == 2 * batch.pairs + 4
-    for left, right in zip(batch.rows[: batch.pairs], batch.rows[batch.pairs : 2 * batch.pairs], strict=True):
-        assert sorted((int(left), int(right))) in targets.similar.tolist()
-    pairs, label = sampler.labelled(6)
-    assert len(pairs) == len(label) == (12 if known else 0)
+    grade = {(int(a), int(b)): float(value) for a, b, value in zip(targets.a, targets.b, targets.grade, strict=True)}
+    assert grade == pytest.approx({(0, 1): 0.9, (3, 4): 0.25, (3, 5): 0.9, (4, 5): 0.9, (0, 3): 0.0, (0, 8): 0.0})
+    one = toys.pairset({"place": [0, 0, 0]}, [(0, 1, 1), (0, 2, 1)], overlap_ba=[0.3, 0], visible_ab=[0.4, 0])
+    assert targets_from_pairset(one, np.arange(3)).grade.tolist() == pytest.approx([0.4, 1.0])  # unmeasured: one level
+    assert targets.subset(np.array([5, 4, 0])).grade.tolist() == pytest.approx([0.9])

@@ -8,36 +8,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+import toys
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.network import load_model
 from hashpipe.hashing.training.adapt import adapt
 from hashpipe.hashing.training.options import AdaptOptions, TrainOptions
-from hashpipe.hashing.training.runs import stored_options
+from hashpipe.hashing.training.stored_options import stored_options
 from hashpipe.hashing.training.train import train
-
-
-def write_photos(folder: Path, count: int, seed: int) -> Path:
-    folder.mkdir()
-    generator = np.random.default_rng(seed)
-    for number in range(count):
-        pixels = generator.integers(0, 255, (40, 48, 3), dtype=np.uint8)
-        Image.fromarray(pixels).resize((96, 80)).save(folder / f"{number}.png")
-    return folder
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
-    return write_photos(tmp_path_factory.mktemp("new") / "photos", 9, 1)
+    return toys.pictures(tmp_path_factory.mktemp("new") / "photos", 9, 1)
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     describe = BackboneOptions("vlad", words=4, image_size=96)
-    options = TrainOptions((8, 12), describe=describe, photos=write_photos(folder / "photos", 10, 0))
+    options = TrainOptions((8, 12), describe=describe, photos=toys.pictures(folder / "photos", 10))
     train(replace(options, steps=12, batch_pairs=4, batch_others=8), folder / "ws")
     return folder / "ws"
 
@@ -53,7 +44,7 @@ def test_a_model_of_its_own(workspace, photos):
     assert result.adapted_from == origin.fingerprint == adapted.config["adapted_from"]
     assert adapted.fingerprint == result.fingerprint != origin.fingerprint
     assert adapted.describer.fingerprint == origin.describer.fingerprint
-    assert not np.array_equal(adapted.heads[8].weight, origin.heads[8].weight)
+    assert not np.array_equal(adapted.heads[8].arrays["weight"], origin.heads[8].arrays["weight"])
     assert load_model(workspace / "model").fingerprint == origin.fingerprint
     assert origin.fingerprint in (result.folder / "README.md").read_text()
     assert json.loads(json.dumps(result.as_json()))["model"] == str(result.folder)

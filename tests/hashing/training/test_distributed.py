@@ -6,24 +6,27 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torchvision
-from PIL import Image
+import toys
 from safetensors.torch import save_file
 
 from hashpipe.hashing.data.images import from_folder_or_list
-from hashpipe.hashing.data.pair_labels import Targets, no_targets
+from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.training import distributed
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.finetune import Tuned
-from hashpipe.hashing.training.loop import fit_heads, fit_layer
+from hashpipe.hashing.training.loop import fit_head, fit_heads
+from hashpipe.hashing.training.objectives import OBJECTIVES
 from hashpipe.hashing.training.options import FinetuneOptions, TrainOptions
-from hashpipe.hashing.training.pca import fit_space
+from hashpipe.hashing.training.pca import fit_pca
+from hashpipe.hashing.training.recipes import recipe_of
 
 PROGRAM = """
 import sys
@@ -40,24 +43,17 @@ with distributed.joined():
 
 
 def learn(batch: int) -> dict[str, np.ndarray]:
-    """Heads of every objective and of nested codes, by name."""
-    generator = np.random.default_rng(0)
-    place = np.repeat(np.arange(5), 6)
-    x = generator.normal(size=(5, 16))[place] + 0.8 * generator.normal(size=(30, 16))
-    a, b = np.triu_indices(30, 1)
-    label = np.where(place[a] == place[b], 1, -1).astype(np.int8)
-    targets = Targets(a, b, label, np.ones(len(a), np.float32), np.where(place < 3, place, -1))
-    unit = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    """Heads of every objective and of Matryoshka codes, by name."""
+    x, targets = toys.places(3, 6, 12, 16, apart=True)
     found = {}
-    for name, changes in {
-        "joint": {},
-        "bcdh": {"objective": "bcdh"},
-        "dsah": {"objective": "dsah"},
-        "nested": {"nested": True},
-    }.items():
-        options = TrainOptions((8, 12), steps=10, batch_pairs=batch, batch_others=2 * batch, **changes)
-        heads = fit_heads(unit, targets, options)
-        found |= {f"{name}{bits}": np.vstack([head.weight, head.bias]) for bits, head in heads.items()}
+    cases = {name: {"objective": name} for name in OBJECTIVES} | {"matryoshka": {"matryoshka": True}}
+    for name, changes in cases.items():
+        options = TrainOptions((8, 12), steps=10, batch_pairs=batch, **changes)
+        if recipe_of(options, True, len(x)).random:
+            options = replace(options, batch_others=2 * batch)
+        heads = fit_heads(x, targets, options)
+        for bits, head in heads.items():
+            found[f"{name}{bits}"] = np.vstack([head.arrays["weight"], head.arrays["bias"]])
     return found
 
 
@@ -71,19 +67,16 @@ def gradient(folder: Path, batch: int) -> dict[str, np.ndarray]:
     listed = from_folder_or_list(folder)
     describer = make_describer(describe, listed)
     values = describer.describe(listed).values
-    space = fit_space(values, options.pca, 0)
-    network = Tuned(describer, listed, space, options)
-    fit_layer(space(values), no_targets(len(values)), options, 8, Course(), None, network)
+    pca = fit_pca(values, options.pca, 0)
+    network = Tuned(describer, listed, pca, options)
+    fit_head(pca(values), no_targets(len(values)), options, 8, Checkpoint(), None, network)
     return {"gradient": torch.cat([one.grad.flatten() for one in network.parameters]).numpy()}
 
 
 def write_pictures(folder: Path) -> None:
     torch.manual_seed(0)
     save_file(torchvision.models.squeezenet1_1(weights=None).state_dict(), folder / "weights.safetensors")
-    generator = np.random.default_rng(0)
-    for number in range(10):
-        pixels = generator.integers(0, 255, (9, 12, 3), dtype=np.uint8)
-        Image.fromarray(pixels).resize((64, 48), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+    toys.pictures(folder, 10, size=(64, 48))
 
 
 def test_two_processes_with_half_the_batch_learn_the_same(tmp_path):
@@ -91,7 +84,8 @@ def test_two_processes_with_half_the_batch_learn_the_same(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    common["PYTHONPATH"] = str(Path(__file__).parent)
+    ours = (str(Path(__file__).parent), str(Path(toys.__file__).parent), os.environ.get("PYTHONPATH", ""))
+    common["PYTHONPATH"] = os.pathsep.join(filter(None, ours))
     write_pictures(tmp_path)
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "two.npz"), str(tmp_path)]
     both = [

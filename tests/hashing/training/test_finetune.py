@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+import toys
 from small_models import random_weights
 
 from hashpipe.common.errors import UserError
@@ -21,9 +21,9 @@ from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.network import load_model
 from hashpipe.hashing.training import finetune
 from hashpipe.hashing.training.augment import Pieces
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.options import FinetuneOptions, TrainOptions
-from hashpipe.hashing.training.pca import fit_space
+from hashpipe.hashing.training.pca import fit_pca
 from hashpipe.hashing.training.train import resume, train
 
 NET = "squeezenet1_1"
@@ -45,11 +45,7 @@ def weights(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
-    generator = np.random.default_rng(0)
-    for number in range(10):
-        pixels = generator.integers(0, 255, (9, 12, 3), dtype=np.uint8)
-        Image.fromarray(pixels).resize((64, 48), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
-    return folder
+    return toys.pictures(folder, 10, size=(64, 48))
 
 
 @pytest.fixture
@@ -71,12 +67,12 @@ def tuned(options: TrainOptions, **changes) -> finetune.Tuned:
     options = replace(options, tune=replace(options.tune, **changes))
     listed = images.from_folder_or_list(options.photos)
     describer = make_describer(options.describe, listed)
-    space = fit_space(describer.describe(listed).values, options.pca, 0)
-    return finetune.Tuned(describer, listed, space, options)
+    pca = fit_pca(describer.describe(listed).values, options.pca, 0)
+    return finetune.Tuned(describer, listed, pca, options)
 
 
 def gradients(network: finetune.Tuned, rows: list[int]) -> list[torch.Tensor]:
-    x = network.look(torch.tensor(rows), slice(0, len(rows)))
+    x = network.features(torch.tensor(rows), slice(0, len(rows)))
     (x @ x.T).pow(2).sum().backward()  # a term over the whole batch
     network.finish_backward()
     return [one.grad.clone() for one in network.parameters]
@@ -167,7 +163,7 @@ def test_schedule(options):
 def test_pieces_follow_the_seed_and_the_middle_is_the_middle(photos):
     listed = images.from_folder_or_list(photos)
     one, same, other = (Pieces(listed, 32, True, seed).batch([2, 2, 5], 7) for seed in (0, 0, 1))
-    assert (one.shape, one.dtype) == ((3, 32, 32, 3), np.uint8)
+    assert (one.shape, one.dtype) == ((3, 32, 32, 3), torch.uint8)
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
     np.testing.assert_array_equal(one[1:], Pieces(listed, 32, True, 0).batch([2, 2, 5], 7, slice(1, 3)))
@@ -197,7 +193,7 @@ def test_the_model_holds_the_network_that_learnt(options, tmp_path):
 @pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"finetune": "all"}, {"accumulate": 3, "augment": False}])
 def test_other_ways_to_fine_tune(options, tmp_path, changes):
     tune = replace(options.tune, finetune_steps=2, **changes)
-    result = train(replace(options, bits=(8, 16), nested=True, tune=tune), tmp_path / "ws")
+    result = train(replace(options, bits=(8, 16), matryoshka=True, tune=tune), tmp_path / "ws")
     described = load_model(result.folder, "cpu").describer.describe(images.from_folder_or_list(options.photos))
     assert np.isfinite(described.values).all()
     assert described.ok.all()
@@ -205,15 +201,15 @@ def test_other_ways_to_fine_tune(options, tmp_path, changes):
 
 def test_fine_tuning_stopped_and_resumed_gives_the_same_weights(options, tmp_path, monkeypatch):
     expected = train(options, tmp_path / "whole").fingerprint
-    after = Course.after
+    after = Checkpoint.after
 
-    def interrupted(self, step, steps, bits, parts, moving):
-        if moving.network is not None and step == 2:
+    def interrupted(self, step, steps, bits, parts, state):
+        if state.network is not None and step == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        return after(self, step, steps, bits, parts, moving)
+        return after(self, step, steps, bits, parts, state)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Course, "after", interrupted)
+        patched.setattr(Checkpoint, "after", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(options, tmp_path / "ws")
     assert resume(tmp_path / "ws/run").fingerprint == expected

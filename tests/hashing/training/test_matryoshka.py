@@ -1,14 +1,15 @@
-"""Nested codes: one head whose first bits are the shorter codes."""
+"""Matryoshka codes: one head whose first bits are the shorter codes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+import toys
 
-from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.training import matryoshka
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.objectives import OBJECTIVES, objective_class
 from hashpipe.hashing.training.options import TrainOptions
 
 
@@ -17,15 +18,15 @@ def photos(n: int = 60, d: int = 20) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("objective", ["joint", "bcdh", "dsah"])
+@pytest.mark.parametrize("objective", [name for name in OBJECTIVES if objective_class(name).prefix_codes])
 def test_short_codes_are_the_first_bits_of_long_ones(objective):
-    x = photos()
-    options = TrainOptions((6, 10, 16), objective, steps=12, batch_pairs=8, batch_others=16, nested=True)
-    heads = fit_heads(x, no_targets(len(x)), options)
+    x, targets = toys.places(lone=10)
+    options = TrainOptions((6, 10, 16), objective, steps=12, batch_pairs=8, matryoshka=True)
+    heads = fit_heads(x, targets, options)
     assert sorted(heads) == [6, 10, 16]
     for short in (6, 10):
         for name in ("weight", "bias"):
-            np.testing.assert_array_equal(getattr(heads[short], name), getattr(heads[16], name)[..., :short])
+            np.testing.assert_array_equal(heads[short].arrays[name], heads[16].arrays[name][..., :short])
         # a product of another width may be summed in another order
         np.testing.assert_allclose(heads[short](x), heads[16](x)[:, :short], rtol=0, atol=1e-5)
 
@@ -52,3 +53,18 @@ def test_parts_are_means_over_lengths():
     )
     assert float(found["a"]) == pytest.approx(8.0)
     assert float(found["b"]) == pytest.approx(2.0)
+
+
+def test_every_length_counts_in_what_is_learnt():
+    """A head learnt for the longest code alone differs from one learnt for all lengths."""
+    x, targets = toys.places(lone=10)
+    options = TrainOptions((6, 16), steps=12, batch_pairs=8, matryoshka=True)
+    both = fit_heads(x, targets, options)[16].arrays["weight"]
+    lines: list[dict] = []
+    fit_heads(x, targets, options, lines.append)
+    assert {line["bits"] for line in lines} == {16}
+    real = matryoshka.parts
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(matryoshka, "parts", lambda one, lengths: real(one, lengths[-1:]))
+        longest = fit_heads(x, targets, options)[16].arrays["weight"]
+    assert not np.array_equal(both, longest)

@@ -13,28 +13,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toys
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.features.options import BackboneOptions
-from hashpipe.hashing.training import checkpoint as courses
-from hashpipe.hashing.training import loop
-from hashpipe.hashing.training.checkpoint import STATE, Course
-from hashpipe.hashing.training.deferred_signals import held_signals
+from hashpipe.hashing.training import checkpoint as checkpoints
+from hashpipe.hashing.training.checkpoint import STATE, Checkpoint
+from hashpipe.hashing.training.deferred_signals import deferred_signals
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.objectives import OBJECTIVES
+from hashpipe.hashing.training.objectives.dsah import DsahOptions
 from hashpipe.hashing.training.options import TrainOptions
+from hashpipe.hashing.training.recipes import method_of
 from hashpipe.hashing.training.runs import read_run
 from hashpipe.hashing.training.train import resume, train
 
-QUICK = {"steps": 24, "batch_pairs": 8, "batch_others": 16}
-CASES = {
-    "joint": {},
-    "bcdh": {"objective": "bcdh"},
-    "dsah": {"objective": "dsah"},
-    "faithful": {"objective": "dsah", "faithful": True},
-    "nested": {"nested": True},
+QUICK = {"steps": 24, "batch_pairs": 8}
+CASES = {name: {"objective": name} for name in OBJECTIVES} | {
+    "official": {"objective": "dsah", "method": DsahOptions(official=True)},
+    "matryoshka": {"matryoshka": True},
     "patience": {"patience": 30},
-    "hidden": {"hidden": 5},
 }
 
 
@@ -50,27 +48,19 @@ def _ctrl_c_is_heard():
     signal.signal(signal.SIGINT, before)
 
 
-def places(count: int = 5, views: int = 6, d: int = 16):
-    generator = np.random.default_rng(0)
-    place = np.repeat(np.arange(count), views)
-    x = generator.normal(size=(count, d))[place] + 0.8 * generator.normal(size=(len(place), d))
-    a, b = np.triu_indices(len(place), 1)
-    label = np.where(place[a] == place[b], 1, -1).astype(np.int8)
-    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32), Targets(
-        a, b, label, np.ones(len(a), np.float32), place
-    )
+def places():
+    return toys.places(5, 6, 5, 16, apart=True)
 
 
-def course(path: Path | None, options: TrainOptions, stop_at: tuple[int, int] | None = None) -> Course:
-    """A course that saves after every step and, where asked, breaks off at (bits, step)."""
-    made = Course(path, "one", watch=lambda h: float(np.abs(h).mean()) if options.patience else None)
-    if not options.patience:
-        made.watch = None
-    made.patience = options.patience
+def checkpoint(path: Path | None, options: TrainOptions, stop_at: tuple[int, int] | None = None) -> Checkpoint:
+    """A checkpoint that saves after every step and, where asked, breaks off at (bits, step)."""
+    made = Checkpoint(path, "one", patience=options.patience)
+    if options.patience:
+        made.validate = lambda h: float(np.abs(h).mean())
     after = made.after
 
-    def watched(step, steps, bits, parts, moving):
-        stop = after(step, steps, bits, parts, moving)
+    def watched(step, steps, bits, parts, state):
+        stop = after(step, steps, bits, parts, state)
         if (bits, step) == stop_at:
             raise Stopped
         return stop
@@ -81,43 +71,43 @@ def course(path: Path | None, options: TrainOptions, stop_at: tuple[int, int] | 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_fit_goes_on_to_the_same_weights(case, tmp_path, monkeypatch):
-    monkeypatch.setattr(courses, "SAVE_EVERY", 0.0)
-    if case == "hidden":
-        monkeypatch.setattr(loop, "HIDDEN_FROM", 10)
+    monkeypatch.setattr(checkpoints, "SAVE_EVERY", 0.0)
     options = TrainOptions((8, 12), **QUICK, **CASES[case])
+    if case == "official":
+        options = replace(options, batch_pairs=None)
     x, targets = places()
-    whole = course(None, options)
-    expected = fit_heads(x, targets, options, course=whole)
+    whole = checkpoint(None, options)
+    expected = fit_heads(x, targets, options, checkpoint=whole)
     path = tmp_path / STATE
-    for stop_at in [(8, 5), (12, 13)]:  # killed twice; a nested run has only the longest
-        broken = course(path, options, stop_at)
+    for stop_at in [(8, 5), (12, 13)]:  # killed twice; Matryoshka codes have only the longest
+        broken = checkpoint(path, options, stop_at)
         broken.resume()
-        if options.nested and stop_at[0] == 8:
+        if options.matryoshka and stop_at[0] == 8:
             continue
         with pytest.raises(Stopped):
-            fit_heads(x, targets, options, course=broken)
-    last = course(path, options)
+            fit_heads(x, targets, options, checkpoint=broken)
+    last = checkpoint(path, options)
     assert last.resume()
-    heads = fit_heads(x, targets, options, course=last)
+    heads = fit_heads(x, targets, options, checkpoint=last)
     for bits in options.bits:
-        np.testing.assert_array_equal(heads[bits].weight, expected[bits].weight)
-        np.testing.assert_array_equal(heads[bits].bias, expected[bits].bias)
+        for name, value in expected[bits].arrays.items():
+            np.testing.assert_array_equal(heads[bits].arrays[name], value)
         np.testing.assert_array_equal(heads[bits](x), expected[bits](x))
     assert last.lines == whole.lines
 
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(courses, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(checkpoints, "SAVE_EVERY", 0.0)
     options, (x, targets) = TrainOptions((8,), **QUICK), places()
     path = tmp_path / STATE
     with pytest.raises(Stopped):
-        fit_heads(x, targets, options, course=course(path, options, (8, 3)))
+        fit_heads(x, targets, options, checkpoint=checkpoint(path, options, (8, 3)))
     with pytest.raises(UserError, match="other options or other photos"):
-        Course(path, "another").resume()
+        Checkpoint(path, "another").resume()
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="cannot be read"):
-        Course(path, "one").resume()
-    assert not Course(tmp_path / "none", "one").resume()
+        Checkpoint(path, "one").resume()
+    assert not Checkpoint(tmp_path / "none", "one").resume()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -126,7 +116,7 @@ def test_a_signal_waits_for_the_end_of_the_step(number, tmp_path):
         raise Stopped(arrived)
 
     def ask(delivered: bool) -> None:
-        with held_signals() as held:
+        with deferred_signals() as held:
             os.kill(os.getpid(), number)
             assert held.asked
             if delivered:
@@ -145,15 +135,7 @@ def test_a_signal_waits_for_the_end_of_the_step(number, tmp_path):
 
 @pytest.fixture
 def photos(tmp_path) -> Path:
-    from PIL import Image
-
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(12):
-        pixels = generator.integers(0, 255, (40, 48, 3), dtype=np.uint8)
-        Image.fromarray(pixels).resize((96, 80)).save(folder / f"{number}.png")
-    return folder
+    return toys.pictures(tmp_path / "photos")
 
 
 @pytest.fixture
@@ -163,30 +145,30 @@ def options(photos) -> TrainOptions:
 
 def test_ctrl_c_saves_and_the_run_goes_on(options, tmp_path, monkeypatch):
     expected = train(options, tmp_path / "whole").fingerprint
-    after = Course.after
+    after = Checkpoint.after
 
-    def interrupted(self, step, steps, bits, parts, moving):
+    def interrupted(self, step, steps, bits, parts, state):
         if (bits, step) == (12, 7):
             os.kill(os.getpid(), signal.SIGINT)
-        return after(self, step, steps, bits, parts, moving)
+        return after(self, step, steps, bits, parts, state)
 
     workspace = tmp_path / "ws"
     with monkeypatch.context() as patched:
-        patched.setattr(Course, "after", interrupted)
+        patched.setattr(Checkpoint, "after", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(options, workspace)
     assert not (workspace / "model").exists()
-    assert read_run(workspace)[0] == options
+    assert read_run(workspace)[0] == replace(options, method=method_of(options))
     copies = [tmp_path / name for name in ("resumed", "again", "other")]
     for copy in copies:
         shutil.copytree(workspace, copy)
     steps: list[tuple[int, int]] = []
 
-    def counted(self, step, steps_, bits, parts, moving):
+    def counted(self, step, steps_, bits, parts, state):
         steps.append((bits, step))
-        return after(self, step, steps_, bits, parts, moving)
+        return after(self, step, steps_, bits, parts, state)
 
-    monkeypatch.setattr(Course, "after", counted)
+    monkeypatch.setattr(Checkpoint, "after", counted)
     assert resume(copies[0] / "run").fingerprint == expected
     assert steps[0] == (12, 8)
     assert not (copies[0] / "run").exists()
@@ -202,16 +184,17 @@ def test_killed_at_once_loses_only_what_is_not_saved(options, tmp_path):
     script = f"""
         import os, signal
         from pathlib import Path
-        from hashpipe.hashing.training import course
-        from hashpipe.hashing.training.options import BackboneOptions, TrainOptions
+        from hashpipe.hashing.features.options import BackboneOptions
+        from hashpipe.hashing.training import checkpoint
+        from hashpipe.hashing.training.options import TrainOptions
         from hashpipe.hashing.training.train import train
-        course.SAVE_EVERY = 0.0
-        after = course.Course.after
-        def killed(self, step, steps, bits, parts, moving):
+        checkpoint.SAVE_EVERY = 0.0
+        after = checkpoint.Checkpoint.after
+        def killed(self, step, steps, bits, parts, state):
             if (bits, step) == (12, 7):
                 os.kill(os.getpid(), signal.SIGKILL)
-            return after(self, step, steps, bits, parts, moving)
-        course.Course.after = killed
+            return after(self, step, steps, bits, parts, state)
+        checkpoint.Checkpoint.after = killed
         describe = BackboneOptions("vlad", words=4, image_size=96)
         photos, workspace = Path({str(options.photos)!r}), Path({str(tmp_path / "ws")!r})
         train(TrainOptions((8, 12), describe=describe, photos=photos, **{QUICK!r}), workspace)
@@ -236,18 +219,25 @@ def test_resume_of_what_is_none(options, tmp_path, monkeypatch):
 
 
 def test_resume_with_other_photos_is_refused_and_keeps_the_checkpoint(options, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(courses, "SAVE_EVERY", 0.0)
-    after = Course.after
+    monkeypatch.setattr(checkpoints, "SAVE_EVERY", 0.0)
+    after = Checkpoint.after
 
-    def stopped(self, step, steps, bits, parts, moving):
-        after(self, step, steps, bits, parts, moving)
+    def stopped(self, step, steps, bits, parts, state):
+        after(self, step, steps, bits, parts, state)
         raise Stopped
 
     with monkeypatch.context() as patched:
-        patched.setattr(Course, "after", stopped)
+        patched.setattr(Checkpoint, "after", stopped)
         with pytest.raises(Stopped):
             train(options, tmp_path / "ws")
     (photos / "3.png").unlink()
     with pytest.raises(UserError, match="other options or other photos"):
         resume(tmp_path / "ws")
     assert (tmp_path / "ws/run" / STATE).exists()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_checkpoint_holds_what_an_objective_learns_and_remembers(objective, tmp_path):
+    """Parameters and buffers go on from the checkpoint, not from what a new objective begins with."""
+    options = TrainOptions((8,), objective, **QUICK)
+    toys.assert_resumes(*places(), options, tmp_path)

@@ -11,25 +11,30 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+import toys
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from small_models import random_weights
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import open_workspace, sha256_file
+from hashpipe.common.files import open_workspace
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.card import add_scores
-from hashpipe.hashing.models.network import Head, load_model
+from hashpipe.hashing.models.heads import Head, linear_head
+from hashpipe.hashing.models.network import load_model
 from hashpipe.hashing.training import train as training
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training import train_result
+from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.datasets import open_source
-from hashpipe.hashing.training.objectives import batch_losses
+from hashpipe.hashing.training.objectives import OBJECTIVES, objective_class
+from hashpipe.hashing.training.objectives.joint import Joint
 from hashpipe.hashing.training.options import TrainOptions
+from hashpipe.hashing.training.recipes import method_of
 from hashpipe.hashing.training.train import stored_options, train
-from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, read_pairset, write_pairset
+from hashpipe.pairgen.pairs.pairset import read_pairset, write_pairset
 
 NET = "shufflenet_v2_x0_5"
 PLACES, VIEWS, LONE = 4, 5, 4
@@ -60,39 +65,22 @@ def build_pairs(workspace: Path, pictures: Path, similar: bool = True, places: i
     """A PairSet over the pictures: the last view of each place is held out, the last place is a test place."""
     workspace = open_workspace(workspace, create=True)
     names = sorted(path.name for path in pictures.glob("*.png"))
-    n = len(names)
     place = [int(name[1]) if name[0] == "p" and int(name[1]) < places else -1 for name in names]
-    columns = {
-        "photo": list(range(n)),
+    photos = {
         "path": names,
-        "root": [str(pictures)] * n,
-        "sha256": [sha256_file(pictures / name) for name in names],
-        "width": [80] * n,
-        "height": [60] * n,
-        "orientation": [1] * n,
-        "taken_at": [None] * n,
-        "lat": [None] * n,
-        "lon": [None] * n,
-        "status": ["ok"] * n,
-        "duplicate_of": [-1] * n,
         "place": place,
-        "model": place,
         "split": ["train" if 0 <= p < max(places - 1, 1) else "test" for p in place],
         "query": [p >= 0 and name[3] == str(VIEWS - 1) for p, name in zip(place, names, strict=True)],
     }
     rows = []
-    for a in range(n):
-        for b in range(a + 1, n):
+    for a in range(len(names)):
+        for b in range(a + 1, len(names)):
             if place[a] >= 0 and place[a] == place[b] and similar:
-                rows.append((a, b, 1, "covisible"))
+                rows.append((a, b, 1))
             elif place[a] >= 0 and place[b] >= 0 and place[a] != place[b]:
-                rows.append((a, b, -1, "negative"))
-    values = {name: [0] * len(rows) for name in PAIRS_SCHEMA.names}
-    values |= {key: [row[at] for row in rows] for at, key in enumerate(("a", "b", "label", "kind"))}
-    values["near_duplicate"] = [False] * len(rows)
-    photos = pa.table({name: pa.array(columns[name], PHOTOS_SCHEMA.field(name).type) for name in PHOTOS_SCHEMA.names})
-    pairs = pa.table({name: pa.array(values[name], PAIRS_SCHEMA.field(name).type) for name in PAIRS_SCHEMA.names})
-    write_pairset(workspace / "pairs", {"parameters": {}}, photos, pairs, RELATIONS_SCHEMA.empty_table())
+                rows.append((a, b, -1))
+    made = toys.pairset(photos, rows, root=pictures)
+    write_pairset(workspace / "pairs", {"parameters": {}}, made.photos, made.pairs, made.relations)
     return workspace
 
 
@@ -157,9 +145,9 @@ def test_loaded_model_gives_the_same_codes(trained, pictures, workspace):
     assert model.codes_input(described.values[:0], 8).shape == (0, 8)
 
 
-def test_options_come_back_from_the_config(trained, options, describe):
+def test_options_come_back_from_the_config(trained, options):
     config = load_model(trained.folder, "cpu").config
-    assert stored_options(config) == TrainOptions((8, 12), describe=describe, steps=20, batch_pairs=8, batch_others=8)
+    assert stored_options(config) == replace(options, method=method_of(options))
     assert config["seed"] == 0
     with pytest.raises(UserError, match="does not know"):
         stored_options({"options": {**config["options"], "later": 1}})
@@ -175,24 +163,50 @@ def test_code_lengths_do_not_disturb_each_other(workspace, options, tmp_path, pi
     alone = build_pairs(tmp_path / "ws", pictures)
     train(replace(options, bits=(12,)), alone)
     one, two = load_model(alone / "model", "cpu"), load_model(workspace / "model", "cpu")
-    np.testing.assert_array_equal(one.heads[12].weight, two.heads[12].weight)
+    np.testing.assert_array_equal(one.heads[12].arrays["weight"], two.heads[12].arrays["weight"])
 
 
-def test_a_stop_or_crash_leaves_the_old_model(trained, workspace, options, monkeypatch):
+def test_a_stop_leaves_the_old_model(trained, workspace, options, monkeypatch):
     def interrupt(*arguments, **keywords):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.plots, "write", interrupt)
+    monkeypatch.setattr(train_result.plots, "write", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(replace(options, seed=5), workspace)
     assert load_model(workspace / "model", "cpu").fingerprint == trained.fingerprint
     assert [path.name for path in workspace.iterdir() if path.name.startswith(".model")] == []
 
 
+@pytest.mark.parametrize("steps", [0, 1, 3, 10])
+def test_any_number_of_steps_gives_a_model_with_its_plots(options, pictures, tmp_path, steps):
+    """Distances are counted after the first step, after every quarter and after the last step, no step twice."""
+    result = train(replace(options, bits=(8,), steps=steps), build_pairs(tmp_path / "ws", pictures))
+    assert load_model(result.folder, "cpu").fingerprint == result.fingerprint
+    drawn = {path.name for path in (result.folder / "plots").glob("*.png")}
+    assert drawn >= ({"loss_8.png", "epochs_8.png"} if steps else set()) | {"bits_8.png", "distances_8.png"}
+    lines = [json.loads(line) for line in (result.folder / "metrics.jsonl").read_text().splitlines()]
+    counted = [line["step"] for line in lines if "distances" in line]
+    quarter = max(1, steps // 4)
+    assert counted == sorted({0, steps - 1, *range(quarter - 1, steps, quarter)} if steps else ())
+
+
+def test_a_plot_that_raises_costs_no_model(options, pictures, tmp_path, monkeypatch):
+    def broken(*arguments, **keywords):
+        raise RuntimeError("no font")
+
+    said: list[str] = []
+    monkeypatch.setattr(train_result.plots, "write", broken)
+    monkeypatch.setattr(train_result, "say", said.append)
+    result = train(replace(options, bits=(8,)), build_pairs(tmp_path / "ws", pictures))
+    assert load_model(result.folder, "cpu").fingerprint == result.fingerprint
+    assert (result.folder / "README.md").exists()
+    assert said == ["The plots could not be drawn (RuntimeError: no font); the model is whole without them."]
+
+
 def test_few_photos_are_not_centred_and_many_are(trained):
     assert not trained.centred
     assert any("too few to centre" in note for note in trained.notes)
-    heads = {4: Head(np.zeros(6, np.float32), np.eye(6, 4, dtype=np.float32), np.zeros(4, np.float32))}
+    heads = {4: linear_head(np.zeros(6, np.float32), np.eye(6, 4, dtype=np.float32), np.zeros(4, np.float32))}
     x = np.random.default_rng(0).normal(1, 1, size=(300, 6)).astype(np.float32)
     found, centred = training.centre(heads, x)
     assert centred
@@ -204,7 +218,7 @@ def test_thresholds_of_few_photos_lie_on_none_of_them():
     """A bias that is a median puts 0 on a photo, whose bit then depends on the runtime."""
     x = np.random.default_rng(0).normal(1, 1, size=(61, 6)).astype(np.float32)
     bias = -np.sort(x[:, :4], axis=0)[30]
-    heads = {4: Head(np.zeros(6, np.float32), np.eye(6, 4, dtype=np.float32), bias)}
+    heads = {4: linear_head(np.zeros(6, np.float32), np.eye(6, 4, dtype=np.float32), bias)}
     found, centred = training.centre(heads, x)
     assert not centred
     assert np.abs(heads[4](x)).min(axis=0).max() == 0
@@ -225,10 +239,16 @@ def test_a_pairset_where_nothing_was_reconstructed(pictures, options, tmp_path):
     assert any("neighbour discovery" in note for note in result.notes)
 
 
-@pytest.mark.parametrize("objective", ["joint", "bcdh", "dsah"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
 def test_one_place_only(pictures, options, tmp_path, objective):
-    result = train(replace(options, objective=objective), build_pairs(tmp_path / "ws", pictures, places=1))
-    assert result.photos > 0
+    options = replace(options, objective=objective, bits=(8,), batch_others=None)
+    workspace = build_pairs(tmp_path / "ws", pictures, places=1)
+    if "places" in objective_class(objective).needs:
+        with pytest.raises(UserError, match="needs two or more, and 3D found 1"):
+            train(options, workspace)
+        assert not (workspace / "model").exists()
+    else:
+        assert train(options, workspace).photos > 0
 
 
 def test_photos_gone_since(pictures, options, tmp_path):
@@ -290,17 +310,21 @@ def test_weights_that_are_no_numbers_are_never_kept(trained, workspace, options,
 
     def broken(*arguments, **keywords):
         heads = real(*arguments, **keywords)
-        return {bits: replace(head, weight=head.weight * np.nan) for bits, head in heads.items()}
+        return {
+            bits: Head(head.kind, {name: value * np.nan for name, value in head.arrays.items()})
+            for bits, head in heads.items()
+        }
 
     monkeypatch.setattr(training, "fit_heads", broken)
-    with pytest.raises(UserError, match="no numbers"):
+    with pytest.raises(UserError, match=r"not finite|no numbers"):
         train(replace(options, seed=6), workspace)
     assert load_model(workspace / "model", "cpu").fingerprint == trained.fingerprint
 
 
-def test_a_loss_that_is_no_number_is_said_and_nothing_is_lost(trained, workspace, options, monkeypatch):
-    monkeypatch.setattr(batch_losses.joint, "quantise", lambda h, binary: h.sum() * torch.inf)
-    with pytest.raises(UserError, match="no number any more at step 0 of 8 bits; give a smaller --learning-rate"):
+def test_a_loss_that_is_not_finite_is_said_and_nothing_is_lost(trained, workspace, options, monkeypatch):
+    monkeypatch.setattr(Joint, "loss", lambda self, batch: {"odd": batch.u.sum() * torch.inf, "fine": batch.u.sum()})
+    said = r"not finite at step 0 of 8 bits \(part odd is .*\); give a smaller --learning-rate"
+    with pytest.raises(UserError, match=said):
         train(replace(options, seed=7), workspace)
     assert load_model(workspace / "model", "cpu").fingerprint == trained.fingerprint
 
@@ -314,8 +338,8 @@ def test_a_gpu_that_is_absent(workspace, options):
 def test_what_must_be_said_of_a_training():
     """A batch larger than the data, more bits than dimensions, equal descriptors, nothing to learn or validate on."""
     x = np.ones((24, 5), np.float32)
-    options = TrainOptions((4, 8), "bcdh", batch_pairs=8, batch_others=9, patience=1)
-    notes = list(training._notes(options, x, no_targets(24), False, Course()))
+    options = TrainOptions((4, 8), "bcdh", batch_pairs=8, patience=1)
+    notes = list(training._notes(options, x, no_targets(24), False, Checkpoint()))
     for said in (
         "24 photos are too few to centre",
         "bcdh found no similar pair",
@@ -326,7 +350,7 @@ def test_what_must_be_said_of_a_training():
     ):
         assert sum(said in note for note in notes) == 1, said
     quiet = TrainOptions((4,), batch_pairs=1, batch_others=1, recentre=False)
-    assert not list(training._notes(quiet, np.eye(24, dtype=np.float32), no_targets(24), False, Course()))
+    assert not list(training._notes(quiet, np.eye(24, dtype=np.float32), no_targets(24), False, Checkpoint()))
 
 
 def test_early_stopping_looks_at_validation_places_alone(workspace, options, pictures, tmp_path):

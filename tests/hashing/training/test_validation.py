@@ -6,21 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import toys
 
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.training import checkpoint as courses
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training import checkpoint as checkpoints
+from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.validation import watcher
+from hashpipe.hashing.training.validation import validator
 
 
 def known(n: int = 20) -> Targets:
     """Places of rows 0-3 and 4-6; of the first, (0,1), (0,2) and (1,2) are similar."""
-    pairs = np.array([[0, 1], [0, 2], [1, 2], [4, 5]])
     group = np.full(n, -1)
     group[:4], group[4:7] = 0, 1
-    return Targets(pairs[:, 0], pairs[:, 1], np.ones(4, np.int8), np.ones(4, np.float32), group)
+    return toys.pair_targets(np.array([[0, 1], [0, 2], [1, 2], [4, 5]]), np.zeros((0, 2)), group)
 
 
 def slow(h: np.ndarray, targets: Targets) -> float:
@@ -42,7 +42,7 @@ def slow(h: np.ndarray, targets: Targets) -> float:
 
 def test_score_against_random_orders():
     h = np.random.default_rng(0).normal(size=(20, 5))
-    score = watcher(known())
+    score = validator(known())
     assert score is not None
     assert score(h) == pytest.approx(slow(h, known()), abs=0.02)
     perfect = np.sign(np.random.default_rng(1).normal(size=(20, 64)))
@@ -51,7 +51,7 @@ def test_score_against_random_orders():
 
 
 def test_nothing_to_validate_on():
-    assert watcher(no_targets(5)) is None
+    assert validator(no_targets(5)) is None
 
 
 class Scores:
@@ -68,12 +68,12 @@ class Scores:
 def test_stops_and_keeps_the_best():
     x = np.random.default_rng(0).normal(size=(30, 12)).astype(np.float32)
     options = TrainOptions((8,), steps=32, batch_pairs=4, batch_others=8, recentre=False, patience=3)
-    scores, course = Scores(), Course(patience=3)
-    course.watch = scores
-    head = fit_heads(x, no_targets(30), options, course=course)[8]
-    checks = [line for line in course.lines if "validation" in line]
-    every = options.steps // courses.CHECKS
+    scores, checkpoint = Scores(), Checkpoint(patience=3)
+    checkpoint.validate = scores
+    head = fit_heads(x, no_targets(30), options, checkpoint=checkpoint)[8]
+    checks = [line for line in checkpoint.lines if "validation" in line]
+    every = options.steps // checkpoints.CHECKS
     assert [line["step"] for line in checks] == [every * (n + 1) - 1 for n in range(6)]
-    np.testing.assert_allclose(np.tanh(head(x)), scores.seen[2], atol=1e-5)
+    np.testing.assert_allclose(head(x), scores.seen[2], atol=1e-5)
     whole = fit_heads(x, no_targets(30), replace(options, patience=0))[8]
-    assert not np.allclose(whole.weight, head.weight)
+    assert not np.allclose(whole.arrays["weight"], head.arrays["weight"])

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import toys
 
 from hashpipe.hashing.data.pair_labels import no_targets
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training import optimiser
+from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.loop import fit_heads
-from hashpipe.hashing.training.objectives import dsah, information, official_dsah
+from hashpipe.hashing.training.objectives import dsah, information
+from hashpipe.hashing.training.objectives.dsah import Dsah, DsahOptions
 from hashpipe.hashing.training.options import TrainOptions
+from hashpipe.hashing.training.recipes import recipe_of
 
 
 def codes(seed: int, n: int = 6, k: int = 5) -> torch.Tensor:
@@ -67,11 +72,11 @@ def slow_official(h, target, weighted):
 
 
 @pytest.mark.parametrize("weighted", [True, False])
-def test_faithful_loss_and_gradient_agree_with_loops(weighted):
+def test_official_loss_and_gradient_agree_with_loops(weighted):
     fast, plain = codes(3).requires_grad_(), codes(3).requires_grad_()
     target = signs(4)
     target.fill_diagonal_(-1.0)  # whatever it says there
-    value = sum(official_dsah.loss(fast, target, weighted).values())
+    value = sum(dsah.official_loss(fast, target, weighted).values())
     expected = slow_official(plain, target, weighted)
     value.backward()
     expected.backward()
@@ -79,32 +84,47 @@ def test_faithful_loss_and_gradient_agree_with_loops(weighted):
     np.testing.assert_allclose(fast.grad, plain.grad, atol=1e-9)
 
 
-def test_faithful_optimiser_and_steps():
+def test_official_optimiser_and_steps():
     """One step of Adam by hand, with epsilon 1.0 added to the root of the corrected second moment."""
-    official = TrainOptions((8,), "dsah", faithful=True)
-    assert official_dsah.applies(official)
-    assert not official_dsah.applies(TrainOptions((8,), "joint", faithful=True))
-    assert official_dsah.steps(official, 1001) == 2 * 30 * 21
-    assert official_dsah.steps(TrainOptions((8,), "dsah", faithful=True, steps=7), 1001) == 7
-    assert [official_dsah.decay(step) for step in (0, 199, 200, 400)] == pytest.approx([1, 1, 0.99, 0.99**2])
+    official = TrainOptions((8,), "dsah", method=DsahOptions(official=True))
+    recipe = recipe_of(official, False, 1001)
+    assert (recipe.steps, recipe.rounds, recipe.random, recipe.neighbours) == (2 * 30 * 21, 2, 50, 0)
+    assert (recipe.noise, recipe.drop) == (0.0, None)
+    assert recipe_of(replace(official, steps=7), False, 1001).steps == 7
+    assert [optimiser.factor(recipe, step) for step in (0, 199, 200, 400)] == pytest.approx([1, 1, 0.99, 0.99**2])
     x = np.random.default_rng(0).normal(size=(30, 10)).astype(np.float32)
     seen = {}
 
-    class Looked(Course):
-        def after(self, step, steps, bits, parts, moving):
-            seen["gradient"] = moving.parameters[0].grad.clone()
-            seen["weight"] = moving.parameters[0].detach().clone()
+    class Looked(Checkpoint):
+        def after(self, step, steps, bits, parts, state):
+            seen["gradient"] = state.head.weight.grad.clone()
+            seen["weight"] = state.head.weight.detach().clone()
             return True
 
-        def begin(self, key, moving):
-            seen["before"] = moving.parameters[0].detach().clone()
+        def begin(self, key, state):
+            seen["before"] = state.head.weight.detach().clone()
             return 0
 
-    fit_heads(x, no_targets(30), official, course=Looked())
+    fit_heads(x, no_targets(30), official, checkpoint=Looked())
     gradient = seen["gradient"]
     expected = seen["before"] - 1e-4 * gradient / (gradient.abs() + 1.0)
     torch.testing.assert_close(seen["weight"], expected, rtol=0, atol=1e-8)
     assert gradient.abs().max() > 0
+
+
+def test_what_the_objective_makes_of_a_batch():
+    """Neighbours of the batch are +1, all others -1; known pairs are not read; each option changes the loss."""
+    neighbours = torch.zeros(5, 5, dtype=torch.bool)
+    neighbours[1, 3] = neighbours[3, 1] = True
+    batch = replace(toys.batch(), neighbours=neighbours)
+    target = torch.where(neighbours, 1.0, -1.0).double()
+    h = torch.tanh(batch.u.detach())
+    for weighted in (True, False):
+        found = sum(Dsah(DsahOptions(information=weighted), 4, toys.known()).loss(batch).values()).item()
+        assert found == pytest.approx(float(slow(h, target, 0.1, 1 / 4, weighted)), abs=1e-9)
+        official = DsahOptions(official=True, information=weighted)
+        found = sum(Dsah(official, 4, toys.known()).loss(batch).values()).item()
+        assert found == pytest.approx(float(slow_official(h, target, weighted)), abs=1e-9)
 
 
 def test_gradient_through_the_weights_is_a_choice():
@@ -155,3 +175,11 @@ def test_information_survives_extreme_temperatures_and_nothing_counted():
     off = ~torch.eye(2, dtype=torch.bool)
     assert torch.isfinite(information.weights(cosine, 1e-4, off)).all()
     assert (information.weights(cosine, 1.0, torch.zeros(2, 2, dtype=torch.bool)) == 0).all()
+
+
+def test_a_single_pair_counts_as_much_as_without_weights():
+    for cosine, counted in (([[0.3]], [[True]]), ([[0.3, 0.1]], [[False, True]])):
+        content = information.weights(torch.tensor(cosine), 0.3, torch.tensor(counted))
+        assert information.relative(content, torch.tensor(counted)).tolist() == torch.tensor(counted).float().tolist()
+    nothing = torch.zeros(1, 2, dtype=torch.bool)
+    assert information.relative(torch.zeros(1, 2), nothing).tolist() == [[0.0, 0.0]]

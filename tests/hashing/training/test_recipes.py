@@ -1,0 +1,77 @@
+"""What an objective asks of a batch, and what options make of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import toys
+
+from hashpipe.common.errors import UserError
+from hashpipe.hashing.training.objectives import OBJECTIVES, objective_class
+from hashpipe.hashing.training.objectives.bcdh import BcdhOptions
+from hashpipe.hashing.training.objectives.dsah import DsahOptions
+from hashpipe.hashing.training.objectives.joint import JointOptions
+from hashpipe.hashing.training.options import TrainOptions
+from hashpipe.hashing.training.recipes import PAIRS, method_of, recipe_of, uses_pairs
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_options_of_the_batch_and_of_the_optimiser_win_over_the_recipe(objective):
+    plain = recipe_of(TrainOptions(objective=objective), True, 1000)
+    changes = {"steps": 7, "learning_rate": 0.125, "noise": 0.75}
+    found = recipe_of(TrainOptions(objective=objective, **changes), True, 1000)
+    assert found == replace(plain, **changes)
+    half = recipe_of(TrainOptions(objective=objective, batch_pairs=PAIRS // 2), True, 1000)
+    for name in ("pairs", "dissimilar", "neighbours"):
+        assert getattr(half, name) == getattr(plain, name) / 2
+    assert half == replace(plain, **{name: getattr(half, name) for name in ("pairs", "dissimilar", "neighbours")})
+    without = recipe_of(TrainOptions(objective=objective, batch_others=5), False, 1000)
+    assert without.random == 5
+
+
+def test_what_an_objective_does_not_draw_cannot_be_asked_for():
+    with pytest.raises(UserError, match=r"^--batch-others changes nothing with --objective bcdh; omit it\.$"):
+        recipe_of(TrainOptions(objective="bcdh", batch_others=5), True, 1000)
+    official = TrainOptions(objective="dsah", method=DsahOptions(official=True), batch_pairs=5)
+    with pytest.raises(UserError, match=r"^--batch-pairs changes nothing with --objective dsah; omit it\.$"):
+        recipe_of(official, True, 1000)
+
+
+def test_the_method_is_that_of_the_objective():
+    assert method_of(TrainOptions(objective="bcdh")) == BcdhOptions()
+    given = JointOptions(margin=0.125)
+    assert method_of(TrainOptions(method=given)) is given
+    with pytest.raises(UserError, match="--objective dsah reads DsahOptions, not JointOptions"):
+        method_of(TrainOptions(objective="dsah", method=given))
+    with pytest.raises(UserError, match="--objective joynt is not known; choose joint"):
+        objective_class("joynt")
+    with pytest.raises(UserError, match="--objective xyz is not known; choose ") as caught:
+        objective_class("xyz")
+    assert all(name in str(caught.value) for name in OBJECTIVES)  # nothing is near: all are named
+
+
+def test_joint_without_guesses_draws_and_discovers_none():
+    found = recipe_of(TrainOptions(method=JointOptions(neighbours=0.0)), True, 1000)
+    assert (found.neighbours, found.discovery) == (0, "none")
+    with_guesses = recipe_of(TrainOptions(method=JointOptions(neighbourhood=9)), True, 1000)
+    assert with_guesses.neighbours > 0
+    assert (with_guesses.discovery, with_guesses.neighbourhood) == ("mutual", 9)
+    assert recipe_of(TrainOptions(method=JointOptions(towards_start=0.9)), True, 1000).towards_start == 0.9
+
+
+def test_who_uses_pairs():
+    assert uses_pairs(TrainOptions())
+    assert not uses_pairs(TrainOptions(pairs=False))
+    assert not uses_pairs(TrainOptions(objective="dsah"))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_names_its_options_and_its_needs(objective):
+    found = objective_class(objective)
+    assert found.name == objective
+    assert found.needs <= {"pairs", "places"}
+    assert found.Options() == method_of(TrainOptions(objective=objective))
+    made = found(found.Options(), 4, toys.known())
+    assert np.isfinite([float(value.detach()) for value in made.double().loss(toys.batch()).values()]).all()
