@@ -1,0 +1,246 @@
+"""The nested benchmark on made-up descriptors: nothing that is scored has been learnt from or chosen by."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from nested import baselines, data, items, learner, protocol, results
+from threadpoolctl import threadpool_info
+
+from hashpipe.hashing.evaluation.methods import baseline_codes
+from hashpipe.pairgen.pairs.pairset import PairSet
+
+PLACES, PHOTOS, LONE, WIDTH = 15, 8, 190, 24
+N = PLACES * PHOTOS + LONE
+CASES = [
+    (form, hidden)
+    for form in protocol.FORMS
+    for hidden in dict.fromkeys([*protocol.outer(form), *protocol.inner(form)][:7])
+]
+
+
+def made(pairs_flipped: np.ndarray | None = None, noise: float = 0.6) -> data.Collection:
+    """PLACES places of PHOTOS photos, two of them one spot, and LONE lone photos; similar within a place.
+
+    pairs_flipped: bool (N,), photos whose pairs bear the opposite label.
+    """
+    rng = np.random.default_rng(5)
+    place = np.r_[np.repeat(np.arange(PLACES), PHOTOS), np.full(LONE, -1)]
+    centres = rng.normal(size=(N, WIDTH))
+    x = np.where(place[:, None] >= 0, centres[place], centres) + noise * rng.normal(size=(N, WIDTH))
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    near = (place[:, None] == place) & (place[:, None] >= 0) & ~np.eye(N, dtype=bool)
+    junk = np.zeros((N, N), bool)
+    junk[np.ix_(place == 0, place == 1)] = junk[np.ix_(place == 1, place == 0)] = True
+    a, b = np.triu_indices(N, 1)
+    known = (place[a] >= 0) & (place[b] >= 0) & ~junk[a, b]
+    a, b = a[known], b[known]
+    label = np.where(place[a] == place[b], 1, -1)
+    if pairs_flipped is not None:
+        label = np.where(pairs_flipped[a] | pairs_flipped[b], -label, label)
+    photos = {
+        "sha256": [hashlib.sha256(bytes([row // 256, row % 256])).hexdigest() for row in range(N)],
+        "status": ["ok"] * N,
+        "place": place,
+        "split": ["train"] * N,
+        "query": [False] * N,
+    }
+    pairs = {name: np.zeros(len(a), np.float32) for name in data.PAIR_COLUMNS}
+    pairs |= {"a": a, "b": b, "label": label, "kind": ["covisible"] * len(a), "near_duplicate": [False] * len(a)}
+    relations = {"place_a": [0], "place_b": [1], "relation": ["may_be_same"]}
+    pairset = PairSet(Path(), {"fingerprint": "made"}, pa.table(photos), pa.table(pairs), pa.table(relations))
+    return data.collection(pairset, near, junk, {"toy": x}, np.ones(N, bool))
+
+
+@pytest.fixture(scope="module")
+def toy() -> data.Collection:
+    return made()
+
+
+def sensitive_fit(x, targets, bits, seed, settings):
+    """A learner whose outputs change with any of its inputs, as a random projection drawn from all of them."""
+    digest = hashlib.sha256()
+    for array in (x, targets.a, targets.b, targets.label, targets.weight, targets.group):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    rng = np.random.default_rng(list(digest.digest()))
+    directions = rng.normal(size=(x.shape[1], bits)).astype(np.float32)
+    return lambda rows: (rows - x.mean(axis=0)) @ directions
+
+
+def scores(collection: data.Collection, form: str, hidden: tuple[int, ...], seed: int = 0) -> dict[int, float]:
+    case = protocol.case(collection, form, hidden, seed)
+    found = learner.score(collection, case, "toy", "default", 16, seed, {}).by_place()["default"]
+    return {int(place): value for place, value in found.items()}
+
+
+def test_places_of_one_spot_share_a_fold_and_folds_are_of_about_one_size(toy):
+    assert toy.place[0] == toy.place[PHOTOS]
+    assert len(toy.fold_of_place) == PLACES - 1
+    assert (toy.fold[toy.place < 0] == -1).all()
+    for place in range(PLACES - 1):
+        assert len(set(toy.fold[toy.place == place])) == 1
+    assert np.ptp(np.bincount(toy.fold[toy.fold >= 0])) <= PHOTOS
+
+
+def test_large_places_do_not_meet_in_one_fold():
+    assert data.balanced([2, 50, 3, 40, 5], 3) == [2, 0, 2, 1, 2]
+
+
+@pytest.mark.parametrize(("form", "hidden"), CASES)
+@pytest.mark.parametrize("seed", [0, 3])
+def test_queries_are_neither_learnt_from_nor_searched(toy, form, hidden, seed):
+    case = protocol.case(toy, form, hidden, seed)
+    assert case.searches
+    for search in case.searches:
+        assert len(search.queries)
+        assert not np.isin(search.queries, case.training).any()
+        assert not np.isin(search.queries, search.database).any()
+    assert len(case.targets) == len(case.training)
+    away = np.isin(toy.fold[case.training], hidden)
+    assert away.any() == (form == "adapted")
+    assert (case.targets.group[away] < 0).all()
+    assert not away[np.r_[case.targets.similar, case.targets.dissimilar]].any()
+    assert len(case.targets.similar)
+    assert len(case.targets.dissimilar)
+
+
+def test_every_photo_of_a_place_never_seen_asks_once(toy):
+    case = protocol.case(toy, "unseen", (1, 3), 0)
+    asked = np.sort(np.concatenate([search.queries for search in case.searches]))
+    assert asked.tolist() == np.flatnonzero(np.isin(toy.fold, (1, 3))).tolist()
+    for search in case.searches:
+        assert set(toy.fold[search.database]) == {-1, *toy.fold[search.queries]}
+
+
+def test_photos_of_one_spot_are_junk_to_each_other(toy):
+    fold = int(toy.fold[0])
+    search = protocol.case(toy, "unseen", (fold,), 0).searches[0]
+    position = int(np.flatnonzero(toy.place[search.queries] == toy.place[0])[0])
+    relevant, _, junk = search.relevance.of(position)
+    assert set(toy.place[search.database[np.r_[relevant, junk]]]) == {toy.place[0]}
+    assert len(relevant)
+    assert len(junk)
+
+
+def test_the_choice_without_a_fold_sees_nothing_of_it_when_places_are_unseen(toy, monkeypatch):
+    monkeypatch.setattr(learner, "fit", sensitive_fit)
+    out, other, third = 2, 4, 1
+    before = scores(toy, "unseen", (out, other))
+
+    def changed(fold: int) -> dict[int, float]:
+        flipped = made(pairs_flipped=toy.fold == fold)
+        x = toy.descriptors["toy"].copy()
+        x[toy.fold == fold] = np.random.default_rng(0).normal(size=(int((toy.fold == fold).sum()), WIDTH))
+        after = scores(replace(flipped, descriptors={"toy": x}), "unseen", (out, other))
+        return {place: after[place] for place, its in toy.fold_of_place.items() if its == other}
+
+    kept = {place: before[place] for place, fold in toy.fold_of_place.items() if fold == other}
+    assert changed(out) == kept
+    assert changed(third) != kept  # a fold that is learnt from does change it
+
+
+def test_no_descriptor_of_a_fold_left_out_reaches_a_fit(toy, monkeypatch):
+    x = toy.descriptors["toy"].copy()
+    x[np.isin(toy.fold, (0, 2))] = np.nan
+    spoilt, seen = replace(toy, descriptors={"toy": x}), []
+
+    def spy(rows, targets, bits, seed, settings):
+        seen.append(np.isfinite(rows).all())
+        return lambda other: np.zeros((len(other), bits), np.float32)
+
+    monkeypatch.setattr(learner, "fit", spy)
+    for form, clean in (("unseen", True), ("adapted", False)):
+        scores(spoilt, form, (0, 2))
+        assert seen.pop() == clean
+
+
+def test_labels_of_hidden_folds_never_reach_an_adapted_fit(toy, monkeypatch):
+    monkeypatch.setattr(learner, "fit", sensitive_fit)
+    before = scores(toy, "adapted", (0, 3))
+    assert scores(made(pairs_flipped=np.isin(toy.fold, (0, 3))), "adapted", (0, 3)) == before
+    assert scores(made(pairs_flipped=toy.fold == 1), "adapted", (0, 3)) != before
+
+
+@pytest.mark.parametrize(("form", "hidden"), [("known", ()), ("unseen", (1,))])
+def test_a_baseline_is_fitted_once_and_scores_as_eval_does(toy, monkeypatch, form, hidden):
+    case = protocol.case(toy, form, hidden, 0)
+    x, expected = toy.descriptors["toy"], protocol.Scores()
+    for search in case.searches:
+        for one in baseline_codes(search, x, x[case.training], (16,), ("itq", "pca", "float"), 0, lambda note: None):
+            expected.add(search, one)
+    count = []
+    plain = baselines.baselines.fit
+    monkeypatch.setattr(baselines.baselines, "fit", lambda *given: count.append(given[0]) or plain(*given))
+    found = {}
+    for method in (*baselines.FITTED, baselines.FLOAT):
+        found |= baselines.score(toy, case, "toy", method, 16, 0).by_place()
+    assert count == list(baselines.FITTED)
+    assert found.keys() == {*baselines.METHODS, baselines.FLOAT}
+    assert found == expected.by_place()
+
+
+def test_what_is_learnt_from_pairs_helps_known_places(toy):
+    noisy = made(noise=1.2)
+    ours = np.mean(list(scores(noisy, "known", ()).values()))
+    case = protocol.case(noisy, "known", (), 0)
+    itq = baselines.score(noisy, case, "toy", "itq", 16, 0).by_place()["itq"]
+    assert ours > np.mean(list(itq.values())) + 0.02
+
+
+def test_a_plan_names_every_fit_once_and_adapted_adds_no_baseline():
+    plan = items.Plan(("toy",), ("known", "adapted", "unseen"), (16, 64), "mark")
+    every = [*plan.baselines((0, 1), "outer"), *plan.baselines((0, 1), "inner")]
+    assert {item.form for item in every} == {"known", "unseen"}
+    fitted = dict.fromkeys(item for item in every if item.bits)
+    assert len(fitted) == 2 * 2 * 2 * (1 + 5 + 10)  # methods, lengths, seeds; fits
+    assert len({item.key for item in every}) == len(dict.fromkeys(every))
+
+
+@pytest.fixture
+def file(toy, tmp_path) -> Path:
+    data.save(tmp_path / "toy.npz", toy)
+    return tmp_path / "toy.npz"
+
+
+def test_a_file_gives_the_collection_back(toy, file):
+    again = data.load(file)
+    assert again.mark == toy.mark
+    for form, hidden in CASES:
+        one, other = (protocol.case(collection, form, hidden, 1) for collection in (toy, again))
+        assert [search.fingerprint for search in one.searches] == [search.fingerprint for search in other.searches]
+        assert (one.targets.weight == other.targets.weight).all()
+        assert (one.targets.group == other.targets.group).all()
+
+
+def test_a_killed_run_goes_on_where_it_stopped(toy, file, tmp_path):
+    path, plan = tmp_path / "results.jsonl", items.Plan(("toy",), ("known",), (16, 32), toy.mark)
+    todo = list(plan.baselines((0,), "outer"))
+    assert results.run(path, file, todo[:2], 1, 1e6, lambda text: None)
+    whole = path.read_text()
+    path.write_text(whole[:-30])  # killed while it wrote the last line
+    assert results.run(path, file, todo, 1, 1e6, lambda text: None)
+    lines = results.read(path)
+    assert [line["key"] for line in lines if "key" in line] == [todo[0].key, *(item.key for item in todo[1:])]
+    assert [line["data"] for line in lines if "run" in line] == [toy.mark] * 2
+    before = path.read_text()
+    assert results.run(path, file, todo, 1, 1e6, lambda text: None)
+    assert path.read_text() == before
+
+
+def test_a_run_stops_when_time_is_up(toy, file, tmp_path):
+    path, plan = tmp_path / "results.jsonl", items.Plan(("toy",), ("known",), (16, 32), toy.mark)
+    told = []
+    assert not results.run(path, file, list(plan.baselines((0,), "outer")), 1, 0.0, told.append)
+    assert len(results.done(results.read(path))) == 1
+    assert "4 fits are left" in told[0]
+
+
+def test_a_fit_has_one_thread():
+    with results.one_thread():
+        assert {library["num_threads"] for library in threadpool_info()} == {1}
+        assert results.torch.get_num_threads() == 1
