@@ -244,3 +244,27 @@ def test_a_fit_has_one_thread():
     with results.one_thread():
         assert {library["num_threads"] for library in threadpool_info()} == {1}
         assert results.torch.get_num_threads() == 1
+
+
+def test_bits_are_re_centred_on_places_never_seen_and_only_there(toy, monkeypatch):
+    monkeypatch.setattr(learner, "fit", sensitive_fit)
+    before = {form: scores(toy, form, hidden) for form, hidden in (("known", ()), ("unseen", (1,)))}
+    asked = []
+
+    def out_of_reach(u, learnt):
+        asked.append(len(u))
+        return np.full(u.shape[1], 1e9, np.float32)  # all codes become equal
+
+    monkeypatch.setattr(learner.packing, "recentred", out_of_reach)
+    assert scores(toy, "known", ()) == before["known"]
+    assert not asked
+    assert max(scores(toy, "unseen", (1,)).values()) < min(0.1, *before["unseen"].values())
+    assert asked == [len(search.database) for search in protocol.case(toy, "unseen", (1,), 0).searches]
+
+
+def test_learnt_thresholds_are_taken_off_the_outputs(toy, monkeypatch):
+    case = protocol.case(toy, "known", (), 0)
+    x = toy.descriptors["toy"][case.training]
+    plain = learner.fit(x, case.targets, 16, 0, {"steps": 2})(x)
+    monkeypatch.setattr(learner, "centre", lambda *given: ({16: np.full(16, 7, np.float32)}, True))
+    assert learner.fit(x, case.targets, 16, 0, {"steps": 2})(x) == pytest.approx(plain - 7, abs=0.5)
