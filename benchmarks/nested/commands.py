@@ -60,7 +60,7 @@ def table(asked: argparse.Namespace) -> None:
         chosen = {}
     for line in tables(store, cells, names, chosen, asked.per):
         print(line)
-    print(f"\nseeds {sorted(store.seeds)}; median seconds of one fit with its searches:")
+    print(f"\nseeds {sorted(store.seeds)}; median processor seconds of one fit with its searches:")
     for (method, descriptor, bits), seconds in sorted(store.seconds.items()):
         print(f"  {method}, {descriptor}, {bits} bits: {np.median(seconds):.2f} ({len(seconds)} fits)")
 
