@@ -4,57 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from nested import baselines, data, items, learner, protocol, results
-from threadpoolctl import threadpool_info
+from nested import baselines, data, learner, protocol
+from toy_places import CASES, PHOTOS, PLACES, WIDTH, made
 
 from hashpipe.hashing.evaluation.methods import baseline_codes
-from hashpipe.pairgen.pairs.pairset import PairSet
-
-PLACES, PHOTOS, LONE, WIDTH = 15, 8, 190, 24
-N = PLACES * PHOTOS + LONE
-CASES = [
-    (form, hidden)
-    for form in protocol.FORMS
-    for hidden in dict.fromkeys([*protocol.outer(form), *protocol.inner(form)][:7])
-]
-
-
-def made(pairs_flipped: np.ndarray | None = None, noise: float = 0.6) -> data.Collection:
-    """PLACES places of PHOTOS photos, two of them one spot, and LONE lone photos; similar within a place.
-
-    pairs_flipped: bool (N,), photos whose pairs bear the opposite label.
-    """
-    rng = np.random.default_rng(5)
-    place = np.r_[np.repeat(np.arange(PLACES), PHOTOS), np.full(LONE, -1)]
-    centres = rng.normal(size=(N, WIDTH))
-    x = np.where(place[:, None] >= 0, centres[place], centres) + noise * rng.normal(size=(N, WIDTH))
-    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
-    near = (place[:, None] == place) & (place[:, None] >= 0) & ~np.eye(N, dtype=bool)
-    junk = np.zeros((N, N), bool)
-    junk[np.ix_(place == 0, place == 1)] = junk[np.ix_(place == 1, place == 0)] = True
-    a, b = np.triu_indices(N, 1)
-    known = (place[a] >= 0) & (place[b] >= 0) & ~junk[a, b]
-    a, b = a[known], b[known]
-    label = np.where(place[a] == place[b], 1, -1)
-    if pairs_flipped is not None:
-        label = np.where(pairs_flipped[a] | pairs_flipped[b], -label, label)
-    photos = {
-        "sha256": [hashlib.sha256(bytes([row // 256, row % 256])).hexdigest() for row in range(N)],
-        "status": ["ok"] * N,
-        "place": place,
-        "split": ["train"] * N,
-        "query": [False] * N,
-    }
-    pairs = {name: np.zeros(len(a), np.float32) for name in data.PAIR_COLUMNS}
-    pairs |= {"a": a, "b": b, "label": label, "kind": ["covisible"] * len(a), "near_duplicate": [False] * len(a)}
-    relations = {"place_a": [0], "place_b": [1], "relation": ["may_be_same"]}
-    pairset = PairSet(Path(), {"fingerprint": "made"}, pa.table(photos), pa.table(pairs), pa.table(relations))
-    return data.collection(pairset, near, junk, {"toy": x}, np.ones(N, bool))
 
 
 @pytest.fixture(scope="module")
@@ -190,60 +146,6 @@ def test_what_is_learnt_from_pairs_helps_known_places(toy):
     case = protocol.case(noisy, "known", (), 0)
     itq = baselines.score(noisy, case, "toy", "itq", 16, 0).by_place()["itq"]
     assert ours > np.mean(list(itq.values())) + 0.02
-
-
-def test_a_plan_names_every_fit_once_and_adapted_adds_no_baseline():
-    plan = items.Plan(("toy",), ("known", "adapted", "unseen"), (16, 64), "mark")
-    every = [*plan.baselines((0, 1), "outer"), *plan.baselines((0, 1), "inner")]
-    assert {item.form for item in every} == {"known", "unseen"}
-    fitted = dict.fromkeys(item for item in every if item.bits)
-    assert len(fitted) == 2 * 2 * 2 * (1 + 5 + 10)  # methods, lengths, seeds; fits
-    assert len({item.key for item in every}) == len(dict.fromkeys(every))
-
-
-@pytest.fixture
-def file(toy, tmp_path) -> Path:
-    data.save(tmp_path / "toy.npz", toy)
-    return tmp_path / "toy.npz"
-
-
-def test_a_file_gives_the_collection_back(toy, file):
-    again = data.load(file)
-    assert again.mark == toy.mark
-    for form, hidden in CASES:
-        one, other = (protocol.case(collection, form, hidden, 1) for collection in (toy, again))
-        assert [search.fingerprint for search in one.searches] == [search.fingerprint for search in other.searches]
-        assert (one.targets.weight == other.targets.weight).all()
-        assert (one.targets.group == other.targets.group).all()
-
-
-def test_a_killed_run_goes_on_where_it_stopped(toy, file, tmp_path):
-    path, plan = tmp_path / "results.jsonl", items.Plan(("toy",), ("known",), (16, 32), toy.mark)
-    todo = list(plan.baselines((0,), "outer"))
-    assert results.run(path, file, todo[:2], 1, 1e6, lambda text: None)
-    whole = path.read_text()
-    path.write_text(whole[:-30])  # killed while it wrote the last line
-    assert results.run(path, file, todo, 1, 1e6, lambda text: None)
-    lines = results.read(path)
-    assert [line["key"] for line in lines if "key" in line] == [todo[0].key, *(item.key for item in todo[1:])]
-    assert [line["data"] for line in lines if "run" in line] == [toy.mark] * 2
-    before = path.read_text()
-    assert results.run(path, file, todo, 1, 1e6, lambda text: None)
-    assert path.read_text() == before
-
-
-def test_a_run_stops_when_time_is_up(toy, file, tmp_path):
-    path, plan = tmp_path / "results.jsonl", items.Plan(("toy",), ("known",), (16, 32), toy.mark)
-    told = []
-    assert not results.run(path, file, list(plan.baselines((0,), "outer")), 1, 0.0, told.append)
-    assert len(results.done(results.read(path))) == 1
-    assert "4 fits are left" in told[0]
-
-
-def test_a_fit_has_one_thread():
-    with results.one_thread():
-        assert {library["num_threads"] for library in threadpool_info()} == {1}
-        assert results.torch.get_num_threads() == 1
 
 
 def test_bits_are_re_centred_on_places_never_seen_and_only_there(toy, monkeypatch):
