@@ -36,7 +36,7 @@ from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.model_folder import read_model
 from hashpipe.hashing.models.network import make_model, save_model
-from hashpipe.hashing.training.pca import fit_space, itq
+from hashpipe.hashing.training.pca import fit_pca, itq
 from hashpipe.pairgen.photos.load import load_upright
 from hashpipe.pairgen.synthetic.demo_photos import write_demo_photos
 
@@ -176,7 +176,7 @@ def make_workspace(folder: Path, photos: Path, given: argparse.Namespace) -> Pat
     describer = make_describer(options, few)
     described = describer.describe(few)
     values = described.values[described.ok]
-    space = fit_space(values, 256, 0)
+    space = fit_pca(values, 256, 0)
     head = space.head(itq(space(values), BITS, 0), np.zeros(BITS, np.float32))
     t = packing.thresholds(head(values)) if len(values) >= packing.ENOUGH_TO_CENTRE else np.zeros(BITS, np.float32)
     with atomic_folder(workspace / "model") as temporary:
