@@ -44,18 +44,6 @@ def clear_of_outputs(u: np.ndarray, t: np.ndarray) -> np.ndarray:
     return found
 
 
-def recentred(u: np.ndarray, learnt: np.ndarray) -> np.ndarray:
-    """Thresholds float32 (k,) for a database with real outputs u, float (N,k): half-way from the model's, `learnt`
-    float32 (k,), to the medians of the database.
-
-    The medians of the very photos that the model learnt from are the model's thresholds, which then stay. A database of
-    other photos is met half-way, because what is searched for in it is often like the photos learnt from (measured in
-    docs/RESULTS.md). Raises as `thresholds` does.
-    """
-    learnt = np.asarray(learnt, np.float32)
-    return clear_of_outputs(u, (learnt + (thresholds(u) - learnt) / 2).astype(np.float32))
-
-
 def _apart(column: np.ndarray) -> float:
     """The width of a gap between outputs (N,) that rounding cannot close."""
     return max(_CLEAR * float(column.std()), 1e-5 * float(np.abs(column).max(initial=0.0)))

@@ -45,7 +45,7 @@ def given_thresholds(path: Path, model: StoredModel, bits: int | None) -> np.nda
 def common_thresholds(file: Path, model: StoredModel, bits: int, outputs: Callable[[], np.ndarray]) -> np.ndarray:
     """The thresholds in `file`, computed from `outputs()`, float32 (n,k), by whoever comes first.
 
-    See codes.recentred. Other shards wait until the first one has written them. Raises UserError for fewer photos than
+    They are the medians (packing.thresholds). Other shards wait until the first one has written them. Raises UserError for fewer photos than
     medians need.
     """
     while not file.is_file():
@@ -58,7 +58,7 @@ def common_thresholds(file: Path, model: StoredModel, bits: int, outputs: Callab
                 time.sleep(_LOOK_AGAIN)  # another shard is at work
                 continue
             if not file.is_file():
-                found = packing.recentred(outputs(), model.thresholds(bits))
+                found = packing.thresholds(outputs())
                 write_thresholds(file, model, bits, found)
     return given_thresholds(file, model, bits)
 

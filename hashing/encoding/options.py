@@ -42,8 +42,8 @@ class EncodeOptions:
     recentre: bool = field(
         default=False,
         metadata={
-            "help": "move the bits' thresholds half-way from the model's to the medians over up to 4096 of these "
-            "photos (at least 200); shards that share a workspace share them"
+            "help": "set each bit's threshold to its median over up to 4,096 of these photos (at least 200): for photos "
+            "of places unlike the training photos; shards that share a workspace share the thresholds"
         },
     )
     shard: str | None = field(

@@ -8,7 +8,6 @@ import numpy as np
 
 from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.benchmarks.protocols import Protocol
-from hashpipe.hashing.codes import packing
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE, pack, thresholds
 from hashpipe.hashing.evaluation.scoring import Coded
 
@@ -18,15 +17,9 @@ def coded(method: str, bits: int, u: np.ndarray, protocol: Protocol, t: np.ndarr
     return Coded(method, bits, pack(u[protocol.queries], t), pack(u[protocol.database], t))
 
 
-def recentred(u: np.ndarray, protocol: Protocol, learnt: np.ndarray | None = None) -> np.ndarray | None:
-    """Per-bit medians of the database, float32 (bits,); None where the database is too small for them.
-
-    Given the thresholds `learnt` of a model, the thresholds of `encode --recentre` (packing.recentred).
-    """
-    if len(protocol.database) < ENOUGH_TO_CENTRE:
-        return None
-    own = u[protocol.database]
-    return thresholds(own) if learnt is None else packing.recentred(own, learnt)
+def recentred(u: np.ndarray, protocol: Protocol) -> np.ndarray | None:
+    """Thresholds of `encode --recentre`: per-bit medians of the database, float32 (bits,); None where it is too small."""
+    return thresholds(u[protocol.database]) if len(protocol.database) >= ENOUGH_TO_CENTRE else None
 
 
 def baseline_codes(

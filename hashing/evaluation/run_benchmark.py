@@ -38,7 +38,7 @@ def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -
 
     def learnt_codes(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
         u = model.codes_input(x, bits)
-        t = recentred(u, protocol, model.thresholds[bits])
+        t = recentred(u, protocol)
         where = "stored in the model" if t is None else "set on the database"
         result.note(f"{protocol.name}: {result.learnt}: bit thresholds are {where}")
         return coded(result.learnt, bits, u, protocol, model.thresholds[bits] if t is None else t)

@@ -224,7 +224,7 @@ def _unseen_model(
 
     def codes(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
         u = heads[bits](x)
-        t = recentred(u, protocol, stored[bits]) if on_database else stored[bits]
+        t = recentred(u, protocol) if on_database else stored[bits]
         return coded(result.learnt, bits, u, protocol, t)
 
     return codes, describer

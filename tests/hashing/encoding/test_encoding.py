@@ -245,7 +245,7 @@ def test_recentring_sets_thresholds_on_the_photos_and_shards_share_them(workspac
     encoder = open_encoder(workspace / "model", runtime="torch")
     found = encoder.outputs(images.from_folder_or_list(many))
     learnt = encoder.model.thresholds(16)
-    np.testing.assert_allclose(whole.space.thresholds, codes.recentred(found.u[found.ok], learnt), atol=1e-4)
+    np.testing.assert_allclose(whole.space.thresholds, codes.thresholds(found.u[found.ok]), atol=1e-4)
     assert np.abs(whole.space.thresholds - learnt).max() > 0.01
     assert len(list((workspace / "thresholds").glob("*.json"))) == 1
     for i in (1, 3):
@@ -285,7 +285,7 @@ def test_a_shard_waits_for_the_one_that_computes_the_thresholds(tmp_path, model)
     first.join()
     assert len(calls) == 1
     np.testing.assert_array_equal(*found)
-    np.testing.assert_array_equal(found[0], codes.recentred(u, stored.thresholds(16)))
+    np.testing.assert_array_equal(found[0], codes.thresholds(u))
 
 
 def test_cached_descriptors_of_the_workspace_are_used(workspace, pictures):
