@@ -45,8 +45,8 @@ def given_thresholds(path: Path, model: StoredModel, bits: int | None) -> np.nda
 def common_thresholds(file: Path, model: StoredModel, bits: int, outputs: Callable[[], np.ndarray]) -> np.ndarray:
     """The thresholds in `file`, computed from `outputs()`, float32 (n,k), by whoever comes first.
 
-    They are the medians (packing.thresholds). Other shards wait until the first one has written them. Raises UserError for fewer photos than
-    medians need.
+    They are the medians (packing.thresholds). Other shards wait until the first one has written them. Raises UserError
+    for fewer photos than medians need.
     """
     while not file.is_file():
         with contextlib.ExitStack() as stack:

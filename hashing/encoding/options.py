@@ -42,8 +42,8 @@ class EncodeOptions:
     recentre: bool = field(
         default=False,
         metadata={
-            "help": "set each bit's threshold to its median over up to 4,096 of these photos (at least 200): for photos "
-            "of places unlike the training photos; shards that share a workspace share the thresholds"
+            "help": "set each bit's threshold to its median over up to 4,096 of these photos (at least 200): for "
+            "photos of places unlike the training photos; shards that share a workspace share the thresholds"
         },
     )
     shard: str | None = field(

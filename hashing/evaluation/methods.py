@@ -18,7 +18,7 @@ def coded(method: str, bits: int, u: np.ndarray, protocol: Protocol, t: np.ndarr
 
 
 def recentred(u: np.ndarray, protocol: Protocol) -> np.ndarray | None:
-    """Thresholds of `encode --recentre`: per-bit medians of the database, float32 (bits,); None where it is too small."""
+    """Medians of the database by bit, as `encode --recentre` sets them, float32 (bits,); None where it is too small."""
     return thresholds(u[protocol.database]) if len(protocol.database) >= ENOUGH_TO_CENTRE else None
 
 
