@@ -1,4 +1,4 @@
-"""Photos of which matching tells too little, and what they resemble: a pair of the two is unknown, not dissimilar.
+"""Photos with too few verified matches, and what they resemble: a pair of the two is unknown, not dissimilar.
 
 Matching misses pairs. A photo that stands in no model may show a place that has one, and a component with few verified
 pairs may be a second, smaller model of an object that another component shows too. Such photos and components are
@@ -28,7 +28,7 @@ _NUMBERED = re.compile(r"(.*?)(\d{1,15})(\D*)")
 
 @dataclass(frozen=True)
 class Signs:
-    """What else than matches may tell that photos show one place, of n photos.
+    """Signs, other than matches, that photos show one place; of n photos.
 
     vlads: float32 (n,d), unit rows. bits: float32 (n,64), the perceptual hash as +1 and -1. seconds: float64 (n,),
     capture times, NaN unknown. camera, series: int64 (n,), -1 unknown. number: float64 (n,), position in the series.
