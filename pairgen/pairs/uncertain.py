@@ -22,7 +22,7 @@ ALIKE_COSINE = 0.2  # of VLADs: 3 % of the pairs of unrelated photos reach it, 7
 ALIKE_BITS = 18  # of 64 of the perceptual hash: 0.07 % of the pairs of unrelated photos differ by so few
 MINUTE = 60.0  # seconds between photos of any cameras
 ROLL_SECONDS, ROLL_NUMBERS = 3600.0, 10  # on one camera roll: seconds, and steps of the number in the file name
-_CELLS = 2**24  # photo pairs that are compared at a time: bounds the memory
+_CELLS = 2**22  # photo pairs that are compared at a time: bounds the memory
 _NUMBERED = re.compile(r"(.*?)(\d{1,15})(\D*)")
 
 
