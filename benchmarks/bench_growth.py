@@ -29,9 +29,10 @@ from hashpipe.pairgen.matching.candidates import gps_pairs, growth, neighbour_pa
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.dissimilar import dissimilar_pairs
-from hashpipe.pairgen.pairs.gps import nearness
-from hashpipe.pairgen.pairs.relations import relations
+from hashpipe.pairgen.pairs.gps import near_by_gps
+from hashpipe.pairgen.pairs.relations import related_components
 from hashpipe.pairgen.pairs.similar import similar_pairs
+from hashpipe.pairgen.pairs.uncertain import signs_of, uncertain_units, unknown_pairs
 from hashpipe.pairgen.photos.metadata import Photo
 
 WORDS = 64 * 128
@@ -191,6 +192,8 @@ def mining(count: int, size: int, apart: float = 0.01) -> Callable[[], int]:
     place = places_of(count, size)
     found = matched(place)
     vlads = np.random.default_rng(2).standard_normal((count, 128), dtype=np.float32)
+    vlads /= np.linalg.norm(vlads, axis=1, keepdims=True)
+    hashes = np.random.default_rng(3).integers(0, 256, (count, 8), np.uint8)
     labels, parts = connected(count, found.a, found.b, found.inliers, OPTIONS.min_inliers)
     inside = place < count // 2 // size
     number = np.where(inside, labels, -1).astype(np.int32)
@@ -199,9 +202,15 @@ def mining(count: int, size: int, apart: float = 0.01) -> Callable[[], int]:
 
     def work() -> int:
         similar = similar_pairs(evidence, found, vlads, OPTIONS)
-        related = relations(photos, labels, found, OPTIONS)
-        near = nearness(photos, labels, OPTIONS.far_metres)
-        return len(similar) + len(dissimilar_pairs(labels, number >= 0, found, vlads, related, OPTIONS, near))
+        related = related_components(photos, labels, found, OPTIONS)
+        near = near_by_gps(photos, labels, OPTIONS.far_metres)
+        units = uncertain_units(labels, number >= 0, found, OPTIONS.min_inliers)
+        signs = signs_of(photos, vlads, hashes)
+
+        def unknown(pairs: np.ndarray) -> np.ndarray:
+            return unknown_pairs(pairs, labels, units, signs)
+
+        return len(similar) + len(dissimilar_pairs(labels, number >= 0, found, vlads, related, OPTIONS, near, unknown))
 
     return work
 

@@ -43,7 +43,7 @@ _BYTES_PER_PAIR = 3_000  # matches and verified matches
 
 @dataclass(frozen=True)
 class BuildEstimate:
-    """What a build would find and take. Counts are exact unless `drawn`, which then says from how many files."""
+    """What a build would find and take. Counts are exact unless `drawn`, which is then the number of files read."""
 
     photos: int
     distinct: int
@@ -85,7 +85,7 @@ class BuildEstimate:
 
 
 def estimate_build(photos: Path, workspace: Path, options: BuildOptions) -> BuildEstimate:
-    """Read, describe and match a few photos and say what a build of all would take.
+    """Read, describe and match a few photos and estimate what a build of all would take.
 
     Nothing is written but temporary files. Raises UserError as the build does for folders and options.
     """

@@ -11,7 +11,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.safe_pickle import load_file
 from hashpipe.pairgen.ambiguity.relation import Relation
-from hashpipe.pairgen.formats.imported import Given, safe_name, unite
+from hashpipe.pairgen.formats.imported import ImportedPairs, merge_rows, safe_name
 from hashpipe.pairgen.pairs.pairset import SPLITS
 
 _KEYS = ("cids", "cluster", "qidxs", "pidxs")
@@ -22,7 +22,7 @@ def cid_path(cid: str) -> str:
     return PurePosixPath(cid[-2:], cid[-4:-2], cid[-6:-4], cid).as_posix()
 
 
-def read_cirtorch(path: Path, photos: Path | None) -> Given:
+def read_cirtorch(path: Path, photos: Path | None) -> ImportedPairs:
     """A training database of cirtorch: {"train": {cids, cluster, qidxs, pidxs}, "val": ...}, or one such part alone.
 
     Clusters become places; other keys are ignored. A cluster number that several parts use, or a photo that several
@@ -57,11 +57,11 @@ def read_cirtorch(path: Path, photos: Path | None) -> Given:
                 related.setdefault((place, twin), f"cluster {cluster} stands in {mode} and in {other}")
     names = sorted(place_of)
     number = {name: row for row, name in enumerate(names)}
-    _, rows = unite(pairs)
+    _, rows = merge_rows(pairs)
     paired = sorted({name for pair in pairs for name in pair[:2]})
     rows = [{**row, "a": number[paired[row["a"]]], "b": number[paired[row["b"]]]} for row in rows]
     notes = [f"{crossing} pairs join two clusters and were left out."] if crossing else []
-    return Given(
+    return ImportedPairs(
         root,
         names,
         np.array([place_of[name] for name in names], np.int32),

@@ -1,4 +1,4 @@
-"""What `pairs import` tells at its end."""
+"""The summary of `pairs import`."""
 
 from __future__ import annotations
 

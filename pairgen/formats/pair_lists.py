@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.pairgen.formats.imported import Given, components, safe_name, unite
+from hashpipe.pairgen.formats.imported import ImportedPairs, components, merge_rows, safe_name
 from hashpipe.pairgen.pairs.pairset import KINDS, SPLITS
 
 _NUMBERS = (
@@ -24,7 +24,7 @@ _NUMBERS = (
 _LABELS = {"": 1, "1": 1, "+1": 1, "similar": 1, "-1": -1, "dissimilar": -1}
 
 
-def read_hloc(path: Path, photos: Path | None) -> Given:
+def read_hloc(path: Path, photos: Path | None) -> ImportedPairs:
     """A list of pairs, two names a line; taken as similar. `names.csv` beside it undoes the coding of an export.
 
     Its photos are looked for in `photos/` beside it too, where an export puts them under their coded names.
@@ -39,7 +39,7 @@ def read_hloc(path: Path, photos: Path | None) -> Given:
             first, second = _two_names(line, root, f"{path}:{number}")
             ends = [safe_name(coded.get(name, name), f"{path}:{number}") for name in (first, second)]
             pairs.append((ends[0], ends[1], {"label": 1, "kind": "imported"}))
-    return _connected(root, *unite(pairs))
+    return _connected(root, *merge_rows(pairs))
 
 
 def _two_names(line: str, root: Path, where: str) -> tuple[str, str]:
@@ -62,7 +62,7 @@ def _coded_names(path: Path) -> dict[str, str]:
     return {row.get("name") or "": row.get("path") or "" for _, row in _table(path, ("name", "path"))}
 
 
-def read_csv(path: Path, photos: Path | None) -> Given:
+def read_csv(path: Path, photos: Path | None) -> ImportedPairs:
     """A table with columns path_a, path_b and, where known, label, kind, places, splits and measures of each pair."""
     pairs = []
     facts: dict[str, dict[str, str]] = {"place": {}, "split": {}}
@@ -74,7 +74,7 @@ def read_csv(path: Path, photos: Path | None) -> Given:
             if value and known.setdefault(name, value) != value:
                 raise UserError(f"{where}: {fact} of {name} is {value}, before it was {known[name]}; correct it.")
         pairs.append((first, second, _measures(row, where)))
-    names, rows = unite(pairs)
+    names, rows = merge_rows(pairs)
     given = _connected(photos or path.parent, names, rows)
     if not facts["place"]:
         for entry in rows:
@@ -89,7 +89,7 @@ def read_csv(path: Path, photos: Path | None) -> Given:
         stated = [facts["place"].get(name, "-1") for name in names]
         order = {value: at for at, value in enumerate(sorted(set(stated) - {"-1"}, key=lambda v: (len(v), v)))}
         place = np.array([order.get(value, -1) for value in stated], np.int32)
-    return Given(given.root, names, place, _stated_splits(path, names, place, facts["split"]), rows)
+    return ImportedPairs(given.root, names, place, _stated_splits(path, names, place, facts["split"]), rows)
 
 
 def _stated_splits(path: Path, names: Sequence[str], place: np.ndarray, stated: dict[str, str]) -> list[str]:
@@ -130,9 +130,9 @@ def _measures(row: dict[str, str | None], where: str) -> dict[str, Any]:
     return found
 
 
-def _connected(root: Path, names: list[str], rows: list[dict[str, Any]]) -> Given:
+def _connected(root: Path, names: list[str], rows: list[dict[str, Any]]) -> ImportedPairs:
     place = components(len(names), ((row["a"], row["b"]) for row in rows if row["label"] > 0))
-    return Given(root, names, place, [""] * len(names), rows)
+    return ImportedPairs(root, names, place, [""] * len(names), rows)
 
 
 def _table(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str | None]]]:

@@ -12,7 +12,7 @@ from hashpipe.common import knn
 from hashpipe.pairgen.photos.metadata import Photo
 
 EARTH_METRES = 6_371_000.0
-_BLOCK, _FARTHEST = 1024, 400  # photos searched for together; neighbours looked at for one outside a component
+_BLOCK, _FARTHEST = 1024, 400  # photos searched for together; nearest photos searched for one outside a component
 Pair = tuple[int, int]
 
 
@@ -106,7 +106,7 @@ def time_pairs(photos: Sequence[Photo], neighbours: int, seconds: float) -> set[
 def growth(
     verified: Iterable[Pair], fresh: Iterable[Pair], known: set[Pair], max_partners: int | None = None
 ) -> set[Pair]:
-    """Neighbours of verified neighbours that no one has matched yet.
+    """Neighbours of verified neighbours that were not matched yet.
 
     verified: all verified pairs; fresh: those of the last round, the only ones that can give something new; known: all
     pairs ever matched. With `max_partners` a pair is left out once both its photos were asked for with that many
@@ -134,7 +134,7 @@ def growth(
     return kept
 
 
-def near_together(pairs: Collection[Pair], tile: int) -> list[Pair]:
+def by_shared_photos(pairs: Collection[Pair], tile: int) -> list[Pair]:
     """The pairs in an order in which those close to each other share photos.
 
     Photos are numbered along the match graph (reverse Cuthill-McKee) and pairs taken by squares of `tile` by `tile`

@@ -37,7 +37,7 @@ def near_components(
     return found
 
 
-def nearness(photos: Sequence[Photo], labels: np.ndarray, metres: float) -> Callable[[int, int], bool]:
+def near_by_gps(photos: Sequence[Photo], labels: np.ndarray, metres: float) -> Callable[[int, int], bool]:
     """A function of two components: do they have positions within `metres`? False where one has none."""
     points = _by_component(photos, labels)
 

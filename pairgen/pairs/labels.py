@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from hashpipe.pairgen.ambiguity.model_consistency import doubtful_models
-from hashpipe.pairgen.ambiguity.split_places import part_places, take_apart
+from hashpipe.pairgen.ambiguity.model_consistency import contradicted_models
+from hashpipe.pairgen.ambiguity.split_places import number_places, split_places
 from hashpipe.pairgen.mapping.overlap import Evidence
 from hashpipe.pairgen.mapping.places import Models
 from hashpipe.pairgen.matching.matching_rounds import Matches
@@ -17,8 +17,8 @@ from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs import tables
 from hashpipe.pairgen.pairs.dissimilar import dissimilar_pairs
 from hashpipe.pairgen.pairs.evidence import measured_cameras, measured_parts
-from hashpipe.pairgen.pairs.gps import nearness
-from hashpipe.pairgen.pairs.relations import relations
+from hashpipe.pairgen.pairs.gps import near_by_gps
+from hashpipe.pairgen.pairs.relations import related_components
 from hashpipe.pairgen.pairs.similar import similar_pairs
 from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
 from hashpipe.pairgen.pairs.uncertain import signs_of, uncertain_units, unknown_pairs
@@ -66,16 +66,16 @@ def label_pairs(
     """
     rows = {photo.path: row for row, photo in enumerate(photos)}
     parts = [measured_parts(folder, rows) for folder in models.folders]
-    split, doubts = take_apart(photos, labels, matches, parts, options.min_inliers)
-    place = part_places(models.place, models.model, labels, split)
-    contradicted = doubtful_models([measured_cameras(folder, rows) for folder in models.folders])
+    split, known = split_places(photos, labels, matches, parts, options.min_inliers)
+    place = number_places(models.place, models.model, labels, split)
+    contradicted = contradicted_models([measured_cameras(folder, rows) for folder in models.folders])
     trusted = [(number, found) for number, found in enumerate(evidence) if number not in contradicted]
     similar = similar_pairs(trusted, matches, vlads, options, photos, split)
-    related = relations(photos, split, matches, options, doubts)
+    related = related_components(photos, split, matches, options, known)
     in_model = (place >= 0) & (models.model >= 0)
     units = uncertain_units(split, in_model, matches, options.min_inliers)
     signs = signs_of(photos, vlads, hashes)
-    near = nearness(photos, split, options.far_metres)
+    near = near_by_gps(photos, split, options.far_metres)
     dissimilar = dissimilar_pairs(
         split, in_model, matches, vlads, related, options, near, lambda ends: unknown_pairs(ends, split, units, signs)
     )

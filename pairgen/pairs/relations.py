@@ -32,27 +32,27 @@ def look_alike(matches: Matches, min_inliers: int) -> np.ndarray:
     return (matches.matches >= LOOK_ALIKE) & (matches.inliers < min_inliers)
 
 
-def relations(
+def related_components(
     photos: Sequence[Photo],
     labels: np.ndarray,
     matches: Matches,
     options: BuildOptions,
-    doubts: Sequence[Relation] = (),
+    known: Sequence[Relation] = (),
 ) -> list[Relation]:
     """Pairs of components with any sign of being one place: weak geometry, a common neighbour, GPS nearness.
 
-    GPS is listed for components that may be places; near.nearness tells of the others. `doubts` are known already.
-    Photos that look alike without geometry make theirs look-alikes, unknown as well.
+    GPS is listed for components that are large enough for places; `gps.near_by_gps` answers for the others. `known`
+    relations are returned too. Components whose photos match without a geometry are look-alikes, unknown as well.
     """
-    known = {(doubt.a, doubt.b): doubt for doubt in doubts}
-    found: dict[tuple[int, int], str] = {key: doubt.evidence for key, doubt in known.items()}
+    stated = {(relation.a, relation.b): relation for relation in known}
+    found: dict[tuple[int, int], str] = {key: relation.evidence for key, relation in stated.items()}
     weak = weak_geometry(matches) & (labels[matches.a] != labels[matches.b])
     for a, b, inliers in zip(matches.a[weak], matches.b[weak], matches.inliers[weak], strict=True):
         key = ordered(labels[a], labels[b])
         text = f"{inliers} inliers between {photos[a].path} and {photos[b].path}"
-        if key not in known and (key not in found or int(found[key].split()[0]) < inliers):
+        if key not in stated and (key not in found or int(found[key].split()[0]) < inliers):
             found[key] = text
-    same = [key for key in found if key not in known or known[key].relation == "may_be_same"]
+    same = [key for key in found if key not in stated or stated[key].relation == "may_be_same"]
     for (first, second), text in _common_neighbours(same):
         found.setdefault((first, second), text)
     for key, metres in near_components(photos, labels, options.far_metres).items():
@@ -66,9 +66,9 @@ def relations(
             f"but only {matches.inliers[row]} fit one geometry"
         )
         if key not in found:
-            known[key] = Relation(*key, "look_alike", text)
+            stated[key] = Relation(*key, "look_alike", text)
             found[key] = text
-    return [known.get(key) or Relation(*key, "may_be_same", found[key]) for key in sorted(found)]
+    return [stated.get(key) or Relation(*key, "may_be_same", found[key]) for key in sorted(found)]
 
 
 def ordered(first: Any, second: Any) -> tuple[int, int]:

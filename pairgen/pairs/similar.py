@@ -29,8 +29,8 @@ def similar_pairs(
     """Rows of similar pairs from (model number, evidence) of every model.
 
     vlads: float32 (n,d), unit rows, or None where photos were not described. photos: for their times. labels: int (n,),
-    components; a pair across two, which a doubtful model makes, is left out. Where several models hold a pair, the one
-    with most common points speaks for it.
+    components; a pair across two, which a doubtful model makes, is left out. Of several models
+    that hold a pair, the one with most common points counts.
     """
     times = [capture_seconds(photo.taken_at) for photo in photos]
     inliers = dict(zip(zip(matches.a.tolist(), matches.b.tolist(), strict=True), matches.inliers.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Photos of which matching tells too little, and what they resemble: a pair of the two is unknown, not dissimilar.
+"""Photos with too few verified matches, and what they resemble: a pair of the two is unknown, not dissimilar.
 
 Matching misses pairs. A photo that stands in no model may show a place that has one, and a component with few verified
 pairs may be a second, smaller model of an object that another component shows too. Such photos and components are
@@ -22,13 +22,13 @@ ALIKE_COSINE = 0.2  # of VLADs: 3 % of the pairs of unrelated photos reach it, 7
 ALIKE_BITS = 18  # of 64 of the perceptual hash: 0.07 % of the pairs of unrelated photos differ by so few
 MINUTE = 60.0  # seconds between photos of any cameras
 ROLL_SECONDS, ROLL_NUMBERS = 3600.0, 10  # on one camera roll: seconds, and steps of the number in the file name
-_CELLS = 2**24  # photo pairs that are compared at a time: bounds the memory
+_CELLS = 2**22  # photo pairs that are compared at a time: bounds the memory
 _NUMBERED = re.compile(r"(.*?)(\d{1,15})(\D*)")
 
 
 @dataclass(frozen=True)
 class Signs:
-    """What else than matches may tell that photos show one place, of n photos.
+    """Signs, other than matches, that photos show one place; of n photos.
 
     vlads: float32 (n,d), unit rows. bits: float32 (n,64), the perceptual hash as +1 and -1. seconds: float64 (n,),
     capture times, NaN unknown. camera, series: int64 (n,), -1 unknown. number: float64 (n,), position in the series.

@@ -64,11 +64,11 @@ def safe_negatives(pairset: PairSet, candidates: np.ndarray, workers: int = 0) -
             asked.append((photo, near))
     pairs = np.array(asked, np.int64).reshape(-1, 2)
     found = _matched(pairset, pairs, workers)
-    nobody = np.zeros((0, 0), np.int64), np.zeros((0, 0), np.float32)
-    table = Matches(pairs[:, 0], pairs[:, 1], found[:, 0], found[:, 1], *nobody)
+    no_neighbours = np.zeros((0, 0), np.int64), np.zeros((0, 0), np.float32)
+    table = Matches(pairs[:, 0], pairs[:, 1], found[:, 0], found[:, 1], *no_neighbours)
     refused = weak_geometry(table) | look_alike(table, int(pairset.meta["parameters"]["min_inliers"]))
-    doubtful = {tuple(sorted(ends)) for ends in known[pairs[refused]].tolist()}
-    clear = np.array([tuple(sorted(ends)) not in doubtful for ends in known[pairs].tolist()], bool)
+    unclear = {tuple(sorted(ends)) for ends in known[pairs[refused]].tolist()}
+    clear = np.array([tuple(sorted(ends)) not in unclear for ends in known[pairs].tolist()], bool)
     return pairs[clear & (found[:, 1] >= 0)], pairs[refused]
 
 
@@ -89,7 +89,7 @@ def _matched(pairset: PairSet, pairs: np.ndarray, workers: int) -> np.ndarray:
 
     Only where something is missing the folder is locked, because COLMAP must be the only one who writes.
     """
-    asked = _Asked(pairset, np.asarray(pairs, np.int64).reshape(-1, 2))
+    asked = _Request(pairset, np.asarray(pairs, np.int64).reshape(-1, 2))
     found, missing = _look_up(asked)
     if missing:
         with locked(asked.folder, wait=WAIT_SECONDS):
@@ -98,7 +98,7 @@ def _matched(pairset: PairSet, pairs: np.ndarray, workers: int) -> np.ndarray:
     return found
 
 
-class _Asked:
+class _Request:
     """Photo pairs by SHA-256, in the order of rows in which a build matches them: to COLMAP that makes a difference."""
 
     def __init__(self, pairset: PairSet, ids: np.ndarray) -> None:
@@ -114,8 +114,8 @@ class _Asked:
         self.pairs = [(a, b) if first[a] <= first[b] else (b, a) for a, b in ends]
 
 
-def _look_up(asked: _Asked) -> tuple[np.ndarray, list[tuple[str, str]]]:
-    """What is stored, int32 (m,2), and the pairs that are not matched yet, or one of whose photos was not looked at."""
+def _look_up(asked: _Request) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    """What is stored, int32 (m,2), and the pairs that are not matched yet or lack features of a photo."""
     known: set[str] = set()
     stored: dict[tuple[str, str], tuple[int, int]] = {}
     if asked.database.exists():
@@ -133,7 +133,7 @@ def _look_up(asked: _Asked) -> tuple[np.ndarray, list[tuple[str, str]]]:
     return np.array(rows, np.int32).reshape(-1, 2), sorted(set(missing))
 
 
-def _fill(asked: _Asked, workers: int) -> None:
+def _fill(asked: _Request, workers: int) -> None:
     """Match what is not matched yet, for the caller who holds the lock."""
     if asked.pairset.meta.get("imported"):
         _extract(asked.pairset, asked.photos, workers)
@@ -147,7 +147,7 @@ def _fill(asked: _Asked, workers: int) -> None:
 
 
 def _extract(pairset: PairSet, photos: Sequence[int], workers: int) -> None:
-    """Features of imported photos, which no build has looked at."""
+    """Features of imported photos, which no build has made."""
     kept = {one.name for one in fields(BuildOptions)} & pairset.meta["parameters"].keys()
     options = BuildOptions(**{**{name: pairset.meta["parameters"][name] for name in kept}, "workers": workers})
     listed = [pairset.photos.slice(photo, 1).to_pylist()[0] for photo in photos]

@@ -28,10 +28,10 @@ _GALLERIES = {
     ),
     "hard_negative": (
         "Dissimilar: hard",
-        "They look alike to the descriptor, were matched and verified, and share no geometry. Most alike first.",
+        "The descriptor finds them similar; they were matched, and geometric verification failed. Most similar first.",
     ),
     "negative": ("Dissimilar", "Different components of the match graph, with no sign of being the same place."),
-    "imported": ("Imported", "What another program says; nothing was measured."),
+    "imported": ("Imported", "Pairs from another program; nothing was measured."),
 }
 
 
@@ -120,7 +120,7 @@ def _shown(pairset: PairSet, row: int, thumbnail: Thumbnail) -> ShownPair:
 
 
 def missed(pairset: PairSet) -> np.ndarray:
-    """Which pairs are similar by 3D although matching them did not verify, or nobody tried; bool (m,)."""
+    """Which pairs are similar by 3D although they were not matched, or not verified; bool (m,)."""
     if pairset.meta.get("imported"):  # nothing was matched here
         return np.zeros(pairset.pairs.num_rows, bool)
     least = int((pairset.meta.get("parameters") or {}).get("min_inliers", BuildOptions.min_inliers))

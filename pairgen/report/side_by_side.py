@@ -1,4 +1,4 @@
-"""Two photos side by side with the points that both show: what a person looks at to agree with a pair."""
+"""Two photos side by side with the points that both show: for judging a pair by eye."""
 
 from __future__ import annotations
 

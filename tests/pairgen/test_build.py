@@ -23,7 +23,7 @@ from hashpipe.pairgen.matching.vlad import sift, stored_features
 from hashpipe.pairgen.option_bounds import check_options
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
-from hashpipe.pairgen.pairs.validate import examine
+from hashpipe.pairgen.pairs.validate import validate_pairset
 from hashpipe.pairgen.pairs.verify import verify_pairs
 from hashpipe.pairgen.report.page import write_report
 from hashpipe.pairgen.report.side_by_side import shared_points
@@ -147,7 +147,7 @@ def test_a_model_that_lacks_files_leaves_the_matches_to_show(
     else:
         damaged.unlink()
     assert shared_points(pairset, a, b).what == "matches"
-    found = examine(tmp_path / "pairs")
+    found = validate_pairset(tmp_path / "pairs")
     assert found.faults == []
     told = [note for note in found.notes if f"models/{model}/{name} is missing or damaged: 1 of" in note]
     assert bool(told) == (name != "rigs.bin")  # what only COLMAP itself would miss

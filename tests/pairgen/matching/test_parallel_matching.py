@@ -99,12 +99,12 @@ def ends(path: Path, pairs: list[tuple[str, str]], *rest: int) -> Rows:
     os._exit(9)
 
 
-WHOLE = parallel_matching._match_apart
+WHOLE = parallel_matching._match_in_own_database
 
 
 def test_a_worker_that_dies_costs_its_job_only(database: Path, in_place: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     small_jobs(monkeypatch)
-    monkeypatch.setattr(parallel_matching, "_match_apart", ends)
+    monkeypatch.setattr(parallel_matching, "_match_in_own_database", ends)
     with pytest.raises(UserError, match=r"Matching stopped.*run the same command again.*--workers 1"):
         match_pairs(database, all_named(database), OPTIONS)
     assert 0 < len(matched_pairs(database)) < len(in_place["matches"])
