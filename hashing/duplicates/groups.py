@@ -109,8 +109,8 @@ def find_groups(
             same = or_matched(same, codeset, radius, cache / "matched" if cache else None)
     elif options.near_radius is None:
         notes.append(
-            "Photos were not compared (--look off): near-duplicates are among the places, because codes alone do not tell them "
-            "from other photos of a place."
+            "Photos were not compared (--look off): near-duplicates are among the places, because codes alone do not "
+            "tell them from other photos of a place."
         )
     usable = codeset.quality >= LOW
     if not usable.all():
