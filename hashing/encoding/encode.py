@@ -47,7 +47,7 @@ def encode(photos: Path | Sequence[Path], workspace: Path, options: EncodeOption
     same file. Photos whose content is in the codes file that is replaced keep their codes, so that adding photos costs
     only the new ones. Files that cannot be read are skipped and listed in <codes file>.failures.csv.
 
-    Raises UserError for errors the user can fix.
+    Raises UserError for every error that the user can fix.
     """
     started = time.monotonic()
     output, model_folder, home = places(workspace, options)
