@@ -170,11 +170,7 @@ def _text(found: Grouping, kind: str) -> str:
             "Cropped and turned copies are found among the places, as far as their codes are near; --look match tells "
         )
         more += "them apart."
-    near = (
-        f"{near}."
-        if rules["near_radius"] is not None
-        else "Photos were not compared (--look off), so none were sought."
-    )
+    near = f"{near}." if rules["near_radius"] is not None else "Not sought: photos were not compared."
     chance = ""
     if rules["false_match_rate"] is not None:
         wrong = rules["false_match_rate"] * len(found.codeset)

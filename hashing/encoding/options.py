@@ -28,14 +28,14 @@ class EncodeOptions:
     runtime: Literal["auto", "torch", "onnx", "openvino"] = field(
         default="auto",
         metadata={
-            "help": "what computes the network; auto takes the fastest installed one whose codes are torch's but for "
-            "one bit in a thousand at most"
+            "help": "what runs the network; auto takes the fastest installed runtime whose codes differ from torch's "
+            "in at most one bit in a thousand"
         },
     )
     thresholds: Path | None = field(
         default=None,
         metadata={
-            "help": "take the bits' thresholds from this codes file or thresholds file instead of the model",
+            "help": "take bit thresholds from this codes file or thresholds file instead of the model",
             "metavar": "FILE",
         },
     )

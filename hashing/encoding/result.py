@@ -44,7 +44,7 @@ class EncodeResult:
         runtime = made["runtime"] + (f" {made['version']}" if "version" in made else "")
         if "bit_flip_rate" in made:
             runtime += (
-                f", {made['bit_flip_rate']:.2g} of the bits of {made['flips_measured_on']} photos are not torch's"
+                f", {made['bit_flip_rate']:.2g} of the bits of {made['flips_measured_on']} photos differ from torch's"
             )
         lines = [
             f"Encoded {self.photos} photos to {self.space.bits} bits in {self.seconds:.1f} s ({rate:.1f}/s).",

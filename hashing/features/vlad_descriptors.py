@@ -66,7 +66,7 @@ def _learn_codebook(config: dict[str, Any], training: ImageList) -> np.ndarray:
 
 
 def _some(descriptors: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` rows, evenly spread: features come ordered by scale, and all scales shall be heard."""
+    """At most `most` rows, evenly spread: features come ordered by scale, and all scales are wanted."""
     return descriptors[:: max(1, -(-len(descriptors) // most))].copy()
 
 

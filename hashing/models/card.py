@@ -58,7 +58,7 @@ def _lines(config: Mapping[str, Any]) -> list[str]:
         f"| pairs from 3D | {pairs} |",
         f"| objective | {config['objective']}, seed {config['seed']} |",
         f"| descriptor | {_describer(describer)} |",
-        f"| thresholds | {'medians over the photos learnt from' if config['centred'] else '0, not centred'} |",
+        f"| thresholds | {'medians over the training photos' if config['centred'] else 'near 0, not re-centred'} |",
     ]
     if config.get("adapted_from"):
         lines.append(f"| adapted from | model `{config['adapted_from']}` |")

@@ -171,6 +171,7 @@ def _check_model(folder: Path, runtime: str, space: CodeSpace) -> None:
 
 def _extra() -> Any:
     try:
+        import cachetools  # noqa: F401
         import fastapi  # noqa: F401
         import python_multipart  # noqa: F401
         import uvicorn
