@@ -11,11 +11,12 @@ PYTHON ?= $(shell for name in python3 python3.12 python3.11 python3.10; do \
 	$$name -c 'import sys, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 \
 	&& echo $$name && break; done)
 
-.PHONY: help demo test test-slow lint types check format docs wheel clean distclean
+.PHONY: help demo test test-slow mutants lint types check format docs wheel clean distclean
 
 help:
 	@echo "make demo       render demo photos and run the whole chain on them"
 	@echo "make test       the tests (a few minutes); make test-slow: the longer ones"
+	@echo "make mutants    whether the tests fail where the code is made wrong (five minutes)"
 	@echo "make check      test, lint and types"
 	@echo "make format     let ruff format and mend what it can"
 	@echo "make docs       write docs/commands.md, docs/benchmarks.md and the tables of docs/results/ again"
@@ -30,6 +31,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+mutants: $(STAMP)
+	$(BIN)/python benchmarks/mutants.py $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

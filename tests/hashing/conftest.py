@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
+import toys
 from PIL import Image, ImageFilter
 
-from hashpipe.common.files import open_workspace, sha256_file
-from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet, write_pairset
+from hashpipe.common.files import open_workspace
+from hashpipe.pairgen.pairs.pairset import PairSet, write_pairset
 
 PLACES, PHOTOS, LONERS = 6, 6, 4
 
@@ -39,39 +39,23 @@ def write_photos(folder: Path) -> list[tuple[str, int]]:
 
 def build_pairset(folder: Path, photos: Path, listed: list[tuple[str, int]]) -> PairSet:
     """Places 0-2 train, 3 val, 4-5 test; the last photo of a train or test place is a query."""
-    n = len(listed)
     place = np.array([one[1] for one in listed])
-    split = np.where(np.isin(place, (0, 1, 2)), "train", np.where(place == 3, "val", "test"))
-    query = np.array([name.endswith(f"_{PHOTOS - 1}.png") for name, _ in listed]) & (place >= 0) & (place != 3)
-    empty = [None] * n
+    names = [name for name, _ in listed]
+    last = np.array([name.endswith(f"_{PHOTOS - 1}.png") for name in names])
     columns = {
-        "photo": np.arange(n), "path": [one[0] for one in listed], "root": [str(photos)] * n,
-        "sha256": [sha256_file(photos / one[0]) for one in listed], "width": [240] * n, "height": [240] * n,
-        "orientation": [1] * n, "taken_at": empty, "lat": empty, "lon": empty, "status": ["ok"] * n,
-        "duplicate_of": [-1] * n, "place": place, "model": place, "split": split, "query": query,
-    }  # fmt: skip
-    table = pa.table({f.name: pa.array(columns[f.name], f.type) for f in PHOTOS_SCHEMA})
-    a, b = np.triu_indices(n, 1)
-    similar = (place[a] == place[b]) & (place[a] >= 0)
-    # photo 1 of place 4 shares no pair with the others: junk for the query of its place
-    apart = np.array([name == "p4_1.png" for name, _ in listed])
-    kept = similar & ~apart[a] & ~apart[b]
-    a, b = a[kept], b[kept]
-    values = {
-        "a": a,
-        "b": b,
-        "label": np.ones(len(a)),
-        "kind": ["covisible"] * len(a),
-        "near_duplicate": [False] * len(a),
+        "path": names,
+        "place": place,
+        "split": np.where(np.isin(place, (0, 1, 2)), "train", np.where(place == 3, "val", "test")),
+        "query": last & (place >= 0) & (place != 3),
+        **{side: [240] * len(names) for side in ("width", "height")},
     }
-    pairs = pa.table(
-        {f.name: pa.array(values.get(f.name, np.zeros(len(a))), type=f.type) for f in PAIRS_SCHEMA}
-        if len(a)
-        else {f.name: pa.array([], f.type) for f in PAIRS_SCHEMA}
-    )
-    relations = pa.table({f.name: pa.array([], f.type) for f in RELATIONS_SCHEMA})
+    a, b = np.triu_indices(len(names), 1)
+    # photo 1 of place 4 shares no pair with the others: junk for the query of its place
+    apart = np.array([name == "p4_1.png" for name in names])
+    kept = (place[a] == place[b]) & (place[a] >= 0) & ~apart[a] & ~apart[b]
+    made = toys.pairset(columns, [(int(i), int(j), 1) for i, j in zip(a[kept], b[kept], strict=True)], root=photos)
     folder.mkdir(parents=True)
-    return write_pairset(folder, {"parameters": {}}, table, pairs, relations)
+    return write_pairset(folder, {"parameters": {}}, made.photos, made.pairs, made.relations)
 
 
 @pytest.fixture(scope="session")

@@ -265,7 +265,7 @@ def test_bits_are_balanced_over_the_photos_learnt_from_unless_switched_off():
 
 
 def test_centring_looks_at_the_same_photos_all_along(monkeypatch):
-    """At most 4096 photos, drawn once; at the end all photos count."""
+    """At most 4096 photos, drawn once from all; at the end all photos count."""
     monkeypatch.setattr(loop, "_CENTRE_ON", 10)
     x, targets = places()
     pca, rows = fit_pca(x, 24, 0), []
@@ -281,6 +281,7 @@ def test_centring_looks_at_the_same_photos_all_along(monkeypatch):
     assert [len(some) for some in rows] == [10, 10, 10, len(x)]
     assert torch.equal(rows[0], rows[2])
     assert {tuple(row) for row in rows[0].tolist()} <= {tuple(row) for row in pca(x).tolist()}
+    assert not {tuple(row) for row in rows[0].tolist()} <= {tuple(row) for row in pca(x[:40]).tolist()}
     assert torch.equal(rows[3], torch.from_numpy(pca(x)))
 
 
