@@ -39,7 +39,12 @@ def main() -> None:
     one.add_argument("--variants", nargs="+", default=["all"], help="names, or 'NAME=VALUE ...'; the first is default")
     one.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of fits that are reported")
     one.add_argument("--inner-seeds", type=int, nargs="+", help="of fits that variants are chosen by; as --seeds")
-    one.add_argument("--outer", choices=["chosen", "all", "none"], default="chosen", help="variants to report")
+    one.add_argument(
+        "--outer",
+        choices=["chosen", "all", "none", "only"],
+        default="chosen",
+        help="variants to report; only: all, and no choice",
+    )
     one.add_argument("--workers", type=int, default=1)
     one.add_argument("--minutes", type=float, default=1e6, help="stop after this time")
     one.add_argument("--count", action="store_true", help="only say how many fits there are to do")

@@ -24,6 +24,7 @@ EPILOG = (
 _VALUES: dict[str, Any] = {"temperature": float, "margin": float, "neighbourhood": int}
 _SWITCHES = ("pairwise", "neighbours", "information", "binary_step", "balance", "preserve")
 _WEIGHTS = ("neighbours", "balance", "preserve")
+_GONE = ("preserve", "quantise", "balance")  # parts of joint in 0.1
 _RENAMED = {"faithful": "official", "nested": "matryoshka"}
 
 
@@ -87,6 +88,8 @@ def check_names(objective: str, assigned: Mapping[str, Any], method: type) -> No
             raise UserError(
                 f"--objective {objective} does not read {name}{was}; {' and '.join(readers)} {does}; omit it."
             )
+        if name in _GONE:
+            raise UserError(f"No objective has a part {name} any more; omit it.")
         near = get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"{objective} reads {_listed(method)}."
         raise UserError(f"There is no option {name} of train; {hint}")

@@ -30,7 +30,7 @@ def run(asked: argparse.Namespace) -> None:
     first += () if asked.outer == "none" else plan.fits(variants[:1], asked.seeds, "outer")  # in any table
     first += plan.fits(variants, inner_seeds, "inner")
     every = list(plan.fits(variants, asked.seeds, "outer"))
-    if asked.outer == "all":
+    if asked.outer in ("all", "only"):
         first += every
     if asked.count:
         _count("baselines and choice", first, asked)

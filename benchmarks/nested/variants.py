@@ -9,7 +9,7 @@ from hashpipe.hashing.training.objectives.joint import JointOptions
 from hashpipe.hashing.training.options import TrainOptions
 from nested.learner import Value, named
 
-TOWARDS = (0.4, 0.0, 0.2, 0.3, 0.5, 0.6, 0.8)  # weights of the start; the default comes first
+TOWARDS = (0.3, 0.0, 0.2, 0.4, 0.5, 0.6, 0.8)  # weights of the start; the default comes first
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,9 @@ VARIANTS = {
         Variant("no constraint", {"constraint": 0.0}),
         Variant("no neighbours", {"neighbours": 0.0}),
         Variant("no information", {"information": False}),
-        Variant("no preserve", {"preserve": 0.0}),
-        Variant("no quantise", {"quantise": 0.0}),
-        Variant("no balance", {"balance": 0.0}),
         Variant("no noise", {"noise": 0.0}),
-        Variant("preserve 6", {"preserve": 6.0}),
-        Variant("temperature .2", {"temperature": 0.2}),
+        Variant("temperature .3", {"temperature": 0.3}),
         Variant("steps 250", {"steps": 250}),
-        Variant("lean", {"preserve": 0.0, "quantise": 0.0, "balance": 0.0}),
-        Variant("lean from pca", {"preserve": 0.0, "quantise": 0.0, "balance": 0.0, "start": "pca"}),
-        Variant("joint from pca", {"start": "pca"}),
     )
 }
 

@@ -28,6 +28,12 @@ def thresholds(u: np.ndarray) -> np.ndarray:
     return np.array([_cut(np.sort(column), middle) for column in np.asarray(u, np.float64).T], np.float32)
 
 
+def middles(u: np.ndarray) -> np.ndarray:
+    """Midway between the two outputs that part the photos in halves, by bit: (N,k) -> (k,); of any number N >= 1."""
+    ordered, middle = np.sort(u, axis=0), len(u) // 2
+    return np.asarray((ordered[max(middle - 1, 0)] + ordered[middle]) / 2)
+
+
 def clear_of_outputs(u: np.ndarray, t: np.ndarray) -> np.ndarray:
     """Thresholds t, float (k,), moved where an output of u, float (N,k), lies on one -> float32 (k,).
 

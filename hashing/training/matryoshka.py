@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hashpipe.hashing.codes.packing import middles
 from hashpipe.hashing.training.pca import itq
 
 
@@ -27,7 +28,7 @@ def start(x: np.ndarray, lengths: Sequence[int], seed: int) -> np.ndarray:
         blocks.append(_block(rest, length - done, seed))
         done = length
         u = x @ np.concatenate(blocks, axis=1)
-        code = np.where(u >= np.median(u, axis=0), 1.0, -1.0) if len(u) else u
+        code = np.where(u >= middles(u), 1.0, -1.0) if len(u) else u
         rest = x - code @ np.linalg.lstsq(code, np.asarray(x, np.float64), rcond=None)[0]
     return np.concatenate(blocks, axis=1)
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hashpipe.common import pca
 from hashpipe.hashing.baselines.baselines import itq_rotation
 from hashpipe.hashing.models.heads import Head
 
 _SAMPLE = 20_000  # photos that axes are learnt from
+_WEAK = 1e-6  # of the largest variance: axes below it carry rounding
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,16 @@ def fit_pca(descriptors: np.ndarray, dimensions: int, seed: int) -> Pca:
     Where no direction varies (one photo, all equal) one axis of zeros is kept, so that every output is finite.
     """
     rows = np.asarray(descriptors, np.float32)
+    if not len(rows):
+        return Pca(np.zeros(rows.shape[1], np.float32), np.zeros((rows.shape[1], 1), np.float32))
     if len(rows) > _SAMPLE:
         rows = rows[np.random.default_rng(seed).choice(len(rows), _SAMPLE, replace=False)]
-    mean = rows.mean(axis=0) if len(rows) else np.zeros(rows.shape[1], np.float32)
-    values, axes = _principal(rows - mean, dimensions)
-    strong = values > 1e-6 * max(float(values.max(initial=0.0)), 1e-6)
-    axes, values = axes[:, strong], values[strong]
-    if not len(values):
-        return Pca(mean, np.zeros((rows.shape[1], 1), np.float32))
-    return Pca(mean, (axes / np.sqrt(values.sum())).astype(np.float32))
+    found = pca.fit_pca(rows, dimensions, seed)
+    strong = found.variances > _WEAK * max(float(found.variances.max(initial=0.0)), _WEAK)
+    if not strong.any():
+        return Pca(found.mean, np.zeros((rows.shape[1], 1), np.float32))
+    total = float(found.variances[strong].sum()) * (len(rows) - 1) / len(rows)  # mean squared norm of the rows
+    return Pca(found.mean, (found.axes[:, strong] / np.sqrt(total)).astype(np.float32))
 
 
 def itq(x: np.ndarray, bits: int, seed: int) -> np.ndarray:
@@ -57,36 +60,5 @@ def itq(x: np.ndarray, bits: int, seed: int) -> np.ndarray:
     projected = np.pad(np.asarray(x[:_SAMPLE, :used], np.float64), ((0, 0), (0, bits - used)))
     weight = np.zeros((x.shape[1], bits))
     weight[:used] = itq_rotation(projected, np.random.default_rng([seed, bits]))[:used]
-    return _scaled(weight, x)
-
-
-def axes(x: np.ndarray, bits: int) -> np.ndarray:
-    """The first axes of PCA coordinates as they are, weight float32 (d,bits), scaled as `itq` is."""
-    return _scaled(np.eye(x.shape[1], bits), x)
-
-
-def _scaled(weight: np.ndarray, x: np.ndarray) -> np.ndarray:
     spread = float((x[:_SAMPLE] @ weight).std()) if len(x) else 0.0
     return (weight / spread if spread > 0 else weight).astype(np.float32)
-
-
-def _principal(centred: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Variances (d,) and axes (D,d), largest first, with fixed signs; through the smaller of the two Gram matrices."""
-    n, width = centred.shape
-    if n == 0 or width == 0:
-        return np.zeros(0), np.zeros((width, 0))
-    if min(n, width) > 4096 and most < 1024:
-        from sklearn.decomposition import PCA
-
-        found = PCA(most, svd_solver="randomized", random_state=0).fit(centred)
-        values, axes = found.explained_variance_, found.components_.T
-    elif n <= width:
-        values, left = np.linalg.eigh(np.asarray(centred @ centred.T, np.float64))
-        values, left = np.maximum(values[::-1][:most], 0), left[:, ::-1][:, :most]
-        axes = centred.T @ left / np.sqrt(np.maximum(values, 1e-30))
-        values = values / n
-    else:
-        values, axes = np.linalg.eigh(np.asarray(centred.T @ centred, np.float64) / n)
-        values, axes = np.maximum(values[::-1][:most], 0), axes[:, ::-1][:, :most]
-    largest = np.abs(axes).argmax(axis=0)
-    return values, axes * np.where(axes[largest, np.arange(axes.shape[1])] < 0, -1.0, 1.0)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hashpipe.hashing.codes.packing import middles
 from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.metrics.tie_aware_ap import average_precision, groups_from_histograms
 
@@ -31,7 +32,7 @@ def validator(validation: Targets) -> Callable[[np.ndarray], float] | None:
     _, place = np.unique(np.where(group[queries] >= 0, group[queries], -1 - queries), return_inverse=True)
 
     def score(h: np.ndarray) -> float:
-        bits = np.where(h >= np.median(h, axis=0), 1, -1).astype(np.float32)
+        bits = np.where(h >= middles(h), 1, -1).astype(np.float32)
         k = bits.shape[1]
         total, relevant = (np.zeros((len(queries), k + 1), np.int64) for _ in range(2))
         for row, query in enumerate(queries):

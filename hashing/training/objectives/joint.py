@@ -5,13 +5,11 @@ Parts, each a scalar with a weight of its own; a weight of 0 leaves the part out
 pairwise    pairs known similar from 3D, contrasted with everything in the batch that may be unrelated
 neighbours  the same for discovered neighbours (DSAH, arXiv 2108.07094), which are guesses
 constraint  the pairwise constrained loss (arXiv 1802.07437) on known pairs, per bit, against binary codes
-preserve    squared gap between code cosine and descriptor cosine on random photos: keeps the float geometry
-quantise    cosine gap between relaxed and binary codes
-balance     mean² and squared off-diagonal covariance of bits over random photos: no bit is wasted
 
 Contrast of a pair (i,j), both ways: -log e^{c_ij/τ} / (e^{c_ij/τ} + Σ_{l unrelated to i} e^{c_il/τ}). Each is
 multiplied by its pairwise information content (DSAH) relative to its kind's mean, so that pairs whose codes are far
-apart count more.
+apart count more. Learning starts at ITQ, and the learnt head is interpolated with that start at the end: this keeps
+codes good on places never seen, where nothing beats ITQ. docs/decisions/0010-weight-interpolation.md has the figures.
 """
 
 from __future__ import annotations
@@ -42,11 +40,8 @@ class JointOptions:
     pairwise: float = _weight(1.0, "pairs known from 3D")
     neighbours: float = _weight(0.3, "discovered neighbours; 1 where no pair is known")
     constraint: float = _weight(0.3, "pairwise constrained loss")
-    preserve: float = _weight(2.0, "geometry of the float descriptors")
-    quantise: float = _weight(0.1, "gap to binary codes")
-    balance: float = _weight(0.5, "balanced and uncorrelated bits")
     information: bool = field(default=True, metadata={"help": "pairwise information weights"})
-    temperature: float = field(default=0.3, metadata={"help": "temperature of the contrast", "min": 0.01})
+    temperature: float = field(default=0.2, metadata={"help": "temperature of the contrast", "min": 0.01})
     margin: float = field(
         default=0.25,
         metadata={"help": "Hamming distance that dissimilar pairs should reach, as a share of the bits", "min": 0.0},
@@ -59,9 +54,8 @@ class JointOptions:
             "min": 1,
         },
     )
-    start: str = field(default="itq", metadata={"help": "where learning starts: itq or pca"})
     towards_start: float = field(
-        default=0.4,
+        default=0.3,
         metadata={
             "help": "weight of the ITQ start when the learnt head is interpolated with it: more keeps codes good on "
             "places never seen, 0 suits those who search only what was learnt from",
@@ -72,7 +66,7 @@ class JointOptions:
 
 
 class Joint(Objective):
-    """Pairs and neighbours in one contrast, the pairwise constraint, and what keeps codes usable elsewhere."""
+    """Pairs and neighbours in one contrast, and the pairwise constraint."""
 
     name = "joint"
     Options = JointOptions
@@ -86,7 +80,6 @@ class Joint(Objective):
             random=128,
             discovery="mutual" if guesses else "none",
             neighbourhood=options.neighbourhood,
-            start=options.start,  # type: ignore[arg-type]
             towards_start=options.towards_start,
         )
 
@@ -105,11 +98,6 @@ class Joint(Objective):
             sides = torch.arange(len(own)).reshape(2, -1).T
             apart = batch.dissimilar[own][:, own]
             parts["constraint"] = amount.constraint * constraint(h[own], binary[own], sides, apart, amount.margin)
-        rest = slice(2 * len(batch.pairs), None) if len(h) > 2 * len(batch.pairs) else slice(None)
-        geometry = batch.descriptors[rest]
-        parts["preserve"] = amount.preserve * preserve(cosine[rest, rest], geometry @ geometry.T)
-        parts["quantise"] = amount.quantise * quantise(h, binary)
-        parts["balance"] = amount.balance * balance(h[rest])
         return parts
 
     def _contrast(self, cosine: Tensor, pairs: Tensor, repelled: Tensor) -> Tensor:
@@ -152,25 +140,3 @@ def constraint(h: Tensor, binary: Tensor, similar: Tensor, dissimilar: Tensor, m
     i, j = similar.T
     together = (distance[i, j] + distance[j, i]).mean() / 2 if len(similar) else h.sum() * 0
     return together + masked_mean((margin - distance).clamp(min=0), dissimilar)
-
-
-def preserve(cosine: Tensor, geometry: Tensor) -> Tensor:
-    """Mean squared gap of two (R,R) cosine matrices off the diagonal, scalar."""
-    n = len(cosine)
-    if n < 2:
-        return cosine.sum() * 0
-    return (cosine - geometry).square().fill_diagonal_(0).sum() / (n * (n - 1))
-
-
-def quantise(h: Tensor, binary: Tensor) -> Tensor:
-    """1 - cos(h_i, b_i), mean over photos, scalar."""
-    return (1 - functional.cosine_similarity(h, binary, dim=1, eps=1e-12)).mean()
-
-
-def balance(h: Tensor) -> Tensor:
-    """Mean² plus squared off-diagonal covariance of bits, per bit, scalar; h (R,k)."""
-    mean = h.mean(0)
-    centred = h - mean
-    covariance = centred.T @ centred / max(len(h), 1)
-    off = covariance - torch.diag(torch.diag(covariance))
-    return mean.square().mean() + off.square().sum() / h.shape[1]
