@@ -26,9 +26,10 @@ def run(asked: argparse.Namespace) -> None:
         sys.exit(f"{asked.data} has no descriptors {absent[0]!r}; it has {', '.join(collection.descriptors)}")
     plan = Plan(names, asked.forms, asked.bits, collection.mark)
     variants, inner_seeds = _variants(asked.variants), asked.inner_seeds or asked.seeds
-    first = [*plan.baselines(asked.seeds, "outer"), *plan.baselines(inner_seeds, "inner")]
+    first = list(plan.baselines(asked.seeds, "outer"))
     first += () if asked.outer == "none" else plan.fits(variants[:1], asked.seeds, "outer")  # in any table
-    first += plan.fits(variants, inner_seeds, "inner")
+    if asked.outer != "only":
+        first += [*plan.baselines(inner_seeds, "inner"), *plan.fits(variants, inner_seeds, "inner")]
     every = list(plan.fits(variants, asked.seeds, "outer"))
     if asked.outer in ("all", "only"):
         first += every
