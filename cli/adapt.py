@@ -1,4 +1,4 @@
-"""`hashpipe adapt`: take a trained model to another collection, without labels or 3D."""
+"""`hashpipe adapt`: adapt a trained model to another collection, without labels or 3D."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hashpipe.hashing.training.options import AdaptOptions
 @config_option
 @json_option
 def adapt_command(photos: Path, workspace: Path, config: Path | None, as_json: bool, **given: Any) -> None:
-    """Take a trained model to the photos of another collection, without labels or 3D.
+    """Adapt a trained model to the photos of another collection, without labels or 3D.
 
     PHOTOS is a folder, or a text file with one photo per line. Finds neighbours among them, learns the bits anew from
     these and centres each on the collection; the network stays. Writes a model of its own, whose codes do not compare

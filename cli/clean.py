@@ -17,10 +17,10 @@ from hashpipe.common.files import locked, open_workspace
 _PARTS = {
     "pairs": "pairs, 3D models and their evidence",
     "model": "the trained codes",
-    "adapted": "the codes taken to another collection",
-    "run": "a training that was stopped and goes on from here",
+    "adapted": "the model adapted to another collection",
+    "run": "a training that was stopped and continues from here",
     "codes.parquet": "the codes of the photos",
-    "codes.parquet.parts": "an encoding that was stopped and goes on from here",
+    "codes.parquet.parts": "an encoding that was stopped and continues from here",
     "thresholds": "thresholds that shards share",
     "descriptors": "cache: descriptors of photos",
     "eval": "cache: the last score and its report",

@@ -26,7 +26,7 @@ def demo_command(output: Path, seed: int, open_reports: bool) -> None:
 
     Renders eight places from twelve viewpoints each, and photos without a partner, a duplicate and a broken file; then
     runs `pairs build`, `train --unsupervised` and `eval` on them. Needs no network and no weights, and takes a few
-    minutes. Run it again to go on where it was stopped.
+    minutes. Run it again to continue where it stopped.
     """
     from hashpipe.cli.main import hashpipe
     from hashpipe.pairgen.synthetic.demo import check_pairs, prepare_photos

@@ -25,7 +25,7 @@ def encode_command(photos: Path, workspace: Path, config: Path | None, as_json: 
     PHOTOS is a folder, a photo, a text file that lists photos, or - for a list on standard input: one path per line, or
     NUL-separated as `find -print0` writes it. Relative paths start from the list file, on standard input from here.
 
-    Finished parts are kept: the same command goes on where it was stopped. Files that cannot be read are skipped and
+    Finished parts are kept: the same command continues where it stopped. Files that cannot be read are skipped and
     listed beside the codes.
     """
     options = build(EncodeOptions, given, config, "encode")

@@ -18,7 +18,7 @@ from hashpipe.hashing.duplicates.options import GroupsOptions
 @config_option
 @json_option
 def groups_command(workspace: Path, config: Path | None, as_json: bool, **given: Any) -> None:
-    """Sort photos into exact duplicates, near-duplicates, bursts and places.
+    """Find exact duplicates, near-duplicates, bursts and photos of one place.
 
     Needs the codes of `hashpipe encode`; capture times and the places of `hashpipe pairs build` are used where they are
     known. Writes a page with pictures, CSV and JSON, and suggests the best photo of each group. Nothing is deleted.

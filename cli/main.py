@@ -19,7 +19,7 @@ from hashpipe.common.progress import show_progress
 
 EXIT_USER = 2
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_USERS_TO_MEND = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
+_USER_CAN_FIX = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
 
 
 class LazyGroup(click.Group):
@@ -58,25 +58,25 @@ class LazyGroup(click.Group):
 
 pairs = LazyGroup(
     "pairs",
-    help="Make, show and check the pairs that learning starts from.",
+    help="Make, show and check the pairs that training uses.",
     context_settings=_CONTEXT,
     table={
         "build": ("hashpipe.cli.pairs:build_command", "Photos to 3D models to similar and dissimilar pairs."),
-        "show": ("hashpipe.cli.pairs:show_command", "Say what is known about two photos, and why."),
+        "show": ("hashpipe.cli.pairs:show_command", "Show the evidence for a pair of photos."),
         "check": ("hashpipe.cli.pairs:check_command", "Check that the pairs of a workspace are whole and consistent."),
-        "import": ("hashpipe.cli.exchange:import_command", "Make the pairs of a workspace from what others found."),
+        "import": ("hashpipe.cli.exchange:import_command", "Import pairs that another program found."),
         "export": ("hashpipe.cli.exchange:export_command", "Write the pairs of a workspace for other programs."),
     },
 )
 
 index = LazyGroup(
     "index",
-    help="Make and keep the index of codes that `hashpipe search` looks into.",
+    help="Build and update the search index.",
     context_settings=_CONTEXT,
     table={
         "build": ("hashpipe.cli.index:build_command", "Build an index from codes files."),
         "add": ("hashpipe.cli.index:add_command", "Add codes files; photos that are there already are replaced."),
-        "remove": ("hashpipe.cli.index:remove_command", "Take photos out of an index."),
+        "remove": ("hashpipe.cli.index:remove_command", "Remove photos from an index."),
         "info": ("hashpipe.cli.index:info_command", "Say what an index holds and check that it is whole."),
     },
 )
@@ -92,15 +92,18 @@ export = LazyGroup(
 )
 
 TABLE = {
-    "pairs": ("hashpipe.cli.main:pairs", "Make, show and check the pairs that learning starts from."),
+    "pairs": ("hashpipe.cli.main:pairs", "Make, show and check the pairs that training uses."),
     "train": ("hashpipe.cli.train:train_command", "Learn binary codes, without labels."),
-    "adapt": ("hashpipe.cli.adapt:adapt_command", "Take a model to another collection, without labels or 3D."),
+    "adapt": ("hashpipe.cli.adapt:adapt_command", "Adapt a model to another collection, without labels or 3D."),
     "encode": ("hashpipe.cli.encode:encode_command", "Photos to binary codes with the workspace's model."),
     "eval": ("hashpipe.cli.eval:eval_command", "Score the codes on held-out photos, beside the baselines."),
-    "index": ("hashpipe.cli.main:index", "Make and keep the index that search looks into."),
+    "index": ("hashpipe.cli.main:index", "Build and update the search index."),
     "search": ("hashpipe.cli.search:search_command", "Find the photos that look like a given one."),
     "calibrate": ("hashpipe.cli.calibrate:calibrate_command", "Measure false matches and recall by radius."),
-    "groups": ("hashpipe.cli.groups:groups_command", "Sort photos: duplicates, bursts, same place. Deletes nothing."),
+    "groups": (
+        "hashpipe.cli.groups:groups_command",
+        "Find duplicates, bursts and photos of one place. Deletes nothing.",
+    ),
     "export": ("hashpipe.cli.main:export", "Codes and models for other programs."),
     "serve": ("hashpipe.cli.serve:serve_command", "Search a collection on a local page, or by its HTTP API."),
     "benchmarks": ("hashpipe.cli.benchmarks:benchmarks", "List, show, fetch and verify public benchmarks."),
@@ -111,7 +114,7 @@ TABLE = {
 
 hashpipe = LazyGroup(
     "hashpipe",
-    help="Unlabelled photos to compact binary codes that find the same place again, and a score that can be trusted.",
+    help="Compact binary codes for finding other photos of the same place, and a measure of their accuracy.",
     epilog="Three commands in a row: `hashpipe pairs build PHOTOS`, `hashpipe train --unsupervised`, `hashpipe eval`.",
     context_settings=_CONTEXT,
     table=TABLE,
@@ -120,7 +123,7 @@ click.version_option(package_name="hashpipe", prog_name="hashpipe")(hashpipe)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code: 0, 2 for what the user can mend, 130 or 143 when stopped."""
+    """Run one command line and return its exit code: 0, 2 for errors that the user can fix, 130 or 143 when stopped."""
     try:
         code = hashpipe.main(arguments, prog_name="hashpipe", standalone_mode=False)
         sys.stdout.flush()
@@ -134,7 +137,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         terminated = isinstance(error, signals.Terminated) or isinstance(error.__cause__, signals.Terminated)
-        print("hashpipe: stopped; finished work is kept, the same command goes on from there.", file=sys.stderr)
+        print("hashpipe: stopped; finished work is kept; run the same command to continue.", file=sys.stderr)
         return signals.EXIT_TERMINATED if terminated else signals.EXIT_INTERRUPTED
     except BrokenPipeError:
         # whoever read our output has left (`hashpipe ... | head`); keep the interpreter from complaining at exit
@@ -143,9 +146,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         if _debugging():
             raise
-        return _refuse("memory ran out; close other programs or give --workers 1, finished work is kept.")
+        return _refuse("memory ran out; close other programs or give --workers 1. Finished work is kept.")
     except OSError as error:
-        if error.errno not in _USERS_TO_MEND or _debugging():
+        if error.errno not in _USER_CAN_FIX or _debugging():
             raise
         where = f"{error.filename}: " if error.filename else ""
         step = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "name another place with -w"

@@ -234,7 +234,7 @@ def _check_range(option: _Option, value: Any) -> None:
 
 
 def _check_effect(option: _Option, known: Mapping[str, _Option], values: Mapping[str, Any]) -> None:
-    """Refuse an option that nothing would look at, because another one does not ask for what it is about."""
+    """Refuse an option that has no effect, because another option does not ask for what it sets."""
     name, *wanted = option.metadata.get("only", ("",))
     other = next((one for one in known.values() if one.name == name), option)
     found = values.get(other.key, other.default)

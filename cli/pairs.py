@@ -16,7 +16,7 @@ from hashpipe.pairgen.options import BuildOptions
 
 @click.command("build")
 @click.argument("photos", type=click.Path(path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Say what it would find and take, from a small probe; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Estimate time and result from a small sample; write nothing.")
 @options_from(BuildOptions)
 @workspace_option
 @config_option
@@ -28,7 +28,7 @@ def build_command(
 
     Finds the photos below the folder PHOTOS, reconstructs every place that they show with COLMAP, and writes the pairs
     that geometry is sure of, with their evidence, a report and the models to WORKSPACE/pairs. Finished stages are not
-    repeated: the same command goes on where it was stopped. The photos are only read.
+    repeated: the same command continues where it stopped. The photos are only read.
     """
     options = build(BuildOptions, given, config, "pairs.build")
     if dry_run:
@@ -53,7 +53,7 @@ def build_command(
 @workspace_option
 @json_option
 def show_command(first: str, second: str, picture: Path | None, workspace: Path, as_json: bool) -> None:
-    """Say what is known about two photos, and why; draw the points that both show.
+    """Show the evidence for a pair of photos, and draw the points that both show.
 
     FIRST and SECOND are photo ids, paths, or ends of paths that only one photo has. The picture shows them side by side
     with the points of the 3D model, the surface or the verified matches that they share.

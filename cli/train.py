@@ -20,13 +20,13 @@ from hashpipe.hashing.training.options import TrainOptions
 
 
 @click.command("train", epilog=train_settings.EPILOG)
-@click.option("--unsupervised", is_flag=True, help="Learn without labels: the only way today, and so the default.")
+@click.option("--unsupervised", is_flag=True, help="Training without labels (the default).")
 @workspace_option
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with a run that was stopped: the folder `run` of its workspace, which holds all its options.",
+    help="Continue a run that was stopped: the folder `run` of its workspace, which holds all its options.",
 )
 @options_from(TrainOptions)
 @click.option(
@@ -51,14 +51,14 @@ def train_command(
     """Learn binary codes, without labels.
 
     Learns from the pairs that `hashpipe pairs build` found in photos, and from photos without pairs by neighbour
-    discovery. Writes the model into the workspace. A run that was stopped goes on when the same is asked for again.
+    discovery. Writes the model into the workspace. The same command continues a run that was stopped.
     """
     if resume is not None:
         named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
         named += ["--config"] if config is not None else []
         named += ["--set"] if settings else []
         if named:
-            raise UserError(f"--resume goes on with the options of its run; omit {', '.join(named)}.")
+            raise UserError(f"--resume continues with the options of its run; omit {', '.join(named)}.")
         from hashpipe.hashing.training import train
 
         _show(lambda: train.resume(resume), as_json)

@@ -1,4 +1,4 @@
-"""Unlabelled photos to compact binary codes that find the same place again, with a score that can be trusted.
+"""Compact binary codes for finding other photos of the same place, and a measure of their accuracy.
 
     import hashpipe
 

@@ -1,4 +1,4 @@
-"""What a build would take: counts, disk and time from a small probe. Writes nothing into the workspace."""
+"""What a build would take: counts, disk and time from a small sample. Writes nothing into the workspace."""
 
 from __future__ import annotations
 

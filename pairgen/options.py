@@ -30,7 +30,7 @@ class BuildOptions:
     )
     max_partners: int = field(
         default=200,
-        metadata={"help": "Photos with this many partners get no more by growth.", "identity": "changed"},
+        metadata={"help": "Photos with this many partners are not given further candidates.", "identity": "changed"},
     )
     gps_neighbours: int = field(
         default=5,

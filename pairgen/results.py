@@ -101,7 +101,7 @@ def _notes(place: np.ndarray, by_place: bool, mappings: Sequence[Mapping], verif
     notes = []
     if (place < 0).all():
         notes.append(
-            "No place could be reconstructed: the photos overlap too little. `train` goes on with neighbour discovery."
+            "No place could be reconstructed: the photos overlap too little. `train` uses neighbour discovery alone."
         )
     elif not by_place:
         notes.append("Fewer than three places cannot be split; only new photos of these places can be tested.")

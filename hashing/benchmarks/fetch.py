@@ -92,9 +92,9 @@ def download(file: File, target: Path) -> str:
         except _CutError as cut:
             if attempt == ATTEMPTS:
                 raise UserError(
-                    f"{file.url} broke off at {cut}; run the same command again, it goes on from there."
+                    f"{file.url} broke off at {cut}; run the same command again, it continues from there."
                 ) from None
-            say(f"{file.name}: broke off at {cut}, going on")
+            say(f"{file.name}: broke off at {cut}, continuing")
     algorithm, _, expected = (file.checksum or "sha256:").partition(":")
     found = _digest(part, algorithm)
     if expected and found != expected.lower():

@@ -148,7 +148,7 @@ def _card(record: dict[str, Any], pictures: set[str], radius: int) -> dict[str, 
         words = [size, _bytes(photo["bytes"]), (photo["taken_at"] or "").replace("T", " ")]
         if record["kind"] != "exact":
             words.append(f"{photo['distance']} bits away" + (" (by 3D)" if photo["distance"] > radius else ""))
-        words.append(f"stands for {photo['stands_for']} more" if photo["stands_for"] else "")
+        words.append(f"represents {photo['stands_for']} more" if photo["stands_for"] else "")
         path = Path(photo["path"])
         link = path.absolute().as_uri()
         photos.append([path.name, str(path), link, picture, " · ".join(word for word in words if word)])
@@ -166,11 +166,9 @@ def _text(found: Grouping, kind: str) -> str:
         copies += ", cropped, turned"
         near += "; or codes so near, and features that match as one picture moved, turned or scaled"
     if rules["look"] == "quick":
-        more = (
-            "Cropped and turned copies are found among the places, as far as their codes are near; --look match tells "
-        )
+        more = "Cropped and turned copies are among the places where their codes are near; --look match tells "
         more += "them apart."
-    near = f"{near}." if rules["near_radius"] is not None else "Not sought: photos were not compared."
+    near = f"{near}." if rules["near_radius"] is not None else "Not searched for: photos were not compared."
     chance = ""
     if rules["false_match_rate"] is not None:
         wrong = rules["false_match_rate"] * len(found.codeset)

@@ -83,7 +83,7 @@ class _State:
     """What the kinds share, and which photo stands for which.
 
     stands int64 (N,): the row that stands for a row, itself where it is in no group yet. place int32 (N,): as the facts
-    say; where they say nothing of a photo that stands for others, as they say of one of these.
+    say; where they give none for a photo that stands for others, that of one of these.
     """
 
     def __init__(self, codeset: CodeSet, metadata: Metadata, appearances: Appearances | None) -> None:

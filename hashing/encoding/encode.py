@@ -43,7 +43,7 @@ def encode(photos: Path | Sequence[Path], workspace: Path, options: EncodeOption
     """Encode photos (a folder, a list file, one photo, or paths) with a model, and write a codes file.
 
     Photo ids are positions in the list, shards included, so that codes of all shards fit together. A run that was
-    stopped, killed or ran out of disk goes on where it was when it is started again in the same way, and ends with the
+    stopped, killed or ran out of disk continues when it is started again in the same way, and ends with the
     same file. Photos whose content is in the codes file that is replaced keep their codes, so that adding photos costs
     only the new ones. Files that cannot be read are skipped and listed in <codes file>.failures.csv.
 

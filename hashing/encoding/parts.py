@@ -1,4 +1,4 @@
-"""Finished parts of an encoding run, on disk as they are done, so that a run that was killed goes on from there."""
+"""Finished parts of an encoding run, on disk as they are done, so that a run that was killed continues from there."""
 
 from __future__ import annotations
 

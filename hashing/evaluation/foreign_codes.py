@@ -62,7 +62,7 @@ def pack_any(values: np.ndarray, bits: int | None, source: str) -> tuple[np.ndar
         plain = False  # bytes that happen to be 0 and 1
     if plain:
         if bits not in (None, values.shape[1]):
-            raise UserError(f"{source} has codes of {values.shape[1]} bits and --bits is {bits}; leave --bits away.")
+            raise UserError(f"{source} has codes of {values.shape[1]} bits and --bits is {bits}; omit --bits.")
         return pack(values.astype(np.float32), np.full(values.shape[1], 0.5, np.float32)), values.shape[1]
     if values.dtype != np.uint8:
         raise UserError(
@@ -146,7 +146,7 @@ def _parquet(path: Path, bits: int | None) -> Codes:
         raise UserError(f"{path} has codes that are missing or of different lengths; encode the photos again.")
     stored = int(meta["bits"]) if meta.get("bits", "").isdigit() else None
     if stored is not None and bits not in (None, stored):
-        raise UserError(f"{path} has codes of {stored} bits and --bits is {bits}; leave --bits away.")
+        raise UserError(f"{path} has codes of {stored} bits and --bits is {bits}; omit --bits.")
     width = len(values[0]) if values else 1
     array = np.frombuffer(b"".join(values), dtype=np.uint8).reshape(len(values), width)
     length = stored or bits or 8 * width

@@ -85,6 +85,4 @@ class EvalOptions:
                 f"(`hashpipe benchmarks show {self.benchmark.split('/')[0]}` tells what they are)."
             )
         if self.benchmark.split("/")[0] == "places" and self.root is not None:
-            raise UserError(
-                "--root belongs to a benchmark; places scores the workspace's own photos, leave --root away."
-            )
+            raise UserError("--root belongs to a benchmark; places scores the workspace's own photos; omit --root.")

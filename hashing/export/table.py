@@ -1,7 +1,7 @@
 """Fill a PostgreSQL table with codes: restartable, no row twice, and nothing but codes of one space.
 
 Rows travel in batches, each in one transaction that also notes how far the export has come. Whatever ends an export,
-the same command goes on from the last batch that the database kept.
+the same command continues from the last batch that the database kept.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def export_to_postgres(codeset: CodeSet, dsn: str, table: str, hnsw: str, batch:
     """Make `table` hold exactly the rows of `codeset`; hnsw: "auto", "on" or "off". Returns facts for people.
 
     Raises UserError where the table holds codes of another space or somebody else's rows, where another export fills
-    it, and where the database goes away; the same call then goes on from the last whole batch.
+    it, and where the database goes away; the same call then continues from the last whole batch.
     """
     postgres.check_table_name(table)
     done = 0
@@ -70,7 +70,7 @@ def export_to_postgres(codeset: CodeSet, dsn: str, table: str, hnsw: str, batch:
         except psycopg.Error as error:
             raise UserError(
                 f"The export to table {table!r} stopped after {done} of {len(codeset)} photos ({first_line(error)}); "
-                "put that right and run the same command again, it goes on from there."
+                "fix that and run the same command again, it continues from there."
             ) from None
         return {
             "database": where(connection),
@@ -214,14 +214,14 @@ def _index(connection: psycopg.Connection[Any], table: str, hnsw: str) -> bool:
         except psycopg.Error as error:
             raise UserError(
                 f"The codes are in table {table!r}, but the extension vector (pgvector) cannot be created "
-                f"({first_line(error)}); have it installed on the server, or leave --hnsw on away."
+                f"({first_line(error)}); have it installed on the server, or omit --hnsw on."
             ) from None
     schema = postgres.vector_schema(connection)
     if schema is None:
         if hnsw == "on":
             raise UserError(
                 f"The codes are in table {table!r}, but this pgvector is older than 0.7 and indexes no bit strings; "
-                "update it, or leave --hnsw on away."
+                "update it or omit --hnsw on."
             )
         return False
     query = "CREATE INDEX IF NOT EXISTS {hnsw} ON {table} USING hnsw (code {vector}.bit_hamming_ops)"

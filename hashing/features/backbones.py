@@ -82,7 +82,7 @@ def choose(backbone: str | None, weights: str | None) -> Chosen:
     """Settle what to use where the user left it open. Raises UserError; downloads nothing."""
     if backbone == "vlad":
         if weights is not None:
-            raise UserError(f"--backbone vlad takes no weights; leave --weights {weights} away or name a network.")
+            raise UserError(f"--backbone vlad takes no weights; omit --weights {weights} or name a network.")
         return Chosen("vlad", None)
     if backbone is not None:
         _check_name(backbone)
@@ -131,17 +131,17 @@ def fill(trunk: Trunk, state: Mapping[str, Tensor], source: str) -> None:
     broken = [key for key, value in given.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if broken:
         raise UserError(
-            f"{source} holds values that are no numbers (in {broken[0]}); pass an intact file with --weights."
+            f"{source} holds values that are not finite (in {broken[0]}); pass an intact file with --weights."
         )
     trunk.net.load_state_dict(dict(given), strict=False)
     trunk.requires_grad_(False).eval()
 
 
 def pick_device(wanted: str) -> torch.device:
-    """The device that --device names; auto takes a GPU where torch sees one. Raises UserError where it is absent."""
+    """The device that --device names; auto takes a GPU where torch finds one. Raises UserError where it is absent."""
     present = torch.cuda.is_available()
     if wanted == "cuda" and not present:
-        raise UserError("--device cuda asks for a GPU and torch sees none; use --device cpu or auto.")
+        raise UserError("--device cuda needs a GPU, and torch finds none; use --device cpu or auto.")
     return torch.device("cuda" if present and wanted != "cpu" else "cpu")
 
 

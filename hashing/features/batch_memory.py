@@ -1,4 +1,4 @@
-"""When memory runs out in the middle of a batch: go on in halves and say so."""
+"""When memory runs out in the middle of a batch: continue in halves and say so."""
 
 from __future__ import annotations
 

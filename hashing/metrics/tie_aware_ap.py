@@ -6,7 +6,7 @@ ties,
 and the values of the best and the worst order. Nothing is sampled and nothing is sorted: a ranking enters as its tie
 groups, and inner sums over ranks are differences of harmonic numbers.
 
-Notation as in docs/METRICS.md: a group of n photos, n+ of them relevant, comes after N0 photos, P0 of them relevant. A
+Notation as in docs/metrics.md: a group of n photos, n+ of them relevant, comes after N0 photos, P0 of them relevant. A
 random order of the group puts a relevant photo on each of its ranks with probability n+/n, and given that, the photos
 before it inside the group are relevant at the rate c = (n+ - 1)/(n - 1).
 """

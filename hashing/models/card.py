@@ -66,7 +66,10 @@ def _lines(config: Mapping[str, Any]) -> list[str]:
     if tune != "none":
         lines.append(f"| fine-tuned | layers of the network: {tune} |")
     lines += ["", "## Use", "", "Finds photos of the same place or object again among photos like those learnt from."]
-    lines += ["It does not know who or what is on a photo, and says nothing reliable about unlike collections.", ""]
+    lines += [
+        "It does not recognise persons or kinds of things, and its accuracy on other kinds of photos is unknown.",
+        "",
+    ]
     lines += [*(f"- {note}." for note in config.get("notes", [])), ""] if config.get("notes") else []
     return [*lines, "## Licences", "", *_licences(describer), ""]
 

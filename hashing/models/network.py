@@ -49,13 +49,13 @@ def make_model(
 ) -> HashModel:
     """A model in memory; its fingerprint covers all weights, thresholds and what turns images into descriptors.
 
-    Raises UserError for weights that are no numbers.
+    Raises UserError for weights that are not finite.
     """
     tensors = _tensors(describer, heads, thresholds)
     broken = [key for key, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if broken:
         raise UserError(
-            f"What was learnt holds values that are no numbers (in {broken[0]}) and is not kept; "
+            f"The trained model holds values that are not finite (in {broken[0]}) and is not kept; "
             "train again with a smaller --learning-rate or --finetune-rate."
         )
     model_config = {"model_version": MODEL_VERSION, "bits": sorted(heads), "describer": describer.config, **config}

@@ -70,6 +70,6 @@ class SearchOptions(IndexFolder):
 
     def __post_init__(self) -> None:
         if self.rerank and self.postgres:
-            raise UserError("--rerank needs the codes of a local index; leave away --rerank or --postgres.")
+            raise UserError("--rerank needs the codes of a local index; omit --rerank or --postgres.")
         if self.hnsw and not self.postgres:
             raise UserError("--hnsw is for --postgres; a local index has its kind from `hashpipe index build --kind`.")

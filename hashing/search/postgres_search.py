@@ -128,7 +128,7 @@ def open_postgres(dsn: str, table: str) -> Searcher:
         if not stored.content:
             raise UserError(
                 f"Table {table!r} is not whole yet ({stored.done} photos so far); run the same "
-                "`hashpipe export codes --to postgres` again, it goes on from there."
+                "`hashpipe export codes --to postgres` again, it continues from there."
             )
     except BaseException:
         connection.close()

@@ -20,7 +20,7 @@ class Hit:
     inliers: int | None = None
 
     def line(self, verified: bool = False) -> str:
-        """`distance  path`; with `verified` the inliers stand between the two; `-`: not checked."""
+        """`distance  path`, with `verified` `distance  inliers  path`; `-` = not checked, -1 = no features."""
         first = f"{self.distance}" if self.asymmetric is None else f"{self.asymmetric:.2f}"
         between = [] if not verified else ["-" if self.inliers is None else str(self.inliers)]
         return "  ".join([first, *between, self.path])

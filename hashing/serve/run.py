@@ -1,4 +1,4 @@
-"""`hashpipe serve`: open everything, listen, and go on until stopped."""
+"""`hashpipe serve`: open everything, listen, and run until stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take a trained model to another collection, without labels or 3D: find neighbours in it, re-centre the bits."""
+"""Adapt a trained model to another collection, without labels or 3D: find neighbours in it, re-centre the bits."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class AdaptResult:
 
 
 def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) -> AdaptResult:
-    """Learn anew what a model's heads say, on the photos of a folder or list alone, and write a model of its own.
+    """Train a model's heads anew on the photos of a folder or list alone, and write a model of its own.
 
     The model's network stays as it is. Heads start from ITQ on the new photos (or from the model's own: bits that were
     pushed to tell its places apart serve others worse), learn by neighbour discovery with the objective and options of
     the model, and are centred on the new photos. Descriptors are kept in the workspace's cache. Raises UserError for
-    what the user can mend.
+    errors that the user can fix.
     """
     started = time.monotonic()
     options = options or AdaptOptions()

@@ -86,7 +86,7 @@ class Checkpoint:
         return {name[len(start) :]: one.numpy() for name, one in self._done.items() if name.startswith(start)} or None
 
     def begin(self, key: str, state: TrainState) -> int:
-        """The step to go on with: 0, or what the checkpoint says, with everything put back as it was then."""
+        """The step to continue with: 0, or what the checkpoint says, with everything put back as it was then."""
         if self._now is not None and self._now[0] == key:
             _, step, tensors, facts = self._now
             self._now, self._key = None, key

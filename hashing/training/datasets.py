@@ -47,9 +47,7 @@ def _from_pairs(workspace: Path) -> Source:
     if not len(rows):
         raise UserError(f"{pairset.folder} holds no photo to learn from; run `hashpipe pairs build` on more photos.")
     targets = targets_from_pairset(pairset, rows)
-    notes = (
-        () if len(targets.similar) else ("no similar pair is known from 3D; learning goes on by neighbour discovery",)
-    )
+    notes = () if len(targets.similar) else ("3D gave no similar pair; neighbour discovery alone is used",)
     validation = targets_from_pairset(pairset, rows, ("val",))
     mark = pairset.fingerprint
     return Source(images.from_pairset(pairset).subset(rows), targets, validation, {"pairs": mark}, notes, mark)

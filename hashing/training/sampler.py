@@ -100,7 +100,7 @@ class Sampler:
         self.hard = pairs[apart | _among(pairs[:, 0] * n + pairs[:, 1], self._dissimilar_keys)]
 
     def undecided(self, edges: np.ndarray) -> np.ndarray:
-        """The edges that 3D says nothing of: no label, and not both photos in places with labels. int64 (E,2)."""
+        """The edges that 3D does not label: no label, and not both photos in places with labels. int64 (E,2)."""
         n, keys = len(self.targets), edges[:, 0] * len(self.targets) + edges[:, 1]
         placed = (self.targets.group[edges] >= 0).all(axis=1) if n else np.zeros(0, bool)
         return edges[~(placed | _among(keys, self._similar_keys) | _among(keys, self._dissimilar_keys))]

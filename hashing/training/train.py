@@ -39,8 +39,8 @@ def train(options: TrainOptions, workspace: Path) -> TrainResult:
     """Learn codes without labels and write `workspace/model`; an older model stays until the new one is whole.
 
     Learns from the workspace's pairs, or from options.photos, or from a benchmark's training split. A run that was
-    stopped goes on where it was when the same is asked for again. Under torchrun several processes learn together.
-    Raises UserError for what the user can mend.
+    stopped continues when the same is asked for again. Under torchrun several processes learn together.
+    Raises UserError for errors that the user can fix.
     """
     alone = options.photos is not None or options.benchmark is not None
     with distributed.joined():

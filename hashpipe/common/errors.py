@@ -1,4 +1,4 @@
-"""The one exception for everything that a user can mend."""
+"""The one exception for all errors that a user can fix."""
 
 from __future__ import annotations
 

@@ -129,9 +129,7 @@ def load(data: bytes, source: str | Path) -> Any:
         value = _Restricted(io.BytesIO(data), encoding="latin1").load()
         _check_size(value)
     except Exception as error:  # damaged pickles raise nearly anything
-        raise UserError(
-            f"{source} is not a pickle of plain lists and arrays ({error}); get it again from where it is published."
-        ) from None
+        raise UserError(f"{source} is not a pickle of plain lists and arrays ({error}); download it again.") from None
     return value
 
 

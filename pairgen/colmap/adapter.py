@@ -109,8 +109,9 @@ def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_in
     """Match and geometrically verify pairs of photos named in the database; pairs already there are skipped.
 
     A geometry of at least `weak_inliers` is kept. One thread matches: where two of one process prepare photos at once,
-    now and then one comes out otherwise, and its pairs lose some or all of their matches (docs/RESULTS.md). For all
-    cores there is parallel_matching.match_pairs. Pairs that share photos belong together in the list.
+    now and then one comes out otherwise, and its pairs lose some or all of their matches
+    (docs/decisions/0001-one-matching-thread-per-process.md). For all cores there is parallel_matching.match_pairs.
+    Pairs that share photos belong together in the list.
     """
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu, matching.num_threads = False, 1

@@ -56,7 +56,7 @@ def _photo_faults(pairset: PairSet) -> list[str]:
             faults.append(f"photos.parquet row {row}: there is no status {status[row]!r}")
         first = int(original[row])
         if status[row] == "duplicate" and not (0 <= first < count and status[first] == "ok"):
-            faults.append(f"photos.parquet row {row}: it is a duplicate of photo {first}, which is no usable photo")
+            faults.append(f"photos.parquet row {row}: it is a duplicate of photo {first}, whose status is not ok")
     if (place < -1).any():
         faults.append(f"photos.parquet row {int(np.argmax(place < -1))}: there is no place {int(place.min())}")
     for number in np.unique(place[place >= 0]).tolist():

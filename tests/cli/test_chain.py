@@ -72,7 +72,7 @@ def test_interrupt_is_one_line_and_130(interrupted):
     workspace, code, err = interrupted
     assert code == 130
     assert "Traceback" not in err
-    assert err.splitlines()[-1] == "hashpipe: stopped; finished work is kept, the same command goes on from there."
+    assert err.splitlines()[-1] == "hashpipe: stopped; finished work is kept; run the same command to continue."
     assert not (workspace / "pairs" / "meta.json").exists()
 
 

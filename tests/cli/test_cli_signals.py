@@ -49,7 +49,7 @@ def test_one_line_and_the_usual_exit_code(number, code):
     out, err = process.communicate(timeout=10)
     assert process.returncode == code
     assert out == ""
-    assert err == "\nhashpipe: stopped; finished work is kept, the same command goes on from there.\n"
+    assert err == "\nhashpipe: stopped; finished work is kept; run the same command to continue.\n"
 
 
 def test_second_interrupt_ends_native_code_at_once():

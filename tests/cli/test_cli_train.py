@@ -47,7 +47,7 @@ def test_a_stopped_training_is_resumed_and_adapted(photos, tmp_path, monkeypatch
     with monkeypatch.context() as patched:
         patched.setattr(Checkpoint, "after", interrupted)
         assert run(command(photos, workspace)) == 130
-    assert "the same command goes on from there" in capsys.readouterr().err
+    assert "run the same command to continue" in capsys.readouterr().err
     assert run(["train", "--resume", str(workspace / "run"), "--steps", "30"]) == 2
     assert "omit --steps" in capsys.readouterr().err
     assert run(["train", "--resume", str(workspace / "run"), "--json"]) == 0

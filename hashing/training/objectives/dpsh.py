@@ -7,7 +7,7 @@ signs:
   + η mean_ib (sgn(u_ib) - u_ib)²
 
 A batch is compared with the latest outputs of all photos seen so far (a memory of (N,k) outputs, without gradient), as
-the published code does. Three defects of published codes are mended: photos not yet seen count for nothing, a photo is
+the published code does. Three defects of published codes are fixed: photos not yet seen count for nothing, a photo is
 no pair with itself, and the loss of a very wrong pair is not clamped, so that it keeps its gradient. Ours: Adam on a
 linear head from ITQ, where the paper trains a CNN by SGD.
 """

@@ -1,4 +1,4 @@
-"""Deep self-adaptive hashing (Lin et al., CIKM 2021, arXiv 2108.07094), after its official code, defects mended.
+"""Deep self-adaptive hashing (Lin et al., CIKM 2021, arXiv 2108.07094), after its official code, with its bugs fixed.
 
     α mean_ij [ a_ij (c_ij - w_ij)² ] + β mean_i || sgn(h_i) - h_i/||h_i|| ||²
 
@@ -7,7 +7,7 @@ discovered neighbours alone. `official` is the published TensorFlow code's loss,
 Adam with step 1e-4 and epsilon 1.0, times .99 every 200 steps; batches of 50; one softmax over all pairs of the batch
 at temperature 1, the diagonal included in softmax and mean; gradient through the weights; no quantisation term; new
 neighbours from the mean of the present ones on (gamma 0), none dropped; two rounds of 30 epochs. Two defects of that
-code are mended, because it cannot be meant: its script finds no initial neighbours (it intersects with an empty set),
+code are fixed, because it cannot be meant: its script finds no initial neighbours (it intersects with an empty set),
 and it discovers neighbours after the last epoch of a round, where that has no effect. Reconstruction: one linear layer
 from descriptor to code, begun as ITQ, where the paper trains VGG-19's fc7 with two layers.
 """

@@ -264,7 +264,7 @@ def test_broken_weights(tmp_path, weights, folder):
     state = load_file(weights)
     state["conv1.0.weight"][0] = float("nan")
     save_file(state, tmp_path / "nan.safetensors")
-    with pytest.raises(UserError, match=r"no numbers \(in conv1.0.weight"):
+    with pytest.raises(UserError, match=r"not finite \(in conv1.0.weight"):
         make_describer(options(tmp_path / "nan.safetensors"), listed(folder))
     (tmp_path / "cut.safetensors").write_bytes(weights.read_bytes()[:1000])
     (tmp_path / "text.pth").write_text("hello", encoding="utf-8")
