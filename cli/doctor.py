@@ -24,10 +24,11 @@ _PURPOSE = {
     "onnx": "exports the hash network and runs it faster on a processor",
     "serve": "the page and the HTTP API",
     "postgres": "keeps codes in PostgreSQL",
-    "tensorboard": "shows the course of a training",
+    "tensorboard": "plots the losses of a training",
     "test": "runs the tests",
     "dev": "checks and builds the project",
 }
+_WIDEST = max(map(len, _PURPOSE.values()))
 
 
 @click.command("doctor")
@@ -73,7 +74,8 @@ class Checkup:
                 lines.append(f"      {package.fix}")
         lines += ["", "Optional"]
         for name in self.optional:
-            lines.append(f"  {name:<14}{_PURPOSE.get(name, ''):<50}{'ok' if self._has(name) else 'not installed'}")
+            state = "ok" if self._has(name) else "not installed"
+            lines.append(f"  {name:<14}{_PURPOSE.get(name, ''):<{_WIDEST}}  {state}")
             if not self._has(name):
                 lines.append(f"      {install_command(name)}")
         devices = self.devices

@@ -24,8 +24,8 @@ _DRAWN = {
 _RULES = {
     "covisible": "enough common 3D points at a bounded change of scale",
     "visible_surface": "by the 3D model both see one surface, though they have few points in common",
-    "hard_negative": "near in looks, matched, and the match did not verify",
-    "negative": "drawn from two places that show no sign of being one",
+    "hard_negative": "similar descriptors; matched, and geometric verification failed",
+    "negative": "sampled from two places with no sign of being the same",
     "imported": "others said so",
 }
 _LABELS = {1: "similar", -1: "dissimilar", 0: "unknown"}

@@ -97,7 +97,7 @@ def _from_batches(source: Path, names: tuple[str, ...], read: Callable[[str], by
     for name, part in zip(names, _PARTS, strict=True):
         data = read(name)
         if data is None:
-            raise UserError(f"{source} lacks {name}; get the archive again.")
+            raise UserError(f"{source} lacks {name}; download the archive again.")
         rows, classes = _python_batch(data, source, name) if names is _PYTHON else _binary_batch(data, source, name)
         pixels.append(rows)
         labels.append(classes)
@@ -127,13 +127,13 @@ def _python_batch(data: bytes, source: Path, name: str) -> tuple[np.ndarray, np.
         if pixels.ndim != 2 or pixels.shape != (len(labels), 3072):
             raise ValueError(f"shape {pixels.shape}")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{source}: {name} is not a CIFAR-10 batch ({error}); get the archive again.") from None
+        raise UserError(f"{source}: {name} is not a CIFAR-10 batch ({error}); download the archive again.") from None
     return pixels, _known(labels, source, name)
 
 
 def _binary_batch(data: bytes, source: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     if not data or len(data) % 3073:
-        raise UserError(f"{source}: {name} has {len(data)} bytes, no multiple of 3,073; get the archive again.")
+        raise UserError(f"{source}: {name} has {len(data)} bytes, no multiple of 3,073; download the archive again.")
     rows = np.frombuffer(data, dtype=np.uint8).reshape(-1, 3073)
     return rows[:, 1:], _known(rows[:, 0].astype(np.int64), source, name)
 

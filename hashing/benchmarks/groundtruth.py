@@ -64,7 +64,7 @@ def read_oxford(folder: Path, names: Sequence[str]) -> GroundTruth:
     for file in files:
         name, *numbers = _read(file).split()
         if len(numbers) != 4:
-            raise UserError(f"{file} should hold a photo name and four numbers; get the ground truth again.")
+            raise UserError(f"{file} should hold a photo name and four numbers; download the ground truth again.")
         queries.append(name.removeprefix("oxc1_"))
         boxes.append(_box([float(number) for number in numbers]))
         for label, parts in (("positive", ("good", "ok")), ("junk", ("junk",))):

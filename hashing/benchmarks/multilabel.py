@@ -64,7 +64,7 @@ def _mirflickr(root: Path, count: int) -> tuple[tuple[str, ...], np.ndarray]:
     for column, path in enumerate(files):
         numbers = np.array([int(line) for line in path.read_text().split()], dtype=np.int64)
         if len(numbers) and (numbers.min() < 1 or numbers.max() > 25_000):
-            raise UserError(f"{path} names photo {int(numbers.max())}, past im25000; get the annotations again.")
+            raise UserError(f"{path} names photo {int(numbers.max())}, past im25000; download the annotations again.")
         labels[numbers - 1, column] = True
     return tuple(f"im{number}" for number in range(1, 25_001)), labels
 
@@ -87,7 +87,7 @@ def _nuswide(root: Path, count: int) -> tuple[tuple[str, ...], np.ndarray]:
     for path in files:
         column = np.array(path.read_text().split(), dtype=np.int64) != 0
         if len(column) != len(names):
-            raise UserError(f"{path} has {len(column)} lines and Imagelist.txt {len(names)}; get both again.")
+            raise UserError(f"{path} has {len(column)} lines and Imagelist.txt {len(names)}; download both again.")
         columns.append(column)
     table = np.stack(columns, axis=1)
     commonest = np.sort(np.argsort(-table.sum(axis=0), kind="stable")[:count])

@@ -171,8 +171,8 @@ def _notes(
     notes = []
     if measured.expected[0] > wanted:
         notes.append(
-            f"Not even equal codes can be expected to be wrong as rarely as {wanted:.2g}: "
-            "take longer codes, or build pairs of more places."
+            f"Even at radius 0 the expected false-match rate is above {wanted:.2g}; "
+            "use longer codes, or build pairs of more places."
         )
     elif not sure:
         notes.append(
@@ -183,7 +183,7 @@ def _notes(
     config = workspace / "model" / "config.json"
     if config.exists() and read_json(config).get("pairset") not in (None, pairset.fingerprint):
         notes.append(
-            "The model learnt from another version of the pairs, so these photos may be known to it: optimistic."
+            "The model was trained on another version of the pairs and may have seen these photos: rates may be low."
         )
     missing = int((pairset.photo_column("status").astype(str) == "ok").sum() - known.sum())
     if missing:

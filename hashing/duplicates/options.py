@@ -30,9 +30,9 @@ class GroupsOptions:
     look: Literal["off", "quick", "match"] = field(
         default="quick",
         metadata={
-            "help": "how near-duplicates are told from other photos of a place: by comparing small grey copies "
-            "(quick), where these differ by matched SIFT features too, which finds cropped and turned copies (match: "
-            "slow), or not at all (off: photos are not opened but for their headers)"
+            "help": "how near-duplicates are told from other photos of a place. quick: compare small grey copies; "
+            "match: where these differ, match SIFT features too, which finds cropped and turned copies (slow); off: do "
+            "not compare, and read headers only"
         },
     )
     near_radius: int | None = field(

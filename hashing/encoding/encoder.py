@@ -25,7 +25,7 @@ from hashpipe.pairgen.photos.load import UnreadablePhoto
 if TYPE_CHECKING:
     from hashpipe.hashing.data.images import ImageList
 
-NO_FEATURES = "nothing to describe in it"
+NO_FEATURES = "no features found in it"
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,7 @@ def check_same_photos(result: EvalResult, model: HashModel, pairset: PairSet) ->
     """Refuse a model that learnt from another version of the pairs: it may have learnt from today's queries."""
     learnt_from = model.config.get("pairset")
     if learnt_from is None:
-        result.note(
-            "the model did not learn from this workspace's pairs: what is known and what is unseen to it is not checked"
-        )
+        result.note("the model was not trained on this workspace's pairs: which photos it has seen is not checked")
     elif learnt_from != pairset.fingerprint:
         raise UserError(
             f"The model was trained on pairs {learnt_from} and the workspace now holds pairs {pairset.fingerprint}; "
@@ -152,7 +150,7 @@ def check_described(result: EvalResult, protocol: Protocol, described: Descripto
     if missing:
         raise UserError(
             f"{protocol.name}: {len(missing)} of {len(rows)} photos cannot be read, such as "
-            f"{images.names[missing[0]]}; put them back where they were, a score without them would be another one."
+            f"{images.names[missing[0]]}; put them back, because a score without them does not compare."
         )
     if lost:
         result.note(f"{protocol.name}: {len(lost)} photos have no descriptor; they stay in and match by chance")

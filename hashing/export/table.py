@@ -126,7 +126,7 @@ def _start(connection: psycopg.Connection[Any], codeset: CodeSet, table: str, st
     """The first row that the table may not have yet."""
     if stored.filling == content:
         if stored.done:
-            say(f"going on after {stored.done} photos that the table already has")
+            say(f"continuing after {stored.done} photos that the table already has")
         return stored.done
     row = execute(connection, "SELECT count(*) FROM {table}", table).fetchone()
     whole = not stored.filling and stored.content == content and row is not None and row[0] == len(codeset)

@@ -42,7 +42,7 @@ def halved(size: int) -> int:
     """Half of a batch that did not fit, rounded up and said aloud. Raises UserError where it was a single photo."""
     if size <= 1:
         raise UserError("Memory is not enough for a single photo; give a smaller --image-size or another --device.")
-    say(f"memory ran out with {size} photos at a time; going on with {-(-size // 2)}")
+    say(f"memory ran out with {size} photos at a time; continuing with {-(-size // 2)}")
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return -(-size // 2)

@@ -94,8 +94,8 @@ def _licences(describer: Mapping[str, Any]) -> list[str]:
     if describer["backbone"] == "vlad":
         return ["The visual words were learnt on the photos named above; no foreign weights are in this model."]
     return [
-        "The licence of the network's weights is not known to hashpipe: ask whoever they came from, and see what the",
-        "photos they were trained on allow. The photos learnt from are not in this folder.",
+        "hashpipe does not know the licence of the network's weights. Check the terms of their source and of the",
+        "photos that they were trained on. The photos learnt from are not in this folder.",
     ]
 
 

@@ -91,7 +91,7 @@ def parameters(options: IndexOptions, count: int, bits: int) -> dict[str, int]:
 def build(kind: str, numbers: dict[str, int], codes: np.ndarray) -> Any:
     """A FAISS index of `kind` (hnsw, ivf, mih) with all codes in it; codes uint8 (N,W), N at least 1."""
     if not len(codes):
-        raise UserError(f"A {kind} index needs codes to be made of; index photos, or take --kind flat.")
+        raise UserError(f"A {kind} index cannot be empty; add photos or use --kind flat.")
     bits = codes.shape[1] * 8
     index: Any
     if kind == "hnsw":
@@ -142,7 +142,7 @@ def save(index: Any, codes: np.ndarray, path: Path) -> None:
     asked = np.ascontiguousarray(codes[:_CHECKED])
     if not np.array_equal(index.search(asked, 1)[0], load(path).search(asked, 1)[0]):
         raise UserError(
-            "FAISS cannot store such an index of these codes, which are too few or too alike; take --kind flat."
+            "FAISS cannot store such an index of these codes, which are too few or too alike; use --kind flat."
         )
 
 

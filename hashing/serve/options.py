@@ -59,7 +59,7 @@ class ServeOptions:
     )
     queue: int = field(
         default=64,
-        metadata={"help": "uploads held at the same time; one more is told to come back", "min": 1, "max": 4096},
+        metadata={"help": "uploads held at the same time; further ones get status 503", "min": 1, "max": 4096},
     )
     cache_mb: int = field(
         default=512, metadata={"help": "room for thumbnails in the workspace, in megabytes; 0 keeps none", "min": 0}

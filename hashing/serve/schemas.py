@@ -91,7 +91,7 @@ class SearchAnswer:
     within: Annotated[
         list[int] | None, about("photos within 0, 1, ... bits of the query, for the whole collection; with counts=true")
     ] = None
-    note: Annotated[str | None, about("what to know about this answer")] = None
+    note: Annotated[str | None, about("notes about this answer")] = None
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class GroupList:
     revision: Revision
     kind: str
     kinds: Annotated[dict[str, int], about("groups of every kind")]
-    radius: Annotated[int | None, about("bits that photos of a group may lie from its centre")]
+    radius: Annotated[int | None, about("largest distance of a photo from the centre of its group, in bits")]
     total: int
     offset: int
     next: Next

@@ -31,7 +31,7 @@ class FinetuneOptions:
     finetune_size: int = field(
         default=224,
         metadata={
-            "help": "side in pixels of the square pieces it learns from",
+            "help": "side in pixels of the square crops used for fine-tuning",
             "min": 32,
             "max": 1024,
             "only": _TUNING,
@@ -40,7 +40,7 @@ class FinetuneOptions:
     )
     schedule: Literal["cosine", "constant"] = field(
         default="cosine",
-        metadata={"help": "course of the network's step size after the warm-up", "only": _TUNING, "hidden": True},
+        metadata={"help": "schedule of the network's step size after the warm-up", "only": _TUNING, "hidden": True},
     )
     warm_up: int = field(
         default=20,
@@ -49,7 +49,7 @@ class FinetuneOptions:
     precision: Literal["float32", "bf16"] = field(
         default="float32",
         metadata={
-            "help": "arithmetic of the network while it learns; bf16 is mixed precision",
+            "help": "precision of the network during training; bf16 is mixed precision",
             "only": _TUNING,
             "hidden": True,
         },
@@ -57,7 +57,7 @@ class FinetuneOptions:
     accumulate: int = field(
         default=1,
         metadata={
-            "help": "parts that a batch is computed in, to save memory; the loss is that of the whole",
+            "help": "parts that a batch is computed in, to save memory; the loss is that of the whole batch",
             "min": 1,
             "only": _TUNING,
             "hidden": True,
@@ -66,7 +66,7 @@ class FinetuneOptions:
     augment: bool = field(
         default=True,
         metadata={
-            "help": "fine-tune on random pieces of photos in changing light, else on the middle",
+            "help": "fine-tune on random crops with changed brightness, else on the centre crop",
             "only": _TUNING,
             "hidden": True,
         },

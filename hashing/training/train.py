@@ -182,7 +182,7 @@ def _checkpoint(
     )
     try:
         if checkpoint.resume():
-            say(f"going on with the run that was stopped, from {folder}")
+            say(f"continuing the run that was stopped, from {folder}")
     except UserError:
         if going_on:
             raise

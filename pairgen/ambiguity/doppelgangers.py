@@ -96,8 +96,8 @@ def _look_alike_parts(model: Model, visible: csr_matrix) -> Parts:
         if against.sum() >= PART and against.sum() >= 0.5 * tested.sum():
             part[label == group] = len(why) + 1
             why.append(
-                f"one model lays {int(sizes[group])} photos upon {count - int(sizes[group])} others, but in "
-                f"{int(against.sum())} of {int(tested.sum())} pairs much that both should see is missing in one"
+                f"one model aligns {int(sizes[group])} photos with {count - int(sizes[group])} others, but in "
+                f"{int(against.sum())} of {int(tested.sum())} pairs one lacks much of what both should see"
             )
     return Parts(part, ("look_alike",) * len(why), tuple(why))
 

@@ -111,7 +111,9 @@ def _write(
     if differ:
         pairs += draw_dissimilar(place, pairs, related, chosen)
     elif not any(row["label"] < 0 for row in pairs):
-        notes.append("No dissimilar pairs: nothing says that two places differ (--places-differ says so).")
+        notes.append(
+            "No dissimilar pairs: the source does not say that its places differ; give --places-differ if they do."
+        )
     splits, queries = _split(photos, [imported.splits[row] for row in usable], place, related, pairs, chosen, notes)
 
     found = tables.Found(imported.root, files, photos, usable, place, model, splits, queries)

@@ -25,8 +25,8 @@ class ImportOptions:
     places_differ: bool | None = field(
         default=None,
         metadata={
-            "help": "Draw dissimilar pairs between places, because you know that no two of them are the same. Without "
-            "it only cirtorch databases are taken to promise that"
+            "help": "Draw dissimilar pairs between places, because no two of them are the same. Without it this is "
+            "assumed of cirtorch databases only"
         },
     )
     negatives: int = field(

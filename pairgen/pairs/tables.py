@@ -87,7 +87,7 @@ def between_places(related: Sequence[Relation]) -> pa.Table:
 def failures(found: Found, components: Sequence[Component], mappings: Sequence[Mapping]) -> list[tuple[str, str, str]]:
     """(photo, stage, reason) of every file that was not read and every matched photo that is in no model."""
     rows = [(photo.path, "read", photo.reason) for photo in found.files if photo.reason]
-    errors = {mapping.component: mapping.error or "its place gave no model that holds it" for mapping in mappings}
+    errors = {mapping.component: mapping.error or "no 3D model of its place contains it" for mapping in mappings}
     for number, part in enumerate(components):
         reason = errors.get(number, "matches one other photo only; a place needs three")
         if len(part.photos) > 1:

@@ -31,6 +31,12 @@ def test_text_has_versions_devices_and_workspace(checkup):
     assert text.endswith("All is well.")
 
 
+def test_the_state_stands_apart_from_the_longest_purpose(checkup):
+    lines = [line for line in checkup.as_text().splitlines() if doctor._PURPOSE["onnx"] in line]
+    assert lines
+    assert all(line.endswith(("  ok", "  not installed")) for line in lines)
+
+
 def test_command_line(hashpipe):
     done = hashpipe("doctor", "--json")
     assert done.returncode == 0

@@ -58,7 +58,7 @@ class JointOptions:
         default=0.3,
         metadata={
             "help": "weight of the ITQ start when the learnt head is interpolated with it: more keeps codes good on "
-            "places never seen, 0 suits those who search only what was learnt from",
+            "unseen places, 0 is for searching only the training photos",
             "min": 0.0,
             "max": 1.0,
         },

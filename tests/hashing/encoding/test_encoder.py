@@ -101,7 +101,7 @@ def test_photos_that_cannot_be_read_keep_their_row(network, vlad, pictures, tmp_
     assert "no such file" in found.reasons[2]
     assert found.quality[4] < LOW < found.quality[1]
     nothing = open_encoder(vlad).outputs(images.from_paths([tmp_path / "flat.png"]))
-    assert nothing.reasons == ("nothing to describe in it",)
+    assert nothing.reasons == ("no features found in it",)
 
 
 def test_no_photos(network):

@@ -218,7 +218,7 @@ def test_an_approximate_index_needs_codes(workspace, codes_file):
 def test_an_index_that_faiss_would_not_read_back_is_not_written(workspace, codes_file):
     alike = replace(make(4, 64), codes=np.zeros((4, 8), np.uint8))
     build_index([codes_file(make(30, 64))], workspace, IndexOptions())
-    with pytest.raises(UserError, match="too few or too alike; take --kind flat"):
+    with pytest.raises(UserError, match="too few or too alike; use --kind flat"):
         build_index([codes_file(alike)], workspace, IndexOptions(kind="mih"))
     assert len(open_index(workspace / "index")) == 30
 

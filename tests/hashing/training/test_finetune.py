@@ -113,8 +113,8 @@ def test_out_of_memory_halves_the_batch_and_says_so(options, monkeypatch, when):
     check_same(whole, gradients(network, rows))
     assert network.parts == 4
     assert said == [
-        "memory ran out with 7 photos at a time; going on with 4",
-        "memory ran out with 4 photos at a time; going on with 2",
+        "memory ran out with 7 photos at a time; continuing with 4",
+        "memory ran out with 4 photos at a time; continuing with 2",
     ]
 
 

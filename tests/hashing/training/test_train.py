@@ -379,7 +379,13 @@ def _names_and_splits(pairset):
 
 def test_model_card(trained):
     card = (trained.folder / "README.md").read_text()
-    for word in (trained.fingerprint, NET, "20 photos", "covisible", "licence of the network's weights is not known"):
+    for word in (
+        trained.fingerprint,
+        NET,
+        "20 photos",
+        "covisible",
+        "does not know the licence of the network's weights",
+    ):
         assert word in card
     assert "Not evaluated yet" in card
     rows = [
