@@ -18,7 +18,7 @@ from hashpipe.pairgen.formats.options import ExportOptions, ImportOptions
 @workspace_option
 @json_option
 def import_command(source: Path, workspace: Path, as_json: bool, **given: Any) -> None:
-    """Make the pairs of a workspace from what others found.
+    """Import pairs that another program found.
 
     SOURCE is a folder with COLMAP models (.bin or .txt), a training database of cirtorch (.pkl), a pair list of hloc
     (.txt) or a table (.csv). Pickles are read without running what they carry. Train and check work on the

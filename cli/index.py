@@ -56,7 +56,7 @@ def add_command(codes: tuple[Path, ...], workspace: Path, as_json: bool, **given
 @options_from(RemoveOptions)
 @json_option
 def remove_command(photos: tuple[str, ...], workspace: Path, as_json: bool, **given: Any) -> None:
-    """Take photos out of an index; the photo files are left alone.
+    """Remove photos from an index; the photo files are left alone.
 
     PHOTOS are paths as `hashpipe search` prints them, or folders with all below them; - reads a list from stdin.
     """
