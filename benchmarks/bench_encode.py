@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.environment import cores
 from hashpipe.common.files import atomic_folder, open_workspace
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data import images
@@ -35,8 +36,8 @@ from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.model_folder import read_model
 from hashpipe.hashing.models.network import make_model, save_model
-from hashpipe.hashing.training.pca import fit_space, itq
-from hashpipe.pairgen.photos.photo_files import load_upright
+from hashpipe.hashing.training.pca import fit_pca, itq
+from hashpipe.pairgen.photos.load import load_upright
 from hashpipe.pairgen.synthetic.demo_photos import write_demo_photos
 
 BITS = 64
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=400, help="photos of each kind for speed")
     parser.add_argument("--full-size", type=int, default=60, help="photos of 12 megapixels to make, 0 leaves them out")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=preprocess.cores())
+    parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--runtimes", default="torch,onnx,openvino")
     parser.add_argument("--sizes", default="500,50000", help="photos for memory")
     given = parser.parse_args()
@@ -175,7 +176,7 @@ def make_workspace(folder: Path, photos: Path, given: argparse.Namespace) -> Pat
     describer = make_describer(options, few)
     described = describer.describe(few)
     values = described.values[described.ok]
-    space = fit_space(values, 256, 0)
+    space = fit_pca(values, 256, 0)
     head = space.head(itq(space(values), BITS, 0), np.zeros(BITS, np.float32))
     t = packing.thresholds(head(values)) if len(values) >= packing.ENOUGH_TO_CENTRE else np.zeros(BITS, np.float32)
     with atomic_folder(workspace / "model") as temporary:

@@ -33,7 +33,7 @@ from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.network import HashModel, load_model
 from hashpipe.hashing.training import checkpoint
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.options import FinetuneOptions, TrainOptions
 from hashpipe.hashing.training.train import resume, train
 
@@ -109,22 +109,22 @@ def _two_processes(folder: Path, what: str, steps: int) -> None:
 
 def _resumed(options: TrainOptions, workspace: Path) -> Path:
     """Break off in the middle of what is learnt first, go on, and return the model folder."""
-    after, every = Course.after, checkpoint.SAVE_EVERY
+    after, every = Checkpoint.after, checkpoint.SAVE_EVERY
     fine_tuned = options.tune.finetune != "none"
 
-    def broken(self: Course, step: int, steps: int, bits: int, parts: dict[str, Any], moving: Any) -> bool:
+    def broken(self: Checkpoint, step: int, steps: int, bits: int, parts: dict[str, Any], moving: Any) -> bool:
         stop = after(self, step, steps, bits, parts, moving)
         if step == steps // 2 and (moving.network is not None) == fine_tuned and self.path is not None:
             raise Stop
         return stop
 
     try:
-        checkpoint.SAVE_EVERY, Course.after = 0.0, broken  # type: ignore[method-assign]
+        checkpoint.SAVE_EVERY, Checkpoint.after = 0.0, broken  # type: ignore[method-assign]
         train(replace(options), workspace)
     except Stop:
         pass
     finally:
-        checkpoint.SAVE_EVERY, Course.after = every, after  # type: ignore[method-assign]
+        checkpoint.SAVE_EVERY, Checkpoint.after = every, after  # type: ignore[method-assign]
     return resume(workspace / "run").folder
 
 

@@ -27,9 +27,11 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from hashpipe.common.files import open_workspace
+from hashpipe.common.hamming import hamming
+from hashpipe.common.perceptual_hash import phash
 from hashpipe.hashing.benchmarks.copies import CHANGES
 from hashpipe.hashing.calibration.calibration import read_calibration
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 from hashpipe.hashing.codes.packing import pack
 from hashpipe.hashing.data.images import from_paths
 from hashpipe.hashing.duplicates import rules as groups_kinds
@@ -37,8 +39,8 @@ from hashpipe.hashing.duplicates.grouping import Grouping
 from hashpipe.hashing.duplicates.groups import find_groups
 from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.encoding.encode import open_encoder
-from hashpipe.hashing.features import phash
-from hashpipe.pairgen.photos.photo_files import load_upright
+from hashpipe.hashing.features.phash import frequencies
+from hashpipe.pairgen.photos.load import load_upright
 
 # places that are one spot: pairs across them are neither right nor wrong
 ONE_SPOT = (
@@ -134,9 +136,9 @@ def encoded(planted: Planted, model: Path) -> CodeSet:
 
 def hashed(planted: Planted, like: CodeSet) -> CodeSet:
     bits = like.space.bits
-    values, _ = phash.frequencies(from_paths(planted.paths))
+    values, _ = frequencies(from_paths(planted.paths))
     space = CodeSpace("pHash", bits, np.zeros(bits, np.float32))
-    return _codeset(planted.paths, space, pack(phash.phash(values, bits)), like.quality)
+    return _codeset(planted.paths, space, pack(phash(values, bits)), like.quality)
 
 
 def _codeset(paths: list[Path], space: CodeSpace, codes: np.ndarray, quality: np.ndarray) -> CodeSet:

@@ -21,15 +21,19 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hashpipe.common.knn import nearest
 from hashpipe.pairgen.colmap.model import Model
 from hashpipe.pairgen.mapping.overlap import Evidence, pair_evidence
 from hashpipe.pairgen.mapping.reconstruct import connected
-from hashpipe.pairgen.matching.candidates import gps_pairs, growth, nearest, neighbour_pairs, outside_pairs, time_pairs
+from hashpipe.pairgen.matching.candidates import gps_pairs, growth, neighbour_pairs, outside_pairs, time_pairs
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairs.gps import nearness
-from hashpipe.pairgen.pairs.pair_rules import dissimilar_pairs, relations, similar_pairs
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.pairs.dissimilar import dissimilar_pairs
+from hashpipe.pairgen.pairs.gps import near_by_gps
+from hashpipe.pairgen.pairs.relations import related_components
+from hashpipe.pairgen.pairs.similar import similar_pairs
+from hashpipe.pairgen.pairs.uncertain import signs_of, uncertain_units, unknown_pairs
+from hashpipe.pairgen.photos.metadata import Photo
 
 WORDS = 64 * 128
 OPTIONS = BuildOptions()
@@ -188,6 +192,8 @@ def mining(count: int, size: int, apart: float = 0.01) -> Callable[[], int]:
     place = places_of(count, size)
     found = matched(place)
     vlads = np.random.default_rng(2).standard_normal((count, 128), dtype=np.float32)
+    vlads /= np.linalg.norm(vlads, axis=1, keepdims=True)
+    hashes = np.random.default_rng(3).integers(0, 256, (count, 8), np.uint8)
     labels, parts = connected(count, found.a, found.b, found.inliers, OPTIONS.min_inliers)
     inside = place < count // 2 // size
     number = np.where(inside, labels, -1).astype(np.int32)
@@ -196,9 +202,15 @@ def mining(count: int, size: int, apart: float = 0.01) -> Callable[[], int]:
 
     def work() -> int:
         similar = similar_pairs(evidence, found, vlads, OPTIONS)
-        related = relations(photos, labels, found, OPTIONS)
-        near = nearness(photos, labels, OPTIONS.far_metres)
-        return len(similar) + len(dissimilar_pairs(labels, number, number, found, vlads, related, OPTIONS, near))
+        related = related_components(photos, labels, found, OPTIONS)
+        near = near_by_gps(photos, labels, OPTIONS.far_metres)
+        units = uncertain_units(labels, number >= 0, found, OPTIONS.min_inliers)
+        signs = signs_of(photos, vlads, hashes)
+
+        def unknown(pairs: np.ndarray) -> np.ndarray:
+            return unknown_pairs(pairs, labels, units, signs)
+
+        return len(similar) + len(dissimilar_pairs(labels, number >= 0, found, vlads, related, OPTIONS, near, unknown))
 
     return work
 

@@ -210,7 +210,7 @@ def ours(values: Values, data: Data, form: str, options: TrainOptions, name: str
         for protocol in case.searches:
             for bits, head in heads.items():
                 u = head(x)
-                t = recentred(u, protocol, stored[bits]) if case.fresh and options.recentre else stored[bits]
+                t = recentred(u, protocol) if case.fresh and options.recentre else stored[bits]
                 judge(values, options.seed, protocol, coded(name, bits, u, protocol, t))
     return seconds
 

@@ -22,7 +22,7 @@ from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.train import train
 
-METHODS = ("ours", "itq", "itq/recentred", "pca", "pca/recentred", "lsh", "lsh/recentred", "float")
+METHODS = ("joint", "itq", "itq/recentred", "pca", "pca/recentred", "lsh", "lsh/recentred", "float")
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ import numpy as np
 
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace
 from hashpipe.hashing.export.table import export_to_postgres
-from hashpipe.hashing.search.postgres import open_postgres
+from hashpipe.hashing.search.postgres_search import open_postgres
 
 _SERVER = Path(__file__).resolve().parents[1] / "tests" / "postgres_server.py"
 

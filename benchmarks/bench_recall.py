@@ -24,7 +24,6 @@ from bench_pairs import flat_copy, peak_kib
 
 from hashpipe.common.files import locked, make_folder, open_workspace
 from hashpipe.common.progress import show_progress, stage
-from hashpipe.pairgen.build import describe_photos
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import matched_pairs
 from hashpipe.pairgen.matching.extract import extract_features, photo_vlads
@@ -32,7 +31,9 @@ from hashpipe.pairgen.matching.matching_rounds import match_photos
 from hashpipe.pairgen.matching.parallel_matching import WEAK_INLIERS, match_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.tables import file_status
-from hashpipe.pairgen.photos.photo_files import Photo, find_photos
+from hashpipe.pairgen.photos.find import find_photos
+from hashpipe.pairgen.photos.listing import describe_photos
+from hashpipe.pairgen.photos.metadata import Photo
 
 Pair = tuple[int, int]
 

@@ -25,7 +25,7 @@ from hashpipe.hashing.encoding.encoder import open_encoder
 from hashpipe.hashing.search import faiss_indexes as index_kinds
 from hashpipe.hashing.search import index_files
 from hashpipe.hashing.search.index_options import IndexOptions
-from hashpipe.pairgen.photos.photo_files import load_upright
+from hashpipe.pairgen.photos.load import load_upright
 
 SCRIPT = Path(sys.executable).with_name("hashpipe")
 

@@ -26,17 +26,18 @@ from safetensors.torch import save_file
 
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.pair_labels import no_targets
-from hashpipe.hashing.features.descriptors import make_describer, normalised
+from hashpipe.hashing.features.descriptors import make_describer
+from hashpipe.hashing.features.network_descriptors import normalised
 from hashpipe.hashing.features.options import BackboneOptions
-from hashpipe.hashing.training.checkpoint import Course
+from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.finetune import Tuned
-from hashpipe.hashing.training.loop import fit_layer
+from hashpipe.hashing.training.loop import fit_head
 from hashpipe.hashing.training.options import FinetuneOptions, TrainOptions
-from hashpipe.hashing.training.pca import fit_space
+from hashpipe.hashing.training.pca import fit_pca
 from hashpipe.hashing.training.train import train
 
 
-class Rounds(Course):
+class Rounds(Checkpoint):
     """Times steps, and a bare pass of the same network and batch after each."""
 
     def __init__(self, network: Tuned, rounds: int) -> None:
@@ -104,12 +105,12 @@ def _step(options: TrainOptions, given: argparse.Namespace) -> None:
     listed = listed.subset(np.arange(min(len(listed), 120)))
     describer = make_describer(replace(options.describe, image_size=given.size), listed)
     values = describer.describe(listed).values
-    space = fit_space(values, options.pca, 0)
+    space = fit_pca(values, options.pca, 0)
     network = Tuned(describer, listed, space, options)
     network.pieces.batch(range(len(listed)), 0)  # decoded once, as after the first epoch
     rounds = Rounds(network, given.rounds)
     fit = replace(options, steps=400, noise=0.0)  # stopped after the rounds
-    fit_layer(space(values), no_targets(len(values)), fit, 64, rounds, None, network)
+    fit_head(space(values), no_targets(len(values)), fit, 64, rounds, None, network)
     step, bare = (float(np.median(one[1:])) for one in (rounds.steps_taken, rounds.bare))
     photos = len(network._pixels) or given.pairs * 2 + given.others
     print(

@@ -23,7 +23,7 @@ from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
 
-_SCENES = Path(__file__).resolve().parents[1] / "tests" / "pairgen" / "twin_scenes.py"
+_SCENES = Path(__file__).resolve().parents[1] / "tests" / "twin_scenes.py"
 
 
 def scenes() -> ModuleType:

@@ -83,10 +83,10 @@ def check_command(photos: bool, workspace: Path, as_json: bool) -> None:
     code 2 and says everything that is wrong, and where, if anything is.
     """
     from hashpipe.common.files import open_workspace
-    from hashpipe.pairgen.pairs.validate import examine
+    from hashpipe.pairgen.pairs.validate import validate_pairset
 
     folder = open_workspace(workspace, create=False) / "pairs"
-    found = examine(folder, photos)
+    found = validate_pairset(folder, photos)
     for fault in found.faults[1:]:
         say(fault)
     if found.faults:

@@ -24,8 +24,8 @@ def search_command(photos: tuple[str, ...], workspace: Path, config: Path | None
     """Find photos of the index that look like PHOTOS; - reads a list from stdin.
 
     Prints lines `distance  path`, nearest first, and nothing else on stdout. With several photos, a line `# PHOTO`
-    stands above the lines of each. With --verify the inliers stand between distance and path, - where no hit was
-    looked at and -1 where a photo has no features.
+    stands above the lines of each. With --verify lines read `distance inliers path`; `-`: not checked, -1: a
+    photo without features.
     """
     options = build(SearchOptions, given, config, "search")
     from hashpipe.hashing.search.search import search

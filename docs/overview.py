@@ -15,7 +15,7 @@ from hashpipe.hashing.codes.packing import signs
 from hashpipe.hashing.data.images import from_pairset
 from hashpipe.hashing.models.network import load_model
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
-from hashpipe.pairgen.photos.photo_files import load_upright
+from hashpipe.pairgen.photos.load import load_upright
 
 TARGET = Path(__file__).with_name("images") / "overview.jpg"
 WIDTH, HEIGHT, GAP, CODE, CAPTION = 300, 225, 8, 22, 34  # pixels

@@ -16,16 +16,17 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.memory import budget, extraction_bytes
 from hashpipe.common.workers import workers_within
-from hashpipe.pairgen.build import check_options, describe_photos, list_photos
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import matched_pairs, photo_names
 from hashpipe.pairgen.colmap.geometries import key_in_use
 from hashpipe.pairgen.matching import vlad
 from hashpipe.pairgen.matching.extract import comparable
 from hashpipe.pairgen.matching.parallel_matching import WEAK_INLIERS, geometry_key
+from hashpipe.pairgen.option_bounds import check_options
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairs.tables import file_status
-from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.listing import describe_photos, file_status, list_photos
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.metadata import Photo
 
 COUNTED = 1000  # files of which every one is read; of larger folders this many are drawn
 _PROBED, _PROBED_PAIRS = 16, 48
@@ -42,7 +43,7 @@ _BYTES_PER_PAIR = 3_000  # matches and verified matches
 
 @dataclass(frozen=True)
 class BuildEstimate:
-    """What a build would find and take. Counts are exact unless `drawn`, which then says from how many files."""
+    """What a build would find and take. Counts are exact unless `drawn`, which is then the number of files read."""
 
     photos: int
     distinct: int
@@ -84,7 +85,7 @@ class BuildEstimate:
 
 
 def estimate_build(photos: Path, workspace: Path, options: BuildOptions) -> BuildEstimate:
-    """Read, describe and match a few photos and say what a build of all would take.
+    """Read, describe and match a few photos and estimate what a build of all would take.
 
     Nothing is written but temporary files. Raises UserError as the build does for folders and options.
     """

@@ -1,4 +1,4 @@
-"""What `pairs build` tells at its end: for people as text, for machines as one JSON object."""
+"""The summary of `pairs build`: as text, and as one JSON object."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class BuildSummary:
 
     `missed`: similar pairs that 3D gave and matching alone did not.
 
-    `changes` compares with the pairs that the workspace held before (see changes.compare), None for a first build.
+    `changes` compares with the pairs that the workspace held before (see diff.compare), None for a first build.
     """
 
     pairs_folder: Path

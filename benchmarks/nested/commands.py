@@ -17,7 +17,7 @@ from nested.variants import VARIANTS, Variant, given
 
 
 def run(asked: argparse.Namespace) -> None:
-    """Baselines and the fits for the choice first, then what is reported."""
+    """Baselines, the default and the fits for the choice first, then what else is reported."""
     collection = data.load(asked.data)
     _check(asked.forms)
     names = asked.descriptors or list(collection.descriptors)
@@ -27,6 +27,7 @@ def run(asked: argparse.Namespace) -> None:
     plan = Plan(names, asked.forms, asked.bits, collection.mark)
     variants, inner_seeds = _variants(asked.variants), asked.inner_seeds or asked.seeds
     first = [*plan.baselines(asked.seeds, "outer"), *plan.baselines(inner_seeds, "inner")]
+    first += () if asked.outer == "none" else plan.fits(variants[:1], asked.seeds, "outer")  # in any table
     first += plan.fits(variants, inner_seeds, "inner")
     every = list(plan.fits(variants, asked.seeds, "outer"))
     if asked.outer == "all":
@@ -60,7 +61,7 @@ def table(asked: argparse.Namespace) -> None:
         chosen = {}
     for line in tables(store, cells, names, chosen, asked.per):
         print(line)
-    print(f"\nseeds {sorted(store.seeds)}; median seconds of one fit with its searches:")
+    print(f"\nseeds {sorted(store.seeds)}; median processor seconds of one fit with its searches:")
     for (method, descriptor, bits), seconds in sorted(store.seconds.items()):
         print(f"  {method}, {descriptor}, {bits} bits: {np.median(seconds):.2f} ({len(seconds)} fits)")
 

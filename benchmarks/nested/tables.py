@@ -47,6 +47,8 @@ def reported(store: Store, cell: Cell, name: str, chosen: Chosen, per: str) -> d
         of = {fold: store.outer(cell, one) for (fold, its_group), one in chosen.items() if its_group == group}
     except KeyError:
         return None
+    if set(of) != set(store.fold.values()):
+        return None
     return {place: of[fold][place] for place, fold in sorted(store.fold.items()) if place in of[fold]}
 
 

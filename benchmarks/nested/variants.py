@@ -41,6 +41,9 @@ VARIANTS = {
         Variant("preserve 6", {"preserve": 6.0}),
         Variant("temperature .2", {"temperature": 0.2}),
         Variant("steps 250", {"steps": 250}),
+        Variant("lean", {"preserve": 0.0, "quantise": 0.0, "balance": 0.0}),
+        Variant("lean from pca", {"preserve": 0.0, "quantise": 0.0, "balance": 0.0, "start": "pca"}),
+        Variant("joint from pca", {"start": "pca"}),
     )
 }
 

@@ -8,47 +8,27 @@ case.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.pca import Principal, fit_pca
 
 PROJECTIONS = ("lsh", "pca", "pca-rr", "itq", "sh")  # those that code a float descriptor
 Encoder = Callable[[np.ndarray], np.ndarray]  # float (N, D) -> float32 (N, k); a bit is 1 where its value >= threshold
 
 
-@dataclass(frozen=True)
-class Principal:
-    """Mean float64 (D,) and principal directions float64 (r, D) of training descriptors, by falling variance."""
-
-    mean: np.ndarray
-    directions: np.ndarray
-
-    def project(self, descriptors: np.ndarray, dimensions: int) -> np.ndarray:
-        """Centred descriptors in the first min(r, dimensions) directions, float64 (N, .)."""
-        chosen = self.directions[:dimensions].T
-        return descriptors @ chosen - self.mean @ chosen
-
-
 def principal(training: np.ndarray, dimensions: int, seed: int = 0) -> Principal:
-    """Up to `dimensions` principal directions of finite training descriptors float (M, D), M >= 2."""
-    from sklearn.decomposition import PCA
-
+    """Up to `dimensions` principal axes of finite training descriptors float (M, D), M >= 2."""
     if len(training) < 2:
         raise UserError(f"Baselines need at least 2 training photos and there are {len(training)}; add photos.")
-    kept = min(dimensions, training.shape[1], len(training) - 1)
-    # exact where that is quick: a randomised PCA would give the baselines another basis than codes learn in
-    solver = "full" if min(training.shape) <= 4096 else "randomized"
-    fitted = PCA(kept, svd_solver=solver, random_state=seed).fit(np.asarray(training, dtype=np.float64))
-    spans = fitted.explained_variance_ > 1e-12 * max(fitted.explained_variance_[0], 1e-300)
-    return Principal(fitted.mean_, fitted.components_[spans])
+    return fit_pca(training, dimensions, seed)
 
 
 def fit(name: str, training: np.ndarray, bits: int, seed: int = 0, basis: Principal | None = None) -> Encoder:
     """Fit one of PROJECTIONS to training descriptors float (M, D) for codes of `bits` bits.
 
-    `basis`, at least `bits` directions where there are so many, saves a PCA when several lengths are fitted.
+    `basis`, at least `bits` axes where there are so many, saves a PCA when several lengths are fitted.
     """
     basis = principal(training, bits, seed) if basis is None else basis
     rng = np.random.default_rng([seed, bits])
@@ -89,14 +69,14 @@ def _random_projections(basis: Principal, dimensions: int, bits: int, rng: np.ra
 
 
 def _principal_signs(basis: Principal, dimensions: int, bits: int, rng: np.random.Generator) -> Encoder:
-    spanned = len(basis.directions[:bits])
+    spanned = basis.axes[:, :bits].shape[1]
     filling = _random_projections(basis, dimensions, bits - spanned, rng)
     return lambda x: np.hstack([basis.project(x, bits).astype(np.float32), filling(x)])
 
 
 def _rotated(basis: Principal, rotation: np.ndarray) -> Encoder:
     bits = len(rotation)
-    spanned = rotation[: len(basis.directions[:bits])]
+    spanned = rotation[: basis.axes.shape[1]]
     return lambda x: (basis.project(x, bits) @ spanned).astype(np.float32)
 
 

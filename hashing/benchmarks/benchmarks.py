@@ -25,7 +25,7 @@ class Benchmark:
     """A benchmark found on disk: its images and its protocols over rows of them (several where they share images).
 
     identities  stable names of the images; None where the list is not sampled
-    The properties speak of the first protocol.
+    The properties are those of the first protocol.
     """
 
     name: str

@@ -83,7 +83,7 @@ def _tar_members(path: Path) -> Iterator[Callable[[str], bytes | None]]:
 
             yield read
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise UserError(f"{path} cannot be read as an archive ({error}); get it again.") from None
+        raise UserError(f"{path} cannot be read as an archive ({error}); download it again.") from None
 
 
 def _bounded(member: tarfile.TarInfo) -> tarfile.TarInfo:

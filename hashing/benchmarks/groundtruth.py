@@ -49,7 +49,7 @@ def read_matlab(path: Path) -> GroundTruth:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the path.") from None
     except Exception as error:  # loadmat raises many kinds for damaged files
-        raise UserError(f"{path} is not ground truth in the known MATLAB layout ({error}); get it again.") from None
+        raise UserError(f"{path} is no ground truth in the known MATLAB layout ({error}); download it again.") from None
     return _checked(path, GroundTruth(names, queries, tuple(boxes), rows))
 
 
@@ -92,20 +92,20 @@ def read_revisited(path: Path) -> GroundTruth:
             _box(np.asarray(entry["bbx"], dtype=float).ravel()) if "bbx" in entry else None for entry in entries
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} lacks what revisited Oxford and Paris define ({error!r}); get it again.") from None
+        raise UserError(f"{path} lacks parts of revisited Oxford and Paris ({error!r}); download it again.") from None
     return _checked(path, GroundTruth(names, queries, boxes, rows))
 
 
 def _checked(path: Path, found: GroundTruth) -> GroundTruth:
     if not found.queries or any(len(rows) != len(found.queries) for rows in found.rows.values()):
-        raise UserError(f"{path} has {len(found.queries)} queries and other numbers of labels; get it again.")
+        raise UserError(f"{path} has {len(found.queries)} queries and other numbers of labels; download it again.")
     for label, rows in found.rows.items():
         for query, listed in zip(found.queries, rows, strict=True):
             outside = listed[(listed < 0) | (listed >= len(found.names))]
             if len(outside):
                 raise UserError(
                     f"{path}: {label} of query {query} names photo {int(outside[0])}, past its list of "
-                    f"{len(found.names)} photos; get it again."
+                    f"{len(found.names)} photos; download it again."
                 )
     return found
 

@@ -18,7 +18,7 @@ from hashpipe.pairgen.pairs.pairset import PairSet
 
 PLACES_METRICS = ("map", "p@10", "r@10", "mrr")
 FORMS = ("known", "adapted", "unseen")
-FEW_PLACES, FEW_QUERIES = 5, 30  # below these a difference says little
+FEW_PLACES, FEW_QUERIES = 5, 30  # with fewer, a difference is not reliable
 
 
 @dataclass(frozen=True)

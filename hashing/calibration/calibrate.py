@@ -176,7 +176,7 @@ def _notes(
         )
     elif not sure:
         notes.append(
-            f"So few comparisons do not prove {wanted:.2g}: the rate may be up to {measured.false_high[radius]:.2g}."
+            f"Too few comparisons to confirm {wanted:.2g} (95 % upper bound {measured.false_high[radius]:.2g})."
         )
     if not found.similar.sum():
         notes.append("No query has a similar photo: recall is unknown.")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import beta
 
+from hashpipe.common.hamming import hamming
 from hashpipe.common.progress import stage
-from hashpipe.hashing.codes.codes_file import hamming
 from hashpipe.pairgen.pairs.pairset import PairSet
 
 _ROUNDS = 2000  # of the bootstrap

@@ -50,7 +50,7 @@ class CodeSet:
     paths    N texts, POSIX, relative to `root`, or absolute
     sha256   N texts, of the photo files' bytes
     codes    uint8 (N, ceil(bits/8)), least-significant bit first, padded with zero bits
-    quality  float32 (N,), 0 (flat or tiny: its code says little) to 1
+    quality  float32 (N,), 0 (flat or tiny: its code is unreliable) to 1
     root     folder that relative paths start from, as text; "" where all are absolute
     made_by  how the codes were computed (runtime, versions), for people
     """
@@ -84,13 +84,6 @@ class CodeSet:
             self.root,
             self.made_by,
         )
-
-
-def hamming(query: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Hamming distances of one code, uint8 (W,), to many, uint8 (N,W) -> int32 (N,)."""
-    if not len(codes):
-        return np.zeros(0, np.int32)
-    return np.unpackbits(codes ^ query, axis=1).sum(axis=1, dtype=np.int32)
 
 
 def probes(codeset: CodeSet, count: int = _PROBES) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ def thresholds(u: np.ndarray) -> np.ndarray:
     """
     if len(u) < ENOUGH_TO_CENTRE:
         raise UserError(
-            f"{len(u)} photos are too few to centre bits on; give {ENOUGH_TO_CENTRE} or more, or leave centring away."
+            f"{len(u)} photos are too few to centre bits on; give {ENOUGH_TO_CENTRE} or more, or do not re-centre."
         )
     middle = len(u) // 2
     return np.array([_cut(np.sort(column), middle) for column in np.asarray(u, np.float64).T], np.float32)
@@ -42,18 +42,6 @@ def clear_of_outputs(u: np.ndarray, t: np.ndarray) -> np.ndarray:
             ordered = np.sort(column)
             found[bit] = _cut(ordered, int(np.searchsorted(ordered, float(found[bit]))))
     return found
-
-
-def recentred(u: np.ndarray, learnt: np.ndarray) -> np.ndarray:
-    """Thresholds float32 (k,) for a database with real outputs u, float (N,k): half-way from the model's, `learnt`
-    float32 (k,), to the medians of the database.
-
-    The medians of the very photos that the model learnt from are the model's thresholds, which then stay. A database of
-    other photos is met half-way, because what is searched for in it is often like the photos learnt from (measured in
-    docs/RESULTS.md). Raises as `thresholds` does.
-    """
-    learnt = np.asarray(learnt, np.float32)
-    return clear_of_outputs(u, (learnt + (thresholds(u) - learnt) / 2).astype(np.float32))
 
 
 def _apart(column: np.ndarray) -> float:

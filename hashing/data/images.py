@@ -16,7 +16,7 @@ from PIL import Image
 from hashpipe.common.files import sha256_file
 from hashpipe.hashing.data.listing import list_photos, shown
 from hashpipe.pairgen.pairs.pairset import PairSet
-from hashpipe.pairgen.photos import photo_files
+from hashpipe.pairgen.photos.load import load_upright
 
 if TYPE_CHECKING:
     from hashpipe.pairgen.matching import vlad  # brings FAISS and COLMAP, which a search does not need
@@ -57,7 +57,7 @@ def from_paths(paths: Iterable[Path]) -> ImageList:
     listed = tuple(Path(path) for path in paths)
     return ImageList(
         tuple(_content_key(path) for path in listed),
-        lambda index, max_side: photo_files.load_upright(listed[index], max_side),
+        lambda index, max_side: load_upright(listed[index], max_side),
         tuple(shown(str(path)) for path in listed),
     )
 
@@ -70,7 +70,7 @@ def from_pairset(pairset: PairSet) -> ImageList:
     keys = tuple(pairset.photos["sha256"].to_pylist())
     return ImageList(
         tuple(key or f"none:{path}" for key, path in zip(keys, paths, strict=True)),
-        lambda index, max_side: photo_files.load_upright(paths[index], max_side),
+        lambda index, max_side: load_upright(paths[index], max_side),
         tuple(pairset.photos["path"].to_pylist()),
         vlad.stored_features(pairset.folder),
     )
@@ -84,7 +84,7 @@ def from_zip(path: Path, members: Sequence[str]) -> ImageList:
     def open_member(index: int, max_side: int | None) -> Image.Image:
         with lock:  # one ZipFile is not safe for several threads
             data = archive.read(names[index])
-        return photo_files.load_upright(io.BytesIO(data), max_side)
+        return load_upright(io.BytesIO(data), max_side)
 
     return ImageList(tuple(f"{content}:{name}" for name in names), open_member, names)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
-from hashpipe.pairgen.photos import photo_files
+from hashpipe.pairgen.photos.find import EXTENSIONS, find_photos
 
 _CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
 
@@ -48,14 +48,14 @@ def list_photos(source: Path | Sequence[Path], exclude: Path | None = None) -> L
         return Listing(_posix([Path.cwd()])[0], found)
     path = Path(source).expanduser()
     if path.is_dir():
-        names = tuple(photo_files.find_photos(path, exclude))
+        names = tuple(find_photos(path, exclude))
         if not names:
             raise UserError(f"{path} holds no photos; name a folder with jpg, png, tif, bmp or webp files.")
         return Listing(path.absolute().as_posix(), names)
     if not path.exists():
         raise UserError(f"{path} does not exist; name a folder of photos, a photo, or a text file that lists them.")
     folder = path.parent.absolute().as_posix()
-    if path.suffix.lower() in photo_files.EXTENSIONS:
+    if path.suffix.lower() in EXTENSIONS:
         return Listing(folder, (path.name,))
     names = _posix(split_list(_read(path)))
     if not names:

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy.fft import dctn
 
+from hashpipe.common.hamming import popcount, words
+from hashpipe.common.perceptual_hash import SIDE, transform
 from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.duplicates.metadata import each
-from hashpipe.hashing.duplicates.rules import Looks, Same
+from hashpipe.hashing.duplicates.rules import Appearances, Same
 from hashpipe.hashing.features import descriptor_cache
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 
-LOOK_SIDE = 32  # pixels of the square grey copy that photos are compared by
+GREY_SIDE = SIDE  # pixels of the square grey copy that photos are compared by
 _SHARP_SIDE = 768  # pixels of the longest side that sharpness is judged on
 _KEPT_AT_ONCE = 500  # photos read before what was found is stored
 _HASH_MOST = 16  # bits by which the hashes of two pictures that correlate never differ
@@ -23,8 +24,8 @@ _DENSE = 10  # of so many pairs one must be wanted, for a product of matrices to
 _PAIRS_AT_ONCE = 5_000  # pairs of small grey copies that are multiplied at a time
 
 
-def looks(codeset: CodeSet, rows: Sequence[int] | np.ndarray, cache: Path | None, workers: int) -> np.ndarray:
-    """Small grey copies and sharpness of the photos of `rows`, float32 (len(rows), 1 + LOOK_SIDE**2).
+def appearances(codeset: CodeSet, rows: Sequence[int] | np.ndarray, cache: Path | None, workers: int) -> np.ndarray:
+    """Small grey copies and sharpness of the photos of `rows`, float32 (len(rows), 1 + GREY_SIDE**2).
 
     Column 0 is the sharpness, the others the grey copy with mean 0 and length 1, so that the product of two copies is
     their correlation. Photos that cannot be read are nan. Stored in `cache` by content, so that a run that was stopped
@@ -38,31 +39,28 @@ def looks(codeset: CodeSet, rows: Sequence[int] | np.ndarray, cache: Path | None
     for start in range(0, len(wanted), _KEPT_AT_ONCE):
         part = list(wanted.items())[start : start + _KEPT_AT_ONCE]
         name = f"look at photos {start + 1} to {start + len(part)} of {len(wanted)}"
-        values = np.stack(list(each(read_look, [path for _, path in part], workers, name)))
+        values = np.stack(list(each(read_appearance, [path for _, path in part], workers, name)))
         fine = ~np.isnan(values[:, 0])  # a file that is only away for now is tried again next time
         known.update(
             descriptor_cache.write(cache, [sha for (sha, _), ok in zip(part, fine, strict=True) if ok], values[fine])
         )
-    missing = np.full(1 + LOOK_SIDE**2, np.nan, np.float32)
+    missing = np.full(1 + GREY_SIDE**2, np.nan, np.float32)
     found = [known.get(codeset.sha256[row], missing) for row in np.asarray(rows, np.int64).tolist()]
-    return np.stack(found) if found else np.zeros((0, 1 + LOOK_SIDE**2), np.float32)
+    return np.stack(found) if found else np.zeros((0, 1 + GREY_SIDE**2), np.float32)
 
 
-def perceptual_hashes(looks: np.ndarray) -> np.ndarray:
-    """Signs of the 63 lowest frequencies of small grey copies, float32 (n, LOOK_SIDE**2) -> uint8 (n,8)."""
-    table = looks.reshape(-1, LOOK_SIDE, LOOK_SIDE)
-    bits = dctn(table, axes=(1, 2), norm="ortho")[:, :8, :8].reshape(len(looks), 64) > 0
-    bits[:, 0] = False  # the mean, which is 0
-    return np.packbits(bits, axis=1, bitorder="little")
+def perceptual_hashes(appearances: np.ndarray) -> np.ndarray:
+    """Signs of the 63 lowest frequencies of small grey copies, float32 (n, GREY_SIDE**2) -> uint8 (n,8)."""
+    return np.packbits(transform(appearances.reshape(-1, SIDE, SIDE))[:, :63] > 0, axis=1, bitorder="little")
 
 
-def read_look(path: Path) -> np.ndarray:
-    """Sharpness and small grey copy of one photo file, float32 (1 + LOOK_SIDE**2,); nan where it cannot be read."""
+def read_appearance(path: Path) -> np.ndarray:
+    """Sharpness and small grey copy of one photo file, float32 (1 + GREY_SIDE**2,); nan where it cannot be read."""
     try:
         picture = load_upright(path, _SHARP_SIDE).convert("L")
     except UnreadablePhoto:
-        return np.full(1 + LOOK_SIDE**2, np.nan, np.float32)
-    small = picture.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX)
+        return np.full(1 + GREY_SIDE**2, np.nan, np.float32)
+    small = picture.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
     grey = np.asarray(small, np.float32).ravel()
     grey -= grey.mean()
     return np.concatenate([[sharpness(picture)], grey / max(float(np.linalg.norm(grey)), 1e-6)]).astype(np.float32)
@@ -77,28 +75,20 @@ def sharpness(grey: Image.Image) -> float:
     return float((values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:] - 4 * inner).std())
 
 
-def correlated(looks: Looks, hashes: np.ndarray, alike: float) -> Same:
+def correlated(appearances: Appearances, hashes: np.ndarray, alike: float) -> Same:
     """Pairs whose small grey copies correlate by at least `alike`; photos that cannot be read are like none.
 
     hashes: uint8 (N,8); pairs whose perceptual hashes are far are not compared any further.
     """
-    words, ones = np.ascontiguousarray(hashes).view(np.uint64)[:, 0], _ones()
+    packed = words(hashes)[:, 0]
 
     def same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        differing = (words[a] ^ words[b]).view(np.uint16).reshape(-1, 4)
-        found = ones[differing].sum(axis=1) <= _HASH_MOST
+        found = popcount(packed[a] ^ packed[b]) <= _HASH_MOST
         (first, at), (second, to) = (np.unique(one[found], return_inverse=True) for one in (a, b))
-        found[found] = _products(looks(first)[:, 1:], looks(second)[:, 1:], at, to) >= alike
+        found[found] = _products(appearances(first)[:, 1:], appearances(second)[:, 1:], at, to) >= alike
         return found
 
     return same
-
-
-def _ones() -> np.ndarray:
-    """Number of ones in each 16-bit word, uint8 (65536,)."""
-    return np.unpackbits(np.arange(65536, dtype=np.uint16).view(np.uint8).reshape(-1, 2), axis=1).sum(
-        axis=1, dtype=np.uint8
-    )
 
 
 def _products(first: np.ndarray, second: np.ndarray, at: np.ndarray, to: np.ndarray) -> np.ndarray:

@@ -17,8 +17,7 @@ from hashpipe.common.progress import stage
 from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.duplicates.rules import Same
 from hashpipe.hashing.features import descriptor_cache
-from hashpipe.pairgen.matching import vlad
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 
 SIDE = 480  # pixels of the longest side that features are found at
 FEATURES = 600  # of one photo
@@ -94,8 +93,10 @@ def _of(row: int, codeset: CodeSet, points: OrderedDict[int, Points]) -> Points:
 
 def features(path: Path) -> Points:
     """Features of a photo file; none where it cannot be read."""
+    from hashpipe.pairgen.matching.vlad import sift_points  # brings COLMAP, which most groups do without
+
     try:
-        keypoints, descriptors = vlad.sift_points(load_upright(path, SIDE), FEATURES)
+        keypoints, descriptors = sift_points(load_upright(path, SIDE), FEATURES)
     except UnreadablePhoto:
         keypoints, descriptors = np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8)
     values = descriptors.astype(np.float32)

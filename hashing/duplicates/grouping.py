@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.hashing.codes.codes_file import CodeSet
-from hashpipe.hashing.duplicates.metadata import Facts
+from hashpipe.hashing.duplicates.metadata import Metadata
 from hashpipe.hashing.duplicates.rules import Group
 
 NAMES = {"exact": "exact duplicates", "near": "near-duplicates", "burst": "bursts", "place": "same place"}
@@ -19,7 +19,7 @@ class Grouping:
     """What was found, and by which rules; `notes` are sentences about what a reader should know."""
 
     codeset: CodeSet
-    facts: Facts
+    metadata: Metadata
     groups: list[Group]
     sharpness: np.ndarray  # float32 (N,), nan where a photo was not looked at
     rules: dict[str, Any]

@@ -17,11 +17,11 @@ from hashpipe.common.files import locked, make_folder, open_workspace
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import Calibration, read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSet, read_codes
-from hashpipe.hashing.duplicates import appearance as groups_look
-from hashpipe.hashing.duplicates import metadata as groups_facts
+from hashpipe.hashing.duplicates import appearance
 from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
+from hashpipe.hashing.duplicates.metadata import gather
 from hashpipe.hashing.duplicates.options import GroupsOptions
-from hashpipe.hashing.duplicates.rules import KINDS, Looks, Rules, Same, all_groups
+from hashpipe.hashing.duplicates.rules import KINDS, Appearances, Rules, Same, all_groups
 from hashpipe.hashing.features.quality import LOW
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
@@ -90,35 +90,35 @@ def find_groups(
 ) -> Grouping:
     """The groups of a code set; a PairSet adds geometry, a calibration the radius, `cache` keeps what was seen."""
     radius, source = _radius(codeset, options, calibration)
-    facts = groups_facts.gather(codeset, pairset, options.workers)
+    metadata = gather(codeset, pairset, options.workers)
     notes = []
-    if gone := int((facts.pixels == 0).sum()):
-        notes.append(f"{gone} photos cannot be read where the codes say they are; only their codes speak for them.")
+    if gone := int((metadata.pixels == 0).sum()):
+        notes.append(f"{gone} photos cannot be read at their paths; they are compared by their codes alone.")
     sharpness = np.full(len(codeset), np.nan, np.float32)
-    looks: Looks | None = None
+    appearances: Appearances | None = None
     same: Same | None = None
     hashes: np.ndarray | None = None
     if options.look != "off" and gone < len(codeset):
-        seen = groups_look.looks(codeset, np.arange(len(codeset)), cache, options.workers)
-        looks, sharpness = seen.__getitem__, seen[:, 0].copy()  # a view would keep all grey copies, 4 kB a photo
-        hashes = groups_look.perceptual_hashes(np.nan_to_num(seen[:, 1:]))
-        same = groups_look.correlated(looks, hashes, options.alike)
+        seen = appearance.appearances(codeset, np.arange(len(codeset)), cache, options.workers)
+        appearances, sharpness = seen.__getitem__, seen[:, 0].copy()  # a view would keep all grey copies, 4 kB a photo
+        hashes = appearance.perceptual_hashes(np.nan_to_num(seen[:, 1:]))
+        same = appearance.correlated(appearances, hashes, options.alike)
         if options.look == "match":
             from hashpipe.hashing.duplicates.copy_match import or_matched
 
             same = or_matched(same, codeset, radius, cache / "matched" if cache else None)
     elif options.near_radius is None:
         notes.append(
-            "Photos were not looked at: near-duplicates are among the places, because codes alone do not tell them "
-            "from other photos of a place."
+            "Photos were not compared (--look off): near-duplicates are among the places, because codes alone do not "
+            "tell them from other photos of a place."
         )
     usable = codeset.quality >= LOW
     if not usable.all():
-        notes.append(f"{int((~usable).sum())} flat or tiny photos are left out of the places: their codes say little.")
+        notes.append(f"{int((~usable).sum())} flat or tiny photos are in no place: their codes are unreliable.")
     near_radius = radius if same else options.near_radius
     rules = Rules(radius, near_radius, options.burst_seconds, usable, hashes, ~np.isnan(sharpness))
-    found = all_groups(codeset, facts, rules, looks, same)
-    facts_known = {
+    found = all_groups(codeset, metadata, rules, appearances, same)
+    metadata_known = {
         "bits": codeset.space.bits,
         "radius": radius,
         "radius_from": source,
@@ -128,11 +128,11 @@ def find_groups(
         "burst_seconds": options.burst_seconds,
         "false_match_rate": calibration.false_match_rate(radius) if calibration else None,
         "pairs": pairset.fingerprint if pairset else None,
-        "with_time": int(np.isfinite(facts.taken).sum()),
-        "with_place": int((facts.place >= 0).sum()),
+        "with_time": int(np.isfinite(metadata.taken).sum()),
+        "with_place": int((metadata.place >= 0).sum()),
         "space": codeset.space.fingerprint,
     }
-    return Grouping(codeset, facts, found, sharpness, facts_known, notes)
+    return Grouping(codeset, metadata, found, sharpness, metadata_known, notes)
 
 
 def _radius(codeset: CodeSet, options: GroupsOptions, calibration: Calibration | None) -> tuple[int, str]:

@@ -11,17 +11,18 @@ from typing import TypeVar
 import numpy as np
 from PIL import ExifTags
 
+from hashpipe.common.environment import cores
 from hashpipe.common.progress import stage
 from hashpipe.hashing.codes.codes_file import CodeSet
-from hashpipe.hashing.features.preprocess import cores, in_threads
+from hashpipe.hashing.features.preprocess import in_threads
 from hashpipe.pairgen.pairs.pairset import PairSet
-from hashpipe.pairgen.photos.photo_files import open_photo
+from hashpipe.pairgen.photos.load import open_photo
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Facts:
+class Metadata:
     """Of N photos, row by row.
 
     taken   float64 (N,) seconds since 1970 by the camera's clock, nan unknown; `exact` bool (N,): with parts of seconds
@@ -54,14 +55,14 @@ class Header:
     bytes: int = 0
 
 
-def gather(codeset: CodeSet, pairset: PairSet | None, workers: int) -> Facts:
+def gather(codeset: CodeSet, pairset: PairSet | None, workers: int) -> Metadata:
     """Read the headers of all photos, and what a PairSet knows of them; files that are gone keep their row."""
     paths = [codeset.path(row) for row in range(len(codeset))]
     headers = list(each(read_header, paths, workers, "headers"))
     cameras = {name: number for number, name in enumerate(sorted({one.camera for one in headers}))}
     size = np.array([one.size for one in headers], np.int32).reshape(-1, 2)
     place, similar, dissimilar, related = _geometry(codeset, pairset)
-    return Facts(
+    return Metadata(
         np.array([one.taken for one in headers], np.float64),
         np.array([one.exact for one in headers], bool),
         np.array([cameras[one.camera] for one in headers], np.int32),
@@ -86,7 +87,7 @@ def read_header(path: Path) -> Header:
             taken, exact = _time(details)
             camera = f"{exif.get(ExifTags.Base.Make, '')} {exif.get(ExifTags.Base.Model, '')}".strip("\0 ")
         return Header(taken, exact, camera, size, path.stat().st_size)
-    except Exception:  # damaged metadata raises nearly anything, and a photo without facts still has its code
+    except Exception:  # damaged metadata raises nearly anything, and a photo without metadata still has its code
         return Header()
 
 

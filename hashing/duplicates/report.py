@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.environment import cores
 from hashpipe.common.files import atomic_path, write_json, write_text
 from hashpipe.common.progress import stage
 from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
 from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.duplicates.rules import HASH_RADIUS, KINDS, Group
-from hashpipe.hashing.features.preprocess import cores, in_threads
+from hashpipe.hashing.features.preprocess import in_threads
 from hashpipe.pairgen.photos.jpegs import as_jpeg, small
 
 PICTURE_SIDE = 240  # pixels of the longest side
@@ -73,7 +74,7 @@ def _numbered(found: Grouping) -> list[tuple[int, Group, dict[int, int]]]:
 
 
 def _record(found: Grouping, number: int, group: Group, stands: dict[int, int]) -> dict[str, Any]:
-    facts, codeset = found.facts, found.codeset
+    metadata, codeset = found.metadata, found.codeset
     photos = []
     for at, row in enumerate(group.rows):
         sharp = float(found.sharpness[row])
@@ -84,12 +85,12 @@ def _record(found: Grouping, number: int, group: Group, stands: dict[int, int]) 
                 "best": at == 0,
                 "distance": group.distance[at],
                 "stands_for": stands[row],
-                "taken_at": _moment(float(facts.taken[row])),
-                "width": int(facts.size[row, 0]),
-                "height": int(facts.size[row, 1]),
-                "bytes": int(facts.bytes[row]),
+                "taken_at": _moment(float(metadata.taken[row])),
+                "width": int(metadata.size[row, 0]),
+                "height": int(metadata.size[row, 1]),
+                "bytes": int(metadata.bytes[row]),
                 "sharpness": None if np.isnan(sharp) else round(sharp, 1),
-                "place": int(facts.place[row]),
+                "place": int(metadata.place[row]),
                 "sha256": codeset.sha256[row],
             }
         )
@@ -139,7 +140,7 @@ def _write_page(folder: Path, found: Grouping, records: list[dict[str, Any]], op
 
 
 def _card(record: dict[str, Any], pictures: set[str], radius: int) -> dict[str, Any]:
-    """What the page needs of a group, short: names, links and facts."""
+    """What the page needs of a group, short: names, links and metadata."""
     photos = []
     for photo in record["photos"][:NAMED]:
         picture = f"pictures/{_name(photo['sha256'])}" if photo["sha256"] in pictures else ""
@@ -169,7 +170,7 @@ def _text(found: Grouping, kind: str) -> str:
             "Cropped and turned copies are found among the places, as far as their codes are near; --look match tells "
         )
         more += "them apart."
-    near = f"{near}." if rules["near_radius"] is not None else "Photos were not looked at, so none were sought."
+    near = f"{near}." if rules["near_radius"] is not None else "Not sought: photos were not compared."
     chance = ""
     if rules["false_match_rate"] is not None:
         wrong = rules["false_match_rate"] * len(found.codeset)

@@ -6,7 +6,7 @@ near   one shot in several files: near codes or perceptual hashes, pictures that
 burst  several shots of one camera in quick succession: near codes, pauses of a few seconds
 place  the same place: near codes or a similar pair by 3D, and nothing that 3D says against it
 
-The best photo of a group stands for it in the kinds after it, so that a photo is shown once and not with each of its
+Later kinds take each group by its best photo, so that a photo is shown once and not with each of its
 copies again. Within a kind no photo is in two groups, and each member is near the centre of its group.
 """
 
@@ -17,16 +17,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hashpipe.hashing.codes.codes_file import CodeSet, hamming
+from hashpipe.common.hamming import hamming
+from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.duplicates.cluster import Near, Neighbours, block_size, star_groups
-from hashpipe.hashing.duplicates.metadata import Facts
+from hashpipe.hashing.duplicates.metadata import Metadata
 
 KINDS = ("exact", "near", "burst", "place")
 _SAME_RESOLUTION = 0.8  # share of the most pixels of a group from which sharpness decides
 HASH_RADIUS = 10  # of 63 bits of the perceptual hashes; wide, because the pictures are compared after it
 _EXACT_SECONDS, _WHOLE_SECONDS = 0.05, 0.999  # capture times further apart are of two shots
 
-Looks = Callable[[np.ndarray], np.ndarray]  # rows -> float32 (rows, 1 + side^2): sharpness, small grey copy
+Appearances = Callable[[np.ndarray], np.ndarray]  # rows -> float32 (rows, 1 + side^2): sharpness, small grey copy
 Same = Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows a, rows b -> bool: one shot
 
 
@@ -63,12 +64,14 @@ class Rules:
     hashed: np.ndarray | None = None
 
 
-def all_groups(codeset: CodeSet, facts: Facts, rules: Rules, looks: Looks | None, same: Same | None) -> list[Group]:
+def all_groups(
+    codeset: CodeSet, metadata: Metadata, rules: Rules, appearances: Appearances | None, same: Same | None
+) -> list[Group]:
     """The groups of all kinds, largest first within a kind.
 
-    looks says how sharp photos are, same whether pairs of them show one shot; where they are None codes alone decide.
+    appearances gives how sharp photos are, same whether pairs show one shot; codes alone decide where they are None.
     """
-    state = _State(codeset, facts, looks)
+    state = _State(codeset, metadata, appearances)
     groups = state.settle(state.exact())
     groups += state.settle(_near(state, rules, same))
     groups += state.settle(_burst(state, rules))
@@ -83,9 +86,9 @@ class _State:
     say; where they say nothing of a photo that stands for others, as they say of one of these.
     """
 
-    def __init__(self, codeset: CodeSet, facts: Facts, looks: Looks | None) -> None:
-        self.codeset, self.facts, self.looks = codeset, facts, looks
-        self.stands, self.place = np.arange(len(codeset)), facts.place.copy()
+    def __init__(self, codeset: CodeSet, metadata: Metadata, appearances: Appearances | None) -> None:
+        self.codeset, self.metadata, self.appearances = codeset, metadata, appearances
+        self.stands, self.place = np.arange(len(codeset)), metadata.place.copy()
 
     def rows(self) -> np.ndarray:
         """The rows that no other stands for, ascending."""
@@ -124,7 +127,7 @@ class _State:
     def best(self, kind: str, rows: np.ndarray) -> tuple[int, str]:
         """The row to keep, and why. Ties go to the shorter path: copies tend to get longer names."""
         paths = self.codeset.paths
-        pixels, size = self.facts.pixels[rows], self.facts.bytes[rows]
+        pixels, size = self.metadata.pixels[rows], self.metadata.bytes[rows]
         if kind == "exact":
             return min(rows.tolist(), key=lambda row: (len(paths[row]), paths[row])), "shortest path; all are equal"
         if kind == "near":  # of copies of one shot the largest and least compressed is the original
@@ -132,7 +135,7 @@ class _State:
             if pixels[at] > np.sort(pixels)[-2]:
                 return int(rows[at]), "most pixels"
             return int(rows[at]), "most pixels and largest file" if size[at] > size.min() else "shortest path"
-        sharp = np.nan_to_num(self.looks(rows)[:, 0]) if self.looks else np.zeros(len(rows))
+        sharp = np.nan_to_num(self.appearances(rows)[:, 0]) if self.appearances else np.zeros(len(rows))
         quality = self.codeset.quality[rows]
         enough = pixels >= _SAME_RESOLUTION * pixels.max(initial=0)
         score = [(not enough[at], -sharp[at], -quality[at], -pixels[at], paths[rows[at]]) for at in range(len(rows))]
@@ -146,7 +149,7 @@ def _near(state: _State, rules: Rules, same: Same | None) -> list[Group]:
         return []
     rows = state.rows()
     near = Near(state.codeset.codes[rows], rules.near_radius)
-    taken, exact = state.facts.taken, state.facts.exact
+    taken, exact = state.metadata.taken, state.metadata.exact
     alike: Near | None = None
     if rules.hashes is not None and rules.hashed is not None:
         alike, hashed = Near(rules.hashes[rows], HASH_RADIUS), rules.hashed[rows]
@@ -169,12 +172,12 @@ def _near(state: _State, rules: Rules, same: Same | None) -> list[Group]:
 
 def _burst(state: _State, rules: Rules) -> list[Group]:
     """Only photos with a capture time; a sequence is one camera's photos with pauses of at most burst_seconds."""
-    facts, rows = state.facts, state.rows()
-    rows = rows[np.isfinite(facts.taken[rows])]
+    metadata, rows = state.metadata, state.rows()
+    rows = rows[np.isfinite(metadata.taken[rows])]
     if not len(rows):
         return []
-    order = np.lexsort((facts.taken[rows], facts.camera[rows]))
-    breaks = (np.diff(facts.taken[rows][order]) > rules.burst_seconds) | (np.diff(facts.camera[rows][order]) != 0)
+    order = np.lexsort((metadata.taken[rows], metadata.camera[rows]))
+    breaks = (np.diff(metadata.taken[rows][order]) > rules.burst_seconds) | (np.diff(metadata.camera[rows][order]) != 0)
     sequence = np.zeros(len(rows), np.int64)
     sequence[order] = np.concatenate([[0], np.cumsum(breaks)])
     near = Near(state.codeset.codes[rows], rules.radius)
@@ -194,10 +197,10 @@ def _place(state: _State, rules: Rules) -> list[Group]:
     near = Near(state.codeset.codes[rows], rules.radius)
     position = np.full(len(place), -1, np.int64)
     position[rows] = np.arange(len(rows))
-    similar = _both_ways(position[state.stands[state.facts.similar]], len(rows))
-    dissimilar = _both_ways(position[state.stands[state.facts.dissimilar]], len(rows))
-    places = int(max(place.max(initial=0), state.facts.related.max(initial=0))) + 1
-    related = _both_ways(state.facts.related, places)
+    similar = _both_ways(position[state.stands[state.metadata.similar]], len(rows))
+    dissimilar = _both_ways(position[state.stands[state.metadata.dissimilar]], len(rows))
+    places = int(max(place.max(initial=0), state.metadata.related.max(initial=0))) + 1
+    related = _both_ways(state.metadata.related, places)
     bounds = np.searchsorted(similar, np.arange(len(rows) + 1) * len(rows))
 
     def neighbours(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -43,10 +43,10 @@ def given_thresholds(path: Path, model: StoredModel, bits: int | None) -> np.nda
 
 
 def common_thresholds(file: Path, model: StoredModel, bits: int, outputs: Callable[[], np.ndarray]) -> np.ndarray:
-    """The thresholds in `file`, computed from `outputs()`, float32 (n,k), by whoever comes first.
+    """The thresholds in `file`; where it is missing they are computed from `outputs()`, float32 (n,k), and written.
 
-    See codes.recentred. Other shards wait until the first one has written them. Raises UserError for fewer photos than
-    medians need.
+    They are the medians (packing.thresholds). Of several shards the first one computes and the others wait. Raises
+    UserError for fewer photos than medians need.
     """
     while not file.is_file():
         with contextlib.ExitStack() as stack:
@@ -58,7 +58,7 @@ def common_thresholds(file: Path, model: StoredModel, bits: int, outputs: Callab
                 time.sleep(_LOOK_AGAIN)  # another shard is at work
                 continue
             if not file.is_file():
-                found = packing.recentred(outputs(), model.thresholds(bits))
+                found = packing.thresholds(outputs())
                 write_thresholds(file, model, bits, found)
     return given_thresholds(file, model, bits)
 

@@ -33,7 +33,7 @@ from hashpipe.hashing.models.model_folder import StoredModel, descriptors_finger
 
 __all__ = ["EncodeOptions", "EncodeResult", "Encoded", "Encoder", "Outputs", "encode", "open_encoder"]
 
-_CENTRING = 4  # version of the rule, codes.recentred: thresholds of an older one are not taken up
+_CENTRING = 5  # version of the rule, the medians: thresholds of an older one are not taken up
 _CENTRE_ON = 4096  # photos that common thresholds are computed on
 _MEASURE_ON = 32  # photos that a runtime is compared with torch on
 _WORTH_EXPORTING = 100  # photos; below it, making the graph takes longer than it saves
@@ -47,7 +47,7 @@ def encode(photos: Path | Sequence[Path], workspace: Path, options: EncodeOption
     same file. Photos whose content is in the codes file that is replaced keep their codes, so that adding photos costs
     only the new ones. Files that cannot be read are skipped and listed in <codes file>.failures.csv.
 
-    Raises UserError for what the user can mend.
+    Raises UserError for every error that the user can fix.
     """
     started = time.monotonic()
     output, model_folder, home = places(workspace, options)
@@ -62,7 +62,7 @@ def encode(photos: Path | Sequence[Path], workspace: Path, options: EncodeOption
     if options.recentre and len(listing) < ENOUGH_TO_CENTRE:
         raise UserError(
             f"--recentre: {len(listing)} photos are too few to centre bits on; give {ENOUGH_TO_CENTRE} or more, "
-            "or leave it away."
+            "or omit it."
         )
     given = None if options.thresholds is None else given_thresholds(options.thresholds, model, options.bits)
     bits = model.pick_bits(options.bits if given is None else len(given))
@@ -126,7 +126,7 @@ def _runtime(model: StoredModel, bits: int, listing: Listing, options: EncodeOpt
     wanted = options.runtime
     if model.describer["backbone"] == "vlad":
         if wanted != "auto":
-            raise UserError(f"--runtime {wanted} runs networks, and this model is VLAD of SIFT; leave it away.")
+            raise UserError(f"--runtime {wanted} runs networks, and this model is VLAD of SIFT; omit it.")
         return wanted
     if wanted == "torch":
         return wanted

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.environment import cores
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.codes_file import CodeSpace, encode_outputs
 from hashpipe.hashing.encoding import runtimes
 from hashpipe.hashing.encoding.engines import Engine
 from hashpipe.hashing.features import preprocess
-from hashpipe.hashing.features import quality as looks
 from hashpipe.hashing.features.preprocess import Open
+from hashpipe.hashing.features.quality import quality
 from hashpipe.hashing.models.model_folder import StoredModel, read_model
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 if TYPE_CHECKING:
     from hashpipe.hashing.data.images import ImageList
@@ -97,7 +98,7 @@ class Encoder:
 
         def judged(side: int | None) -> Image.Image:  # by the photo as it was decoded, not as it is enlarged
             picture = load(side)
-            seen.append(looks.quality(picture))
+            seen.append(quality(picture))
             return picture
 
         try:
@@ -164,7 +165,7 @@ def open_encoder(
     own = model.thresholds(bits) if thresholds is None else np.asarray(thresholds, np.float32)
     if own.shape != (bits,) or not np.isfinite(own).all():
         raise UserError(f"{own.size} thresholds do not fit codes of {bits} bits; give one number for each bit.")
-    threads = threads or preprocess.cores()
+    threads = threads or cores()
     engine = runtimes.engine(model, bits, runtimes.choose(model, bits, runtime), device, threads)
     return Encoder(model, CodeSpace(model.fingerprint, bits, own), engine, threads)
 

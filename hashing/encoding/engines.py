@@ -66,7 +66,8 @@ def torch_engine(model: StoredModel, bits: int, device: str = "auto") -> Engine:
     """The network under torch. A trunk keeps its feature map while it runs: each call has one, all share weights."""
     import torch
 
-    from hashpipe.hashing.features import backbones, descriptors
+    from hashpipe.hashing.features import backbones
+    from hashpipe.hashing.features.network_descriptors import describe_pixels
 
     config, place = model.describer, backbones.pick_device(device)
     weights = {key: torch.from_numpy(value) for key, value in model.describer_arrays.items()}
@@ -84,7 +85,7 @@ def torch_engine(model: StoredModel, bits: int, device: str = "auto") -> Engine:
 
     def run(pixels: np.ndarray) -> np.ndarray:
         with spare.one() as trunk:
-            return model.head(bits)(descriptors.look(trunk, pixels, config.get("scales", [1.0]), place))
+            return model.head(bits)(describe_pixels(trunk, pixels, config.get("scales", [1.0]), place))
 
     about = {"runtime": "torch", "version": torch.__version__, "device": place.type}
     return Engine("torch", network_picture(model), run, 1 if place.type == "cpu" else _GPU_BATCH, about)

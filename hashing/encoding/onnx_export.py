@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path
 from hashpipe.hashing.encoding.engines import torch_engine
-from hashpipe.hashing.features import backbones, descriptors, preprocess
+from hashpipe.hashing.features import backbones, network_descriptors, preprocess
 from hashpipe.hashing.models.heads import FORMULAS
 from hashpipe.hashing.models.model_folder import StoredModel
 
@@ -41,7 +41,7 @@ class HashNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         arrays = {name: getattr(self, name) for name in self.formula.arrays}
-        u: Tensor = self.formula.compute(arrays, self.trunk(descriptors.normalised(image)), torch)
+        u: Tensor = self.formula.compute(arrays, self.trunk(network_descriptors.normalised(image)), torch)
         return u
 
 

@@ -28,22 +28,22 @@ class EncodeOptions:
     runtime: Literal["auto", "torch", "onnx", "openvino"] = field(
         default="auto",
         metadata={
-            "help": "what computes the network; auto takes the fastest installed one whose codes are torch's but for "
-            "one bit in a thousand at most"
+            "help": "what runs the network; auto takes the fastest installed runtime whose codes differ from torch's "
+            "in at most one bit in a thousand"
         },
     )
     thresholds: Path | None = field(
         default=None,
         metadata={
-            "help": "take the bits' thresholds from this codes file or thresholds file instead of the model",
+            "help": "take bit thresholds from this codes file or thresholds file instead of the model",
             "metavar": "FILE",
         },
     )
     recentre: bool = field(
         default=False,
         metadata={
-            "help": "move the bits' thresholds half-way from the model's to the medians over up to 4096 of these "
-            "photos (at least 200); shards that share a workspace share them"
+            "help": "set each bit's threshold to its median over up to 4,096 of these photos (at least 200): for "
+            "photos of places unlike the training photos; shards that share a workspace share the thresholds"
         },
     )
     shard: str | None = field(
@@ -63,7 +63,7 @@ class EncodeOptions:
             if found is None or not 1 <= int(found.group(1)) <= int(found.group(2)):
                 raise UserError(f"--shard {self.shard} is no shard; give i/N with i from 1 to N, as in 1/4.")
         if self.device == "cuda" and self.runtime not in ("auto", "torch"):
-            raise UserError(f"--device cuda is torch's and --runtime is {self.runtime}; leave one of them away.")
+            raise UserError(f"--device cuda is torch's and --runtime is {self.runtime}; omit one of them.")
 
     @property
     def share(self) -> tuple[int, int]:

@@ -19,8 +19,7 @@ from hashpipe.hashing.encoding import parts as encode_parts
 from hashpipe.hashing.encoding.encoder import Encoded, Encoder
 from hashpipe.hashing.encoding.parts import PART, Part
 from hashpipe.hashing.features.preprocess import Open
-from hashpipe.pairgen.photos import photo_files
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 
 _LONGEST_REASON = 120  # characters
 
@@ -117,7 +116,7 @@ def _as_before(codes: CodeSet, row: int) -> Encoded:
 
 
 def _opener(content: bytes) -> Open:
-    return lambda side: photo_files.load_upright(io.BytesIO(content), side)
+    return lambda side: load_upright(io.BytesIO(content), side)
 
 
 def _part(ids: np.ndarray, rows: list[tuple[Encoded, str, tuple[int, int]]], encoder: Encoder, outputs: bool) -> Part:

@@ -44,7 +44,7 @@ class EncodeResult:
         runtime = made["runtime"] + (f" {made['version']}" if "version" in made else "")
         if "bit_flip_rate" in made:
             runtime += (
-                f", {made['bit_flip_rate']:.2g} of the bits of {made['flips_measured_on']} photos are not torch's"
+                f", {made['bit_flip_rate']:.2g} of the bits of {made['flips_measured_on']} photos differ from torch's"
             )
         lines = [
             f"Encoded {self.photos} photos to {self.space.bits} bits in {self.seconds:.1f} s ({rate:.1f}/s).",
@@ -53,7 +53,7 @@ class EncodeResult:
             f"  runtime    {runtime}",
         ]
         if self.kept:
-            lines.append(f"  kept       {self.kept} whose codes were in the file before")
+            lines.append(f"  kept       {self.kept} whose codes were already in the file")
         if self.failures:
             lines.append(
                 f"  skipped    {len(self.failures)} that cannot be read, listed in {failures_file(self.codes)}"
@@ -62,7 +62,7 @@ class EncodeResult:
             names = ", ".join(row["path"] for row in self.low_quality[:3]) + (
                 ", ..." if len(self.low_quality) > 3 else ""
             )
-            lines.append(f"  flat/tiny  {len(self.low_quality)} whose codes say little: {names}")
+            lines.append(f"  flat/tiny  {len(self.low_quality)} whose codes are unreliable: {names}")
         return "\n".join(lines)
 
 

@@ -19,7 +19,7 @@ from hashpipe.hashing.encoding import engines
 from hashpipe.hashing.encoding.engines import RUNTIMES, Engine
 from hashpipe.hashing.features.preprocess import Open
 from hashpipe.hashing.models.model_folder import StoredModel
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 MOST_FLIPS = 1e-3  # share of bits; a runtime that differs more from torch is never chosen by itself
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA, the same under WSL, AMD
@@ -90,7 +90,7 @@ def _export(model: StoredModel, bits: int) -> None:
         )
     if model.describer.get("scales", [1.0]) != [1.0]:
         raise UserError(
-            f"{model.folder} looks at photos at several scales, which is not exported; train without --scales."
+            f"{model.folder} describes photos at several scales, which cannot be exported; train without --scales."
         )
     from hashpipe.hashing.encoding.onnx_export import write_graph
 

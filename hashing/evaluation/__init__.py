@@ -19,7 +19,7 @@ __all__ = ["EvalOptions", "evaluate"]
 def evaluate(options: EvalOptions, workspace: Path | None) -> EvalResult:
     """Score a model, or anyone's codes, by the protocol that `options` names; writes `eval/` in the workspace.
 
-    Raises UserError for everything that the user can mend.
+    Raises UserError for every error that the user can fix.
     """
     from hashpipe.hashing.evaluation.run import run
 

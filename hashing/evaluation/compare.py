@@ -89,7 +89,9 @@ def _against(base: EvalResult, other: EvalResult, run: int, notes: list[str]) ->
                 f"{second[name]['fingerprint']}) and is left out"
             )
             continue
-        theirs = values.get((name, one["method"], one["bits"], one["metric"]))
+        method = one["method"]
+        match = other.learnt if base.learnt and method == base.learnt else method
+        theirs = values.get((name, match, one["bits"], one["metric"]))
         if theirs is None:
             continue
         if len(theirs) != len(one["values"]):
@@ -97,10 +99,11 @@ def _against(base: EvalResult, other: EvalResult, run: int, notes: list[str]) ->
         a, b = _array(theirs), _array(one["values"])
         clusters = first[name]["clusters"]
         found = paired(a, b, None if clusters is None else np.array(clusters))
+        shown = method if match == method else f"{match} against {method}"
         value, before = (_macro(side, clusters) for side in (a, b))
         rows.append(
             {
-                "protocol": name, "method": one["method"], "bits": one["bits"], "metric": one["metric"], "run": run,
+                "protocol": name, "method": shown, "bits": one["bits"], "metric": one["metric"], "run": run,
                 "base": number(before), "value": number(value), "difference": number(found.difference),
                 "ci_low": number(found.low), "ci_high": number(found.high), "p_value": number(found.p_value),
                 "units": found.units,

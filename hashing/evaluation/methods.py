@@ -1,4 +1,4 @@
-"""What is scored beside ours: baselines on the same descriptors, plain and with bits re-centred on the database."""
+"""What is scored beside the model: baselines on the same descriptors, plain and re-centred on the database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 
 from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.benchmarks.protocols import Protocol
-from hashpipe.hashing.codes import packing
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE, pack, thresholds
 from hashpipe.hashing.evaluation.scoring import Coded
 
@@ -18,15 +17,9 @@ def coded(method: str, bits: int, u: np.ndarray, protocol: Protocol, t: np.ndarr
     return Coded(method, bits, pack(u[protocol.queries], t), pack(u[protocol.database], t))
 
 
-def recentred(u: np.ndarray, protocol: Protocol, learnt: np.ndarray | None = None) -> np.ndarray | None:
-    """Per-bit medians of the database, float32 (bits,); None where the database is too small for them.
-
-    Given the thresholds `learnt` of a model, the thresholds of `encode --recentre` (packing.recentred).
-    """
-    if len(protocol.database) < ENOUGH_TO_CENTRE:
-        return None
-    own = u[protocol.database]
-    return thresholds(own) if learnt is None else packing.recentred(own, learnt)
+def recentred(u: np.ndarray, protocol: Protocol) -> np.ndarray | None:
+    """Medians of the database by bit, as `encode --recentre` sets them, float32 (bits,); None where it is too small."""
+    return thresholds(u[protocol.database]) if len(protocol.database) >= ENOUGH_TO_CENTRE else None
 
 
 def baseline_codes(
@@ -50,12 +43,11 @@ def baseline_codes(
         say_note(f"{protocol.name}: {len(training)} training photos are too few to fit baselines")
         projections = []
     basis = baselines.principal(training, max(bits), seed) if projections and bits else None
-    if basis is not None and len(basis.directions) < max(bits):
+    if basis is not None and basis.axes.shape[1] < max(bits):
         say_note(
             f"{protocol.name}: {len(training)} training photos of {training.shape[1]} dimensions span "
-            f"{len(basis.directions)} directions; beyond as many bits pca adds random projections, itq and pca-rr "
-            "rotate "
-            "into more bits"
+            f"{basis.axes.shape[1]} directions; for more bits than that pca adds random projections, itq and pca-rr "
+            "rotate into more bits"
         )
     if len(protocol.database) < ENOUGH_TO_CENTRE:
         say_note(f"{protocol.name}: {len(protocol.database)} database photos are too few to re-centre baselines on")
@@ -64,7 +56,7 @@ def baseline_codes(
             if name in projections:
                 u = baselines.fit(name, training, length, seed, basis)(descriptors)
             elif name == "phash" and hash_of is not None:
-                from hashpipe.hashing.features.phash import BITS_MAX
+                from hashpipe.common.perceptual_hash import BITS_MAX
 
                 if length > BITS_MAX:
                     say_note(f"phash has at most {BITS_MAX} bits and is left out at {length}")

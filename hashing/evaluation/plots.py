@@ -13,10 +13,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from hashpipe.hashing.evaluation.method_names import is_learnt
+
 _COLOURS = {
-    "ours": "#c0392b", "itq": "#1f77b4", "pca": "#2ca02c", "pca-rr": "#8c564b", "lsh": "#7f7f7f", "sh": "#9467bd",
+    "itq": "#1f77b4", "pca": "#2ca02c", "pca-rr": "#8c564b", "lsh": "#7f7f7f", "sh": "#9467bd",
     "phash": "#bcbd22", "float": "#222222",
 }  # fmt: skip
+_LEARNT = "#c0392b"
 _STYLE: Any = {
     "svg.hashsalt": "hashpipe",
     "svg.fonttype": "none",
@@ -27,7 +30,7 @@ _STYLE: Any = {
 
 
 def over_bits(rows: Sequence[dict[str, Any]], metric: str) -> str:
-    """A metric over code lengths, a line per method with the interval of ours; float as a level."""
+    """A metric over code lengths, a line per method with the interval of learnt codes; float as a level."""
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=(5.2, 3.4))
         for method in dict.fromkeys(row["method"] for row in rows):
@@ -48,9 +51,9 @@ def over_bits(rows: Sequence[dict[str, Any]], metric: str) -> str:
             lengths = [row["bits"] for row in line]
             axes.plot(lengths, values, marker="o", markersize=3.5, label=method, **_line(method))
             bounds = [(row["ci_low"], row["ci_high"]) for row in line]
-            if method == "ours" and None not in [value for pair in bounds for value in pair]:
+            if is_learnt(method) and None not in [value for pair in bounds for value in pair]:
                 low, high = zip(*bounds, strict=True)
-                axes.fill_between(lengths, low, high, color=_COLOURS["ours"], alpha=0.12, linewidth=0)
+                axes.fill_between(lengths, low, high, color=_LEARNT, alpha=0.12, linewidth=0)
         lengths = sorted({row["bits"] for row in rows if row["bits"] is not None})
         if lengths:
             axes.set_xscale("log", base=2)
@@ -105,10 +108,10 @@ def balance(detail: dict[str, Any]) -> str:
 def _line(method: str) -> dict[str, Any]:
     base = method.split("/")[0]
     return {
-        "color": _COLOURS.get(base, "#e67e22"),
-        "linewidth": 2.2 if base == "ours" else 1.1,
+        "color": _LEARNT if is_learnt(base) else _COLOURS.get(base, "#e67e22"),
+        "linewidth": 2.2 if is_learnt(base) else 1.1,
         "linestyle": "--" if method.endswith("/recentred") else ":" if base == "float" else "-",
-        "zorder": 3 if base == "ours" else 2,
+        "zorder": 3 if is_learnt(base) else 2,
     }
 
 

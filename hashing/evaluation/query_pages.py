@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.hamming import hamming
 from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.evaluation.scoring import Coded
-from hashpipe.hashing.metrics.histograms import distances_to
 from hashpipe.pairgen.photos.jpegs import as_uri
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 THUMBNAIL = 120  # pixels, longest side
 SHOWN = 8  # photos per query
 
 
-def gallery(
+def query_rows(
     protocol: Protocol, coded: Coded, values: np.ndarray, images: ImageList, each: int = 6
 ) -> list[dict[str, Any]]:
     """The `each` worst and best queries by `values` float (Q,), nan left out; ties in the ranking in order of the
@@ -51,7 +51,7 @@ def _hits(protocol: Protocol, coded: Coded, query: int, images: ImageList) -> li
     if coded.bits is None:
         distance = -(coded.database @ coded.queries[query])
     else:
-        distance = distances_to(coded.queries[query], coded.database)
+        distance = hamming(coded.queries[query], coded.database)
     relevant, _, junk = protocol.relevance.of(query)
     right, ignored = set(relevant.tolist()), set(junk.tolist())
     first = np.argsort(distance, kind="stable")[:SHOWN].tolist()

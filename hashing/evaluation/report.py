@@ -8,30 +8,32 @@ from typing import Any
 from jinja2 import Environment
 
 from hashpipe.hashing.evaluation import plots
+from hashpipe.hashing.evaluation.method_names import is_learnt
 from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.tables import best_values, ordered_methods, title
 
 _DRAWN_LENGTHS = 4  # code lengths with a curve of their own
 
 
-def render(result: EvalResult, galleries: list[dict[str, Any]]) -> str:
-    """The page of one evaluation; `galleries` as `gallery.gallery` makes them."""
+def render(result: EvalResult, pages: list[dict[str, Any]]) -> str:
+    """The page of one evaluation; `pages` as `query_pages.query_rows` makes them."""
     template = resources.files("hashpipe.hashing.evaluation").joinpath("report.html").read_text(encoding="utf-8")
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
     return page.render(
-        sections=[_section(result, protocol, galleries) for protocol in result.protocols],
+        is_learnt=is_learnt,
+        sections=[_section(result, protocol, pages) for protocol in result.protocols],
         notes=result.notes,
         meta=_flat(result.meta),
     )
 
 
-def _section(result: EvalResult, protocol: dict[str, Any], galleries: list[dict[str, Any]]) -> dict[str, Any]:
+def _section(result: EvalResult, protocol: dict[str, Any], pages: list[dict[str, Any]]) -> dict[str, Any]:
     name = protocol["protocol"]
     rows = [row for row in result.rows if row["protocol"] == name]
     details = [one for one in result.details if one["protocol"] == name]
     lengths = sorted({one["bits"] for one in details})
     drawn = lengths if len(lengths) <= _DRAWN_LENGTHS else [lengths[0], lengths[len(lengths) // 2], lengths[-1]]
-    mine = [one for one in details if one["method"].startswith("ours") or len({d["method"] for d in details}) == 1]
+    mine = [one for one in details if is_learnt(one["method"]) or len({d["method"] for d in details}) == 1]
     return {
         "title": title(protocol),
         "name": name,
@@ -42,8 +44,8 @@ def _section(result: EvalResult, protocol: dict[str, Any], galleries: list[dict[
         "curves": [plots.precision_recall(details, bits) for bits in drawn],
         "distances": [plots.distances(one) for one in mine if one["bits"] in drawn],
         "balance": [plots.balance(one) for one in mine if one["bits"] in drawn],
-        "health": sorted(details, key=lambda one: (one["bits"], not one["method"].startswith("ours"))),
-        "galleries": [row for row in galleries if row["protocol"] == name],
+        "bit_statistics": sorted(details, key=lambda one: (one["bits"], not is_learnt(one["method"]))),
+        "galleries": [row for row in pages if row["protocol"] == name],
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import read_json
 from hashpipe.hashing.benchmarks.protocols import Protocol
+from hashpipe.hashing.evaluation.method_names import FIRST_NAME, with_first_name, without_first_name
 from hashpipe.hashing.evaluation.scoring import Score
 from hashpipe.hashing.evaluation.tables import as_text
 
@@ -19,7 +20,10 @@ FORMAT_VERSION = 1
 
 @dataclass
 class EvalResult:
-    """rows: flat list of results. protocols: what was asked. details, per_query: for reports and comparisons."""
+    """rows: flat list of results. protocols: what was asked. details, per_query: for reports and comparisons.
+
+    learnt: the method that is the model's codes, "" where there is no model.
+    """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     protocols: list[dict[str, Any]] = field(default_factory=list)
@@ -28,6 +32,7 @@ class EvalResult:
     per_query: list[dict[str, Any]] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    learnt: str = ""
 
     def note(self, text: str) -> None:
         """Add a remark once."""
@@ -63,9 +68,10 @@ class EvalResult:
         """The content of eval.json."""
         return {
             "format_version": FORMAT_VERSION,
-            "results": self.rows,
+            "results": with_first_name(self.rows, self.learnt),
             "protocols": self.protocols,
             "notes": self.notes,
+            **self._named(),
             **self.meta,
             "details": self.details,
             "per_query": self.per_query,
@@ -75,7 +81,11 @@ class EvalResult:
         """What `--json` prints: everything but curves and per-query values, which eval.json holds."""
         protocols = [{k: v for k, v in one.items() if k != "clusters"} for one in self.protocols]
         where = {} if self.folder is None else {"folder": str(self.folder)}
-        return {"results": self.rows, "protocols": protocols, "notes": self.notes, **self.meta, **where}
+        results = with_first_name(self.rows, self.learnt)
+        return {"results": results, "protocols": protocols, "notes": self.notes, **self._named(), **self.meta, **where}
+
+    def _named(self) -> dict[str, str]:
+        return {FIRST_NAME: self.learnt} if self.learnt else {}
 
     def as_text(self) -> str:
         return as_text(self)
@@ -96,14 +106,15 @@ def read_result(path: Path) -> EvalResult:
         raise UserError(
             f"{path} is an evaluation of format {version}, this hashpipe reads {FORMAT_VERSION}; run eval again."
         )
-    known = ("format_version", "results", "protocols", "notes", "details", "per_query")
+    known = ("format_version", "results", "protocols", "notes", "details", "per_query", FIRST_NAME)
     meta = {key: value for key, value in content.items() if key not in known}
     return EvalResult(
-        content["results"],
+        without_first_name(content["results"]),
         content["protocols"],
         content["notes"],
         content["details"],
         content["per_query"],
         meta,
         path.parent,
+        content.get(FIRST_NAME, FIRST_NAME),
     )

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import faiss
-import numpy as np
-import torch
-
+from hashpipe.common.environment import environment
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, open_workspace, write_json, write_text
 from hashpipe.common.progress import stage
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
-from hashpipe.hashing.evaluation.score_all import Gallery
-from hashpipe.hashing.features.preprocess import cores
+from hashpipe.hashing.evaluation.score_all import QueryPages
 from hashpipe.hashing.models.card import add_scores
 
 
@@ -34,27 +28,27 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
     if options.codes is not None:
         from hashpipe.hashing.evaluation.run_codes import score_codes
 
-        galleries = score_codes(result, options, folder)
+        pages = score_codes(result, options, folder)
     elif options.benchmark.split("/")[0] in ("places", "copies") and options.root is None:
         from hashpipe.hashing.evaluation.run_local import score_local
 
-        galleries = score_local(result, options, folder)
+        pages = score_local(result, options, folder)
     else:
         from hashpipe.hashing.evaluation.run_benchmark import score_benchmark
 
-        galleries = score_benchmark(result, options, folder)
+        pages = score_benchmark(result, options, folder)
     result.meta |= {
         "options": _plain_options(options),
         "seconds": round(time.monotonic() - start, 1),
-        "environment": environment(),
+        "environment": _environment(),
     }
-    write(result, folder / "eval", galleries if options.galleries else [])
+    write(result, folder / "eval", pages if options.galleries else [])
     if "model" in result.meta:
         add_scores(folder / "model", str(result.meta["model"]), result.rows)
     return result
 
 
-def write(result: EvalResult, folder: Path, galleries: list[Gallery]) -> None:
+def write(result: EvalResult, folder: Path, pages: list[QueryPages]) -> None:
     """Replace an eval/ folder: eval.json, report.html, and what the protocols left in `result.meta['files']`."""
     from hashpipe.hashing.evaluation.report import render
 
@@ -64,27 +58,14 @@ def write(result: EvalResult, folder: Path, galleries: list[Gallery]) -> None:
         write_json(temporary / "eval.json", result.everything())
         for name, writer in files.items():
             writer(temporary / name)
-        write_text(temporary / "report.html", render(result, [row for make in galleries for row in make()]))
+        write_text(temporary / "report.html", render(result, [row for make in pages for row in make()]))
         advance(1)
 
 
-def environment() -> dict[str, Any]:
-    """Versions and hardware that a score was made with."""
-    try:
-        own = metadata.version("hashpipe")
-    except metadata.PackageNotFoundError:
-        own = "unknown"
-    return {
-        "hashpipe": own,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "torch": torch.__version__,
-        "faiss": faiss.__version__,
-        "system": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": cores(),
-        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
-    }
+def _environment() -> dict[str, Any]:
+    """Versions and hardware that a score was made with; faiss-cpu also under the key that 0.1 gave it."""
+    found = environment(("hashpipe", "numpy", "torch", "faiss-cpu"))
+    return {**found, "faiss": found["faiss-cpu"]}
 
 
 def _plain_options(options: EvalOptions) -> dict[str, Any]:

@@ -13,18 +13,19 @@ from hashpipe.hashing.benchmarks.copies import copies
 from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.pair_labels import learnable
+from hashpipe.hashing.evaluation.method_names import learnt_name
 from hashpipe.hashing.evaluation.methods import coded, recentred
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.run_local import all_methods, check_described, hashes_of
-from hashpipe.hashing.evaluation.score_all import Gallery, galleries_of, score_all
+from hashpipe.hashing.evaluation.score_all import QueryPages, query_pages_of, score_all
 from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.features.descriptors import Descriptors
 from hashpipe.hashing.models.network import HashModel, load_model
 from hashpipe.pairgen.pairs.pairset import read_pairset
 
 
-def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -> list[Gallery]:
+def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -> list[QueryPages]:
     """Score the workspace's model on the benchmark at --root."""
     model = load_model(workspace / "model")
     benchmark = find(options)
@@ -35,20 +36,21 @@ def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -
     described = model.describer.describe(benchmark.images, cache)
     hash_of = hashes_of(benchmark.images)
 
-    def ours_of(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
+    def learnt_codes(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
         u = model.codes_input(x, bits)
-        t = recentred(u, protocol, model.thresholds[bits])
-        where = "the one stored in the model" if t is None else "set on the database"
-        result.note(f"{protocol.name}: ours: each bit's threshold is {where}")
-        return coded("ours", bits, u, protocol, model.thresholds[bits] if t is None else t)
+        t = recentred(u, protocol)
+        where = "stored in the model" if t is None else "set on the database"
+        result.note(f"{protocol.name}: {result.learnt}: bit thresholds are {where}")
+        return coded(result.learnt, bits, u, protocol, model.thresholds[bits] if t is None else t)
 
-    galleries: list[Gallery] = []
+    result.learnt = learnt_name(model.config)
+    pages: list[QueryPages] = []
     for protocol in benchmark.protocols:
         check_described(result, protocol, described, benchmark.images)
         training = _training(result, protocol, described, model, workspace)
-        methods = all_methods(result, options, protocol, model, described, hash_of, ours_of, training)
-        galleries += galleries_of(result, protocol, benchmark.images, score_all(result, protocol, methods, options))
-    return galleries
+        methods = all_methods(result, options, protocol, model, described, hash_of, learnt_codes, training)
+        pages += query_pages_of(result, protocol, benchmark.images, score_all(result, protocol, methods, options))
+    return pages
 
 
 def find(options: EvalOptions) -> Benchmark:

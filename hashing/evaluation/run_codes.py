@@ -15,17 +15,17 @@ from hashpipe.hashing.evaluation.foreign_codes import Codes, read_codes
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.run_benchmark import find, split
-from hashpipe.hashing.evaluation.score_all import Gallery, galleries_of, score_all
+from hashpipe.hashing.evaluation.score_all import QueryPages, query_pages_of, score_all
 from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.models.network import load_model
 from hashpipe.pairgen.pairs.pairset import read_pairset
 
 
-def score_codes(result: EvalResult, options: EvalOptions, workspace: Path) -> list[Gallery]:
+def score_codes(result: EvalResult, options: EvalOptions, workspace: Path) -> list[QueryPages]:
     """Score --codes on the protocols of --benchmark; no model and no descriptors are needed."""
     assert options.codes is not None
     if len(options.bits) > 1:
-        raise UserError("--codes holds codes of one length; give --bits that length or leave it away.")
+        raise UserError("--codes holds codes of one length; give --bits that length or omit it.")
     codes = read_codes(options.codes, options.bits[0] if options.bits else None)
     _check_model(codes, options.codes, workspace)
     images, protocols = _protocols(result, options, workspace)
@@ -33,12 +33,12 @@ def score_codes(result: EvalResult, options: EvalOptions, workspace: Path) -> li
     result.note(
         f"codes of {codes.bits} bits from {options.codes.name} are scored as they are; no baselines beside them"
     )
-    galleries: list[Gallery] = []
+    pages: list[QueryPages] = []
     for protocol in protocols:
         queries, database = rows_of(codes, protocol, images, options.codes)
         coded = Coded("codes", codes.bits, queries, database)
-        galleries += galleries_of(result, protocol, images, score_all(result, protocol, [coded], options))
-    return galleries
+        pages += query_pages_of(result, protocol, images, score_all(result, protocol, [coded], options))
+    return pages
 
 
 def rows_of(codes: Codes, protocol: Protocol, images: ImageList, source: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -17,24 +17,26 @@ from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.data.pair_labels import targets_from_pairset
+from hashpipe.hashing.evaluation.method_names import learnt_name
 from hashpipe.hashing.evaluation.methods import baseline_codes, coded, recentred
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
-from hashpipe.hashing.evaluation.score_all import Gallery, galleries_of, score_all
+from hashpipe.hashing.evaluation.score_all import QueryPages, query_pages_of, score_all
 from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.models.network import HashModel, Head, load_model
 from hashpipe.hashing.training.train import centre, fit_heads, stored_options
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 
-def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> list[Gallery]:
-    """Score the model of a workspace on its held-out photos; returns what draws the galleries."""
+def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> list[QueryPages]:
+    """Score the model of a workspace on its held-out photos; returns what draws the example queries."""
     pairset = read_pairset(workspace / "pairs")
     model = load_model(workspace / "model")
     check_same_photos(result, model, pairset)
     result.meta |= {"pairs": pairset.fingerprint, "model": model.fingerprint, "describer": model.describer.name}
+    result.learnt = learnt_name(model.config)
     images = image_lists.from_pairset(pairset)
     chosen, form = options.benchmark.split("/")[0], options.benchmark.partition("/")[2]
     if chosen == "places":
@@ -55,9 +57,9 @@ def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> li
     everything, protocol = copies(images, usable, options.seed)
     described = model.describer.describe(everything, workspace / "descriptors")
     check_described(result, protocol, described, everything)
-    ours_of = _stored_thresholds(result, model)
-    methods = all_methods(result, options, protocol, model, described, hashes_of(everything), ours_of)
-    return galleries_of(result, protocol, everything, score_all(result, protocol, methods, options))
+    codes_of = _stored_thresholds(result, model)
+    methods = all_methods(result, options, protocol, model, described, hashes_of(everything), codes_of)
+    return query_pages_of(result, protocol, everything, score_all(result, protocol, methods, options))
 
 
 def check_same_photos(result: EvalResult, model: HashModel, pairset: PairSet) -> None:
@@ -90,29 +92,29 @@ def _score_places(
     model: HashModel,
     images: ImageList,
     protocols: list[tuple[str, Protocol]],
-) -> list[Gallery]:
+) -> list[QueryPages]:
     cache = workspace / "descriptors"
     hash_of = hashes_of(images)
-    galleries: list[Gallery] = []
+    pages: list[QueryPages] = []
     for form, protocol in protocols:
         if form == "unseen":
-            ours_of, describer = _unseen_model(result, options, pairset, model, images, protocol, cache)
+            codes_of, describer = _unseen_model(result, options, pairset, model, images, protocol, cache)
         else:
-            ours_of, describer = _stored_thresholds(result, model), model.describer
+            codes_of, describer = _stored_thresholds(result, model), model.describer
         described = describer.describe(images, cache)
         check_described(result, protocol, described, images)
-        methods = all_methods(result, options, protocol, model, described, hash_of, ours_of)
-        galleries += galleries_of(result, protocol, images, score_all(result, protocol, methods, options))
+        methods = all_methods(result, options, protocol, model, described, hash_of, codes_of)
+        pages += query_pages_of(result, protocol, images, score_all(result, protocol, methods, options))
     if options.relevance is None:
         frozen = [protocol for _, protocol in protocols]
         result.meta["files"] = {"relevance.parquet": lambda path: write_relevance(path, pairset, frozen)}
     else:
         result.meta["relevance"] = read_relevance(options.relevance)[1]
         say(f"relevance {result.meta['relevance']} from {options.relevance}")
-    return galleries
+    return pages
 
 
-Ours = Callable[[Protocol, np.ndarray, int], Coded]  # protocol, descriptors of all images, bits
+CodesOf = Callable[[Protocol, np.ndarray, int], Coded]  # protocol, descriptors of all images, bits
 
 
 def all_methods(
@@ -122,15 +124,17 @@ def all_methods(
     model: HashModel,
     described: Descriptors,
     hash_of: Callable[[int], np.ndarray],
-    ours_of: Ours,
+    codes_of: CodesOf,
     training: np.ndarray | None = None,
 ) -> Iterator[Coded]:
-    """Ours, then the baselines, at every code length asked for; baselines fit on `training` descriptors float (M, D),
-    without it on those of the protocol's training photos."""
+    """The model's codes, then the baselines, at every code length asked for.
+
+    Baselines fit on `training` descriptors float (M, D), without it on those of the protocol's training photos.
+    """
     lengths = options.bits or model.bits
     for bits in lengths:
         if bits in model.bits:
-            yield ours_of(protocol, described.values, bits)
+            yield codes_of(protocol, described.values, bits)
         else:
             result.note(f"the model has no head of {bits} bits: only baselines are scored at {bits}")
     if training is None:
@@ -164,7 +168,8 @@ def _readable(images: ImageList, row: int) -> bool:
 
 def hashes_of(images: ImageList) -> Callable[[int], np.ndarray]:
     """pHash values of all images by number of bits; the images are read once, at the first call."""
-    from hashpipe.hashing.features.phash import frequencies, phash
+    from hashpipe.common.perceptual_hash import phash
+    from hashpipe.hashing.features.phash import frequencies
 
     @lru_cache(maxsize=1)
     def coefficients() -> np.ndarray:
@@ -173,13 +178,17 @@ def hashes_of(images: ImageList) -> Callable[[int], np.ndarray]:
     return lambda bits: phash(coefficients(), bits)
 
 
-def _stored_thresholds(result: EvalResult, model: HashModel) -> Ours:
-    centred = any(t.any() for t in model.thresholds.values())
+def _stored_thresholds(result: EvalResult, model: HashModel) -> CodesOf:
+    name = result.learnt
     result.note(
-        "ours: thresholds of bits are those stored in the model: "
-        + ("medians over the photos it learnt from" if centred else "0, it was not centred")
+        f"{name}: bit thresholds are those of the model: "
+        + (
+            "medians over its training photos"
+            if model.config.get("centred")
+            else f"near 0 (fewer than {ENOUGH_TO_CENTRE} training photos, or trained without --recentre)"
+        )
     )
-    return lambda protocol, x, bits: coded("ours", bits, model.codes_input(x, bits), protocol, model.thresholds[bits])
+    return lambda protocol, x, bits: coded(name, bits, model.codes_input(x, bits), protocol, model.thresholds[bits])
 
 
 def _unseen_model(
@@ -190,7 +199,7 @@ def _unseen_model(
     images: ImageList,
     protocol: Protocol,
     cache: Path,
-) -> tuple[Ours, Describer]:
+) -> tuple[CodesOf, Describer]:
     """A second model with the options of the first, from photos of training places alone."""
     train_options = stored_options(model.config)
     lengths = tuple(bits for bits in model.bits if not options.bits or bits in options.bits)
@@ -208,14 +217,14 @@ def _unseen_model(
         stored, _ = centre(heads, values, train_options.recentre)
     on_database = len(protocol.database) >= ENOUGH_TO_CENTRE
     result.note(
-        "places/unseen: ours is a second model with the same options, fitted to training places alone; "
-        "thresholds of bits are "
-        + ("set on the database" if on_database else "those it learnt, the database is too small to re-centre on")
+        f"places/unseen: {result.learnt} is a second model with the same options, fitted to training places alone; "
+        "its bit thresholds are "
+        + ("set on the database" if on_database else "its own: the database is too small to re-centre on")
     )
 
-    def ours(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
+    def codes(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
         u = heads[bits](x)
-        t = recentred(u, protocol, stored[bits]) if on_database else stored[bits]
-        return coded("ours", bits, u, protocol, t)
+        t = recentred(u, protocol) if on_database else stored[bits]
+        return coded(result.learnt, bits, u, protocol, t)
 
-    return ours, describer
+    return codes, describer

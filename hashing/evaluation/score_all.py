@@ -1,4 +1,4 @@
-"""All methods of one protocol scored into a result, and what draws the pages of its queries."""
+"""All methods of one protocol scored into a result, and what draws the example queries of its queries."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.progress import stage
 from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.data.images import ImageList
+from hashpipe.hashing.evaluation.method_names import is_learnt
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.scoring import Coded, runnable_metrics, score
 
-Gallery = Callable[[], list[dict[str, Any]]]
+QueryPages = Callable[[], list[dict[str, Any]]]
 
 
 def score_all(
     result: EvalResult, protocol: Protocol, methods: Iterable[Coded], options: EvalOptions
 ) -> dict[tuple[str, int | None], Coded]:
-    """Score every method of one protocol into `result`; returns ours (or a file's) by (method, bits), for galleries."""
+    """Score every method of one protocol into `result`; returns learnt codes by (method, bits), for pages."""
     shortest = len(protocol.database)
     if hasattr(protocol.relevance, "junk_offsets"):
         shortest -= int(np.diff(protocol.relevance.junk_offsets).max(initial=0))
@@ -31,24 +32,24 @@ def score_all(
         raise UserError(f"{protocol.name}: {notes[0]}; add photos to the database.")
     protocol = dataclasses.replace(protocol, metrics=kept, notes=(*protocol.notes, *notes))
     result.add_protocol(protocol)
-    ours: dict[tuple[str, int | None], Coded] = {}
+    learnt: dict[tuple[str, int | None], Coded] = {}
     with stage(f"score {protocol.name}", len(protocol.queries), "queries") as advance:
         for coded in methods:
             found = score(protocol, coded, options.rounds, options.seed, options.normaliser)
             result.add_score(protocol, coded.method, coded.bits, found)
-            if coded.method.startswith(("ours", "codes")):
-                ours[coded.method, coded.bits] = coded
+            if is_learnt(coded.method):
+                learnt[coded.method, coded.bits] = coded
         advance(len(protocol.queries))
-    return ours
+    return learnt
 
 
-def galleries_of(
-    result: EvalResult, protocol: Protocol, images: ImageList, ours: dict[tuple[str, int | None], Coded]
-) -> list[Gallery]:
-    """A gallery of best and worst queries of our longest code, made only when the report is written."""
-    if not ours:
+def query_pages_of(
+    result: EvalResult, protocol: Protocol, images: ImageList, learnt: dict[tuple[str, int | None], Coded]
+) -> list[QueryPages]:
+    """A gallery of best and worst queries of the longest learnt code, made only when the report is written."""
+    if not learnt:
         return []
-    coded = ours[max(ours, key=lambda key: key[1] or 0)]
+    coded = learnt[max(learnt, key=lambda key: key[1] or 0)]
     headline = next(
         one["values"]
         for one in result.per_query
@@ -57,8 +58,8 @@ def galleries_of(
     values = np.array([np.nan if value is None else value for value in headline])
 
     def make() -> list[dict[str, Any]]:
-        from hashpipe.hashing.evaluation.query_pages import gallery
+        from hashpipe.hashing.evaluation.query_pages import query_rows
 
-        return gallery(protocol, coded, values, images)
+        return query_rows(protocol, coded, values, images)
 
     return [make]

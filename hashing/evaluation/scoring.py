@@ -49,7 +49,7 @@ class Score:
 
     rows      one dictionary per metric, as documented for `results`
     headline  float64 (Q,) per-query values of the protocol's first metric
-    details   curves, distances and code health for the report; {} for floats
+    details   curves, distances and bit statistics for the report; {} for floats
     """
 
     rows: list[dict[str, Any]]

@@ -1,4 +1,4 @@
-"""The result as tables for the terminal: ours first, the best code in bold, tie bounds and intervals beside."""
+"""The result as tables for the terminal: learnt codes first, the best one in bold, with tie bounds and intervals."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from hashpipe.hashing.evaluation.method_names import is_learnt
 
 _CELL = 32  # columns of one code length
 
@@ -66,9 +68,9 @@ def title(protocol: dict[str, Any]) -> str:
 
 
 def ordered_methods(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """Ours first, then as computed, the float descriptor last."""
+    """Learnt codes first, then as computed, the float descriptor last."""
     names = list(dict.fromkeys(row["method"] for row in rows))
-    return sorted(names, key=lambda name: (not name.startswith("ours"), name == "float"))
+    return sorted(names, key=lambda name: (not is_learnt(name), name == "float"))
 
 
 def best_values(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int | None], float]:

@@ -17,8 +17,9 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, open_workspace, read_json, write_json
+from hashpipe.common.hamming import hamming
 from hashpipe.common.progress import say
-from hashpipe.hashing.codes.codes_file import CodeSet, hamming, probes, read_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, probes, read_codes
 from hashpipe.hashing.data.listing import shown
 from hashpipe.hashing.export.options import ExportOptions
 

@@ -46,7 +46,7 @@ class OnnxResult:
         for name, one in self.flips.items():
             lines.append(
                 f"  {name:<10} {one.version}: {one.bit_flip_rate:.2g} of the bits of {one.photos} {one.pictures} "
-                f"are not torch's, outputs differ by {one.most_apart:.1g} at most"
+                f"differ from torch's, outputs by {one.most_apart:.1g} at most"
             )
         return "\n".join(lines)
 

@@ -44,7 +44,7 @@ class BackboneOptions:
     scales: tuple[float, ...] = field(
         default=(1.0,),
         metadata={
-            "help": "shares of the image size at which a network looks at a photo; its descriptors are averaged",
+            "help": "shares of the image size at which a network describes a photo; its descriptors are averaged",
             "min": 0.1,
             "max": 2.0,
             "metavar": "X[,X...]",

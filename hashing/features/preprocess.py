@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from hashpipe.pairgen.photos.photo_files import load_upright
+from hashpipe.pairgen.photos.load import load_upright
 
 Result = TypeVar("Result")
 Open = Callable[[int | None], Image.Image]
@@ -65,8 +64,3 @@ def in_threads(job: Callable[[int], Result], count: int, threads: int) -> Iterat
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -15,7 +15,8 @@ import faiss
 import numpy as np
 import torch
 
-from hashpipe.hashing.features.preprocess import cores
+from hashpipe.common.environment import cores
+from hashpipe.common.hamming import popcount, words
 from hashpipe.hashing.features.threads import one_torch_thread
 from hashpipe.hashing.metrics.relevance import ClassLabels, Relevance, SharedLabels
 from hashpipe.hashing.metrics.tie_aware_ap import Groups, groups_from_histograms
@@ -42,7 +43,7 @@ def histograms(
 ) -> Histograms:
     """Distance histograms of packed codes uint8 (Q, B) against uint8 (N, B), B = ceil(bits/8)."""
     if isinstance(relevance, SharedLabels):
-        counts = _count_graded(_words(queries), _words(database), bits, relevance, threads)
+        counts = _count_graded(words(queries), words(database), bits, relevance, threads)
         return Histograms(counts.sum(axis=1), counts[:, 1:].sum(axis=1), counts[:, 1:])
     total = count_distances(queries, database, bits, threads)
     if isinstance(relevance, ClassLabels):
@@ -65,12 +66,7 @@ def histograms(
 
 def count_distances(queries: np.ndarray, database: np.ndarray, bits: int, threads: int | None = None) -> np.ndarray:
     """Database photos at each distance from each query, int64 (Q, bits+1)."""
-    return _count(_words(queries), _words(database), bits, _parts(0, len(queries), 0, len(database)), threads)
-
-
-def distances_to(query: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Hamming distances of one packed code uint8 (B,) to others uint8 (N, B), int64 (N,)."""
-    return _popcount(_words(query[None]) ^ _words(codes)).sum(axis=1, dtype=np.int64)
+    return _count(words(queries), words(database), bits, _parts(0, len(queries), 0, len(database)), threads)
 
 
 class _Scratch:
@@ -128,7 +124,7 @@ def _count_same_class(
         ends = (np.searchsorted(one, [name, name + 1]) for one in (query_class, photo_class))
         parts += _parts(*(int(end) for pair in ends for end in pair))
     counts = np.empty((len(queries), bits + 1), dtype=np.int64)
-    counts[of_query] = _count(_words(queries)[of_query], _words(database)[of_photo], bits, parts, threads)
+    counts[of_query] = _count(words(queries)[of_query], words(database)[of_photo], bits, parts, threads)
     return counts
 
 
@@ -148,7 +144,7 @@ def _count_graded(
 
     def work(part: _Part, scratch: _Scratch) -> None:
         rows, first, last = part
-        shared = _popcount(query_masks[rows, None] & database_masks[None, first:last]).sum(axis=2, dtype=np.int32)
+        shared = popcount(query_masks[rows, None] & database_masks[None, first:last]).sum(axis=2, dtype=np.int32)
         joint = scratch.distances(queries[rows], database[first:last])
         joint += torch.from_numpy(shared) * levels
         counts[rows] += scratch.bincount(joint, grades * levels).numpy().reshape(-1, grades, levels)
@@ -162,9 +158,9 @@ def _listed_distances(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Query row and distance of every listed photo, int64 each."""
     query = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    query_words, database_words = _words(queries), _words(database)
+    query_words, database_words = words(queries), words(database)
     parts = [
-        _popcount(query_words[query[s : s + _COLUMNS]] ^ database_words[items[s : s + _COLUMNS]]).sum(axis=1)
+        popcount(query_words[query[s : s + _COLUMNS]] ^ database_words[items[s : s + _COLUMNS]]).sum(axis=1)
         for s in range(0, len(items), _COLUMNS)
     ]
     return query, np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
@@ -173,23 +169,6 @@ def _listed_distances(
 def _histogram(query: np.ndarray, distance: np.ndarray, queries: int, bits: int) -> np.ndarray:
     flat = np.bincount(query * (bits + 1) + distance, minlength=queries * (bits + 1))
     return flat.reshape(queries, bits + 1).astype(np.int64)
-
-
-def _words(codes: np.ndarray) -> np.ndarray:
-    """Packed codes uint8 (N, B) as uint64 (N, ceil(B/8)), zero padded."""
-    if codes.shape[1] % 8 == 0:
-        return np.ascontiguousarray(codes).view(np.uint64)
-    padded = np.zeros((len(codes), -(-codes.shape[1] // 8) * 8), dtype=np.uint8)
-    padded[:, : codes.shape[1]] = codes
-    return padded.view(np.uint64)
-
-
-def _popcount(words: np.ndarray) -> np.ndarray:
-    """Set bits of every uint64, same shape."""
-    if hasattr(np, "bitwise_count"):
-        return np.bitwise_count(words)
-    table = np.array([bin(value).count("1") for value in range(256)], dtype=np.uint8)  # numpy < 2
-    return table[np.ascontiguousarray(words)[..., None].view(np.uint8)].sum(axis=-1)
 
 
 def _count(queries: np.ndarray, database: np.ndarray, bits: int, parts: list[_Part], threads: int | None) -> np.ndarray:

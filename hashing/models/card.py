@@ -20,7 +20,7 @@ def write_card(folder: Path, config: Mapping[str, Any]) -> None:
 def add_scores(folder: Path, fingerprint: str, rows: Iterable[Mapping[str, Any]]) -> bool:
     """Replace the card's scores by those of the rows of an evaluation; False where this is not the model scored.
 
-    rows: protocol, method, bits, metric, value; rows of "ours" at metric "map" and what they are compared with.
+    rows: protocol, method, bits, metric, value; at metric "map" those of the model and of what it is compared with.
     """
     path = Path(folder) / CARD
     if not path.exists() or read_json(Path(folder) / "config.json").get("fingerprint") != fingerprint:
@@ -58,7 +58,7 @@ def _lines(config: Mapping[str, Any]) -> list[str]:
         f"| pairs from 3D | {pairs} |",
         f"| objective | {config['objective']}, seed {config['seed']} |",
         f"| descriptor | {_describer(describer)} |",
-        f"| thresholds | {'medians over the photos learnt from' if config['centred'] else '0, not centred'} |",
+        f"| thresholds | {'medians over the training photos' if config['centred'] else 'near 0, not re-centred'} |",
     ]
     if config.get("adapted_from"):
         lines.append(f"| adapted from | model `{config['adapted_from']}` |")

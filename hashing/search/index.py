@@ -16,8 +16,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from hashpipe.hashing.codes.codes_file import CodeSpace
-from hashpipe.hashing.search import faiss_indexes as index_kinds
-from hashpipe.hashing.search import index_files
+from hashpipe.hashing.search import faiss_indexes, index_files
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Index:
 
     @cached_property
     def _approximate(self) -> Any:
-        return index_kinds.load(self.stored.file("faiss"))
+        return faiss_indexes.load(self.stored.file("faiss"))
 
     def search(self, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest of each query, codes uint8 (Q,W): distances int32 (Q,k), rows int64 (Q,k).
@@ -60,15 +59,15 @@ class Index:
         Nearest first, ties by row; -1 past the end and where an approximate index found no more.
         """
         if self.kind == "flat":
-            return index_kinds.nearest(self.codes, codes, k)
-        return index_kinds.padded(self._approximate.search, len(self), codes, k)
+            return faiss_indexes.nearest(self.codes, codes, k)
+        return faiss_indexes.padded(self._approximate.search, len(self), codes, k)
 
     def within(self, code: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
         """All photos at distance <= radius of code uint8 (W,): distances int32 (n,), rows int64 (n,), nearest first.
 
         Exact in every kind; ties by row.
         """
-        return index_kinds.within(self.codes, code, radius)
+        return faiss_indexes.within(self.codes, code, radius)
 
     def path(self, row: int) -> Path:
         """The photo file of a row."""

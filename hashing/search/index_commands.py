@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,62 +16,11 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked, open_workspace
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, check_same_space, read_codes
-from hashpipe.hashing.search import faiss_indexes as index_kinds
-from hashpipe.hashing.search import index_files
+from hashpipe.hashing.search import faiss_indexes, index_files
 from hashpipe.hashing.search.index import Index, index_folder, open_index, rows_of
+from hashpipe.hashing.search.index_merge import Merged, merge
 from hashpipe.hashing.search.index_options import IndexFolder, IndexOptions, RemoveOptions
-
-
-@dataclass(frozen=True)
-class IndexResult:
-    """What was done to an index, and what it holds now (`meta`: its index.json)."""
-
-    folder: Path
-    meta: dict[str, Any]
-    added: int = 0
-    replaced: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    not_found: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        space, numbers = self.meta["space"], self.meta["parameters"]
-        return {
-            "index": str(self.folder),
-            "kind": self.meta["kind"],
-            "photos": self.meta["count"],
-            "bits": space["bits"],
-            "model": space["model"],
-            "space": space["fingerprint"],
-            "revision": self.meta["revision"],
-            "parameters": numbers,
-            "sure_radius": index_kinds.sure_radius(self.meta["kind"], numbers),
-            **(self.meta["recall"] or {"recall": 1.0}),
-            "bytes": sum(entry["bytes"] for entry in self.meta["files"].values()),
-            "added": self.added,
-            "replaced": self.replaced,
-            "unchanged": self.unchanged,
-            "removed": self.removed,
-            "not_found": list(self.not_found),
-        }
-
-    def as_text(self) -> str:
-        said = self.as_json()
-        lines = [
-            f"{said['photos']} photos, {said['bits']} bits, {said['kind']}, in {self.folder}",
-            *[f"{said[name]} {name}" for name in ("added", "replaced", "unchanged", "removed") if said[name]],
-            f"model {said['model']}, space {said['space']}, revision {said['revision']}, {said['bytes'] / 1e6:.1f} MB",
-        ]
-        if self.meta["recall"]:
-            told = ", ".join(f"{name} {value}" for name, value in said["parameters"].items())
-            lines.append(
-                f"{said['kind']} ({told}): recall@{said['k']} {said['recall']:.3f} against flat, "
-                f"measured on {said['queries']} of its own codes"
-            )
-        if said["sure_radius"] >= 0:
-            lines.append(f"nothing within distance {said['sure_radius']} is ever missed")
-        lines += [f"not in the index: {name}" for name in self.not_found]
-        return "\n".join(lines)
+from hashpipe.hashing.search.index_result import IndexResult
 
 
 def build_index(codes: Sequence[Path], workspace: Path, options: IndexOptions) -> IndexResult:
@@ -87,9 +35,9 @@ def build_index(codes: Sequence[Path], workspace: Path, options: IndexOptions) -
         loaded = _read_all(codes or [workspace / "codes.parquet"])
         space = loaded[0][1].space
         empty = index_files.PHOTOS_SCHEMA.empty_table()
-        merged = _merge(empty, np.zeros((0, space.width), np.uint8), 0, [codeset for _, codeset in loaded])
-        numbers = index_kinds.parameters(options, len(merged.codes), space.bits)
-        approximate = None if options.kind == "flat" else index_kinds.build(options.kind, numbers, merged.codes)
+        merged = merge(empty, np.zeros((0, space.width), np.uint8), 0, [codeset for _, codeset in loaded])
+        numbers = faiss_indexes.parameters(options, len(merged.codes), space.bits)
+        approximate = None if options.kind == "flat" else faiss_indexes.build(options.kind, numbers, merged.codes)
         meta: dict[str, Any] = {"kind": options.kind, "parameters": numbers, "recall_sample": options.recall_sample}
         meta["roots"] = _roots(loaded)
         stored = _write(folder, meta, space, merged, approximate)
@@ -105,7 +53,7 @@ def add_to_index(codes: Sequence[Path], workspace: Path, options: IndexFolder) -
         loaded = _read_all(codes or [workspace / "codes.parquet"])
         check_same_space(index.space, loaded[0][1].space, str(folder), str(loaded[0][0]))
         old = index.stored
-        merged = _merge(old.photos, old.codes, int(old.meta["next_id"]), [codeset for _, codeset in loaded])
+        merged = merge(old.photos, old.codes, int(old.meta["next_id"]), [codeset for _, codeset in loaded])
         if not merged.added and not merged.replaced:
             return IndexResult(folder, old.meta, unchanged=merged.unchanged)
         approximate = None
@@ -147,7 +95,7 @@ def remove_from_index(photos: Sequence[str], workspace: Path, options: RemoveOpt
                 f"Nothing was removed: {folder} holds no {not_found[0]}; paths are written as `hashpipe search` does."
             )
         keep = np.flatnonzero(~gone)
-        kept = _Merged(index.stored.photos.take(pa.array(keep)), index.codes[keep], int(index.stored.meta["next_id"]))
+        kept = Merged(index.stored.photos.take(pa.array(keep)), index.codes[keep], int(index.stored.meta["next_id"]))
         if gone.any():
             approximate = None if index.kind == "flat" else _rebuilt(index, kept.codes)
             meta = _write(folder, index.stored.meta, index.space, kept, approximate)
@@ -160,16 +108,6 @@ def index_info(workspace: Path, options: IndexFolder) -> IndexResult:
     """Say what an index holds, after comparing every file of it with its checksum."""
     index = _checked(index_folder(open_workspace(workspace, create=False), options.index))
     return IndexResult(index.stored.folder, index.stored.meta)
-
-
-@dataclass(frozen=True)
-class _Merged:
-    photos: pa.Table
-    codes: np.ndarray
-    next_id: int
-    added: int = 0
-    replaced: int = 0
-    unchanged: int = 0
 
 
 def _checked(folder: Path) -> Index:
@@ -190,65 +128,6 @@ def _read_all(files: Sequence[Path]) -> list[tuple[Path, CodeSet]]:
     return loaded
 
 
-def _merge(photos: pa.Table, codes: np.ndarray, next_id: int, codesets: Sequence[CodeSet]) -> _Merged:
-    """Old rows in their order, overwritten where their path comes again, then the new ones; the last of a path wins."""
-    fresh = pa.concat_tables([_table(codeset) for codeset in codesets])
-    every = pa.concat_tables([photos, fresh]).combine_chunks()
-    every_codes = np.concatenate([codes, *[codeset.codes for codeset in codesets]])
-    place = pc.dictionary_encode(_column(every, "path")).indices.to_numpy()
-    first = np.unique(place, return_index=True)[1]  # of each path, in order of first appearance: places are numbered so
-    last = np.zeros(len(first), np.int64)
-    last[place] = np.arange(len(place))  # of equal positions the last assignment stays
-    old = len(photos)
-    ids = _ids(every["id"].to_numpy()[first[old:]], next_id)
-    taken = every.take(pa.array(last)).set_column(
-        0, "id", pa.array(np.concatenate([every["id"].to_numpy()[:old], ids]), pa.int64())
-    )
-    again = last[:old] >= old
-    same = again & (every_codes[last[:old]] == codes).all(axis=1) if old else again
-    if old:
-        shas = _column(every, "sha256")
-        same &= pc.equal(shas.take(pa.array(last[:old])), shas.slice(0, old)).to_numpy(zero_copy_only=False)
-    return _Merged(
-        taken,
-        every_codes[last],
-        int(ids.max()) + 1 if len(ids) else next_id,
-        added=len(ids),
-        replaced=int((again & ~same).sum()) + (len(fresh) - len(ids) - int(again.sum())),
-        unchanged=int(same.sum()),
-    )
-
-
-def _table(codeset: CodeSet) -> pa.Table:
-    """The photos of a codes file with their full path as text."""
-    path = pa.array(codeset.paths, pa.large_string())
-    if codeset.root:
-        root, slash = (pa.scalar(text, pa.large_string()) for text in (codeset.root.rstrip("/"), "/"))
-        below = pc.binary_join_element_wise(root, path, slash)
-        path = pc.if_else(pc.starts_with(path, "/"), path, below)
-    return pa.table(
-        {
-            "id": pa.array(codeset.photos, pa.int64()),
-            "path": path,
-            "sha256": pa.array(codeset.sha256, pa.large_string()),
-            "quality": pa.array(codeset.quality, pa.float32()),
-        },
-        schema=index_files.PHOTOS_SCHEMA,
-    )
-
-
-def _column(table: pa.Table, name: str) -> pa.Array:
-    """A column in one piece."""
-    column = table[name].combine_chunks()
-    return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
-
-
-def _ids(wanted: np.ndarray, next_id: int) -> np.ndarray:
-    """Ids of new photos: those of their file where none of them was ever given, else the next free ones."""
-    free = len(np.unique(wanted)) == len(wanted) and (not len(wanted) or int(wanted.min()) >= next_id)
-    return wanted.astype(np.int64) if free else np.arange(next_id, next_id + len(wanted), dtype=np.int64)
-
-
 def _named(paths: pa.ChunkedArray, name: str) -> np.ndarray:
     """Which paths are `name` or lie below it; bool (N,). A relative name also counts from the current folder."""
     hit = np.zeros(len(paths), bool)
@@ -260,8 +139,8 @@ def _named(paths: pa.ChunkedArray, name: str) -> np.ndarray:
 
 def _grown(index: Index, codes: np.ndarray) -> Any:
     """The approximate structure with the codes that are new added to it."""
-    structure = index_kinds.load(index.stored.file("faiss"))
-    index_kinds.add(structure, codes[len(index) :], f"Adding to {index.kind}")
+    structure = faiss_indexes.load(index.stored.file("faiss"))
+    faiss_indexes.add(structure, codes[len(index) :], f"Adding to {index.kind}")
     return structure
 
 
@@ -273,18 +152,18 @@ def _rebuilt(index: Index, codes: np.ndarray) -> Any:
             "delete that folder instead."
         )
     say(f"Making the {index.kind} structure anew, because codes went or changed")
-    return index_kinds.build(index.kind, index.stored.meta["parameters"], codes)
+    return faiss_indexes.build(index.kind, index.stored.meta["parameters"], codes)
 
 
-def _write(folder: Path, meta: dict[str, Any], space: CodeSpace, merged: _Merged, approximate: Any) -> dict[str, Any]:
+def _write(folder: Path, meta: dict[str, Any], space: CodeSpace, merged: Merged, approximate: Any) -> dict[str, Any]:
     """Write the index with the recall of its kind measured; returns its index.json."""
     size = len(merged.codes)
     measured = None
     save: Callable[[Path], None] | None = None
     if approximate is not None:
-        search = partial(index_kinds.padded, approximate.search, size)
-        measured = index_kinds.recall(search, merged.codes, int(meta["recall_sample"]))
-        save = partial(index_kinds.save, approximate, merged.codes)
+        search = partial(faiss_indexes.padded, approximate.search, size)
+        measured = faiss_indexes.recall(search, merged.codes, int(meta["recall_sample"]))
+        save = partial(faiss_indexes.save, approximate, merged.codes)
     kept = {name: meta[name] for name in ("kind", "parameters", "recall_sample")} | {"roots": meta.get("roots", [])}
     index_files.write(
         folder, {**kept, "next_id": merged.next_id, "recall": measured}, space, merged.codes, merged.photos, save

@@ -36,7 +36,7 @@ class SearchOptions(IndexFolder):
         default=False,
         metadata={"help": "match the first hits with the query by COLMAP; photos that verify come first"},
     )
-    verify_top: int = field(default=20, metadata={"help": "hits that --verify looks at", "min": 1, "only": ("verify",)})
+    verify_top: int = field(default=20, metadata={"help": "hits that --verify checks", "min": 1, "only": ("verify",)})
     rerank: bool = field(
         default=False,
         metadata={"help": "order hits by asymmetric distance: the query's float output against binary codes"},

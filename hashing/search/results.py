@@ -20,7 +20,7 @@ class Hit:
     inliers: int | None = None
 
     def line(self, verified: bool = False) -> str:
-        """`distance  path`; with `verified` the inliers stand between the two, - where nobody looked."""
+        """`distance  path`; with `verified` the inliers stand between the two; `-`: not checked."""
         first = f"{self.distance}" if self.asymmetric is None else f"{self.asymmetric:.2f}"
         between = [] if not verified else ["-" if self.inliers is None else str(self.inliers)]
         return "  ".join([first, *between, self.path])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace, sha256_file
 from hashpipe.common.progress import say
@@ -22,7 +22,7 @@ from hashpipe.hashing.search.index import Index, index_folder, open_index, rows_
 from hashpipe.hashing.search.options import DEFAULT_K, SearchOptions
 from hashpipe.hashing.search.results import Hit, SearchResult
 from hashpipe.hashing.search.sources import IndexSource, QueryFile, Source, TableSource, encoder_for
-from hashpipe.pairgen.photos.photo_files import load_upright
+from hashpipe.pairgen.photos.load import load_upright
 
 RERANK_POOL = 10  # times k candidates by Hamming distance are put in order by asymmetric distance
 _FEWEST_CANDIDATES = 200
@@ -38,8 +38,7 @@ def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> Se
         raise UserError("No photo to search for was named; give one or more, or - for a list on stdin.")
     workspace = open_workspace(workspace, create=False)
     model = options.model or workspace / "model"
-    seconds: dict[str, float] = {}
-    clock = _Clock(seconds)
+    clock = Clock()
     source: IndexSource | TableSource
     if options.postgres is None:
         source = IndexSource(open_index(index_folder(workspace, options.index)))
@@ -62,7 +61,7 @@ def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> Se
     if options.verify:
         hits = [_verified(query, one, workspace, options) for query, one in zip(queries, hits, strict=True)]
         clock.lap("verify")
-    result = SearchResult(tuple(queries), tuple(tuple(one) for one in hits), rule, tuple(skipped), seconds)
+    result = SearchResult(tuple(queries), tuple(tuple(one) for one in hits), rule, tuple(skipped), clock.seconds)
     if options.open:
         from hashpipe.hashing.search.page import write_and_open
 
@@ -78,15 +77,6 @@ def _encoder(source: IndexSource | TableSource, workspace: Path, model: Path, op
     encoder = open_encoder(model, bits=index.space.bits, thresholds=index.space.thresholds, runtime=options.runtime)
     check_same_space(encoder.space, index.space, f"The model {model}", f"the index {index.stored.folder}")
     return encoder
-
-
-class _Clock:
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self._seconds, self._last = seconds, time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self._seconds[name], self._last = now - self._last, now
 
 
 def _rule(options: SearchOptions, workspace: Path, space: CodeSpace, size: int) -> dict[str, Any]:
@@ -118,7 +108,7 @@ def _encoded(encoder: Encoder, photos: Sequence[str]) -> tuple[list[str], np.nda
             say(f"{photo} is skipped: {one.reason}")
             continue
         if one.quality < LOW:
-            say(f"{photo} is flat or tiny (quality {one.quality:.2f}): its code says little")
+            say(f"{photo} is flat or tiny (quality {one.quality:.2f}): its code is unreliable")
         queries.append(photo)
         outputs.append(one.u)
     if not queries:

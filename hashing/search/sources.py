@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.codes.codes_file import hamming
+from hashpipe.common.hamming import hamming
 from hashpipe.hashing.encoding.encoder import Encoder, open_encoder
 from hashpipe.hashing.search.index import Index, index_folder, open_index, own_first
 from hashpipe.hashing.search.options import SearchOptions
@@ -87,7 +87,7 @@ class TableSource:
     """A table of codes in PostgreSQL; with `hnsw` its approximate index answers for the k nearest."""
 
     def __init__(self, dsn: str, table: str, hnsw: bool = False) -> None:
-        from hashpipe.hashing.search.postgres import open_postgres
+        from hashpipe.hashing.search.postgres_search import open_postgres
 
         self.searcher = open_postgres(dsn, table)
         self.name = f"table {table!r}"

@@ -15,7 +15,7 @@ from hashpipe.hashing.serve.pictures import GonePhoto, OutsidePhoto, open_inside
 from hashpipe.hashing.serve.schemas import Health, Info, Limits, PhotoFacts, PhotoLine, PhotoList, Problem
 from hashpipe.hashing.serve.state import DEPTH, PAGE, State
 from hashpipe.hashing.serve.uploads import NAMES
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 GONE = "The photo has been deleted or moved since it was encoded; run `hashpipe index remove --missing`."
 OUTSIDE = "The photo is a link that leads out of the collection; name its folder with --also to have it shown."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Annotated
 
+from cachetools import LRUCache, cached
 from fastapi import APIRouter, Query, Request
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
@@ -13,19 +15,23 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint
 from hashpipe.hashing.serve.api_photos import line
 from hashpipe.hashing.serve.collection import Collection
-from hashpipe.hashing.serve.lru_cache import Kept
 from hashpipe.hashing.serve.schemas import Camera, CloudAnswer, PlaceAnswer, PlaceLine, PlaceList, Problem
 from hashpipe.hashing.serve.state import PAGE, State
 
 _COVERS = 5
-_KEPT = 64_000_000  # bytes of models from above, some 600,000 each
+_CACHED = 64_000_000  # bytes of models from above, some 600,000 each
 _CLOUD = TypeAdapter(CloudAnswer)
 Offset = Annotated[int, Query(ge=0)]
 Limit = Annotated[int, Query(ge=1, le=PAGE)]
 
 
 def routes(state: State) -> APIRouter:
-    router, clouds = APIRouter(prefix="/api", tags=["places"]), Kept(_KEPT)
+    router = APIRouter(prefix="/api", tags=["places"])
+
+    @cached(LRUCache(_CACHED, getsizeof=len), key=lambda key, *_: key, condition=threading.Condition())
+    def from_above(key: str, collection: Collection, place: int, model: int) -> bytes:
+        """A place from above as JSON, made once for each `key` also where several ask for it at once."""
+        return _CLOUD.dump_json(_cloud(collection, place, model))
 
     @router.get("/places", summary="All places, those with most photos first")
     async def places(offset: Offset = 0, limit: Limit = 24) -> PlaceList:
@@ -78,7 +84,7 @@ def routes(state: State) -> APIRouter:
                 headers = {"ETag": f'"{key}"', "Cache-Control": "private, no-cache"}
                 if asked == headers["ETag"]:
                     return Response(status_code=304, headers=headers)
-                content = clouds.get(key, lambda: _CLOUD.dump_json(_cloud(collection, place, chosen)))
+                content = from_above(key, collection, place, chosen)
             except UserError as error:
                 raise HTTPException(410, str(error)) from None
             return Response(content, media_type="application/json", headers=headers)

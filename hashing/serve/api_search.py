@@ -162,5 +162,5 @@ def answer(
         end if found.more and end <= DEPTH - PAGE else None,
         hits,
         None if found.within is None else found.within.tolist(),
-        "This photo is flat, blurred or tiny: its code says little, and so do the results." if low else None,
+        "This photo is flat, blurred or tiny: its code is unreliable, and so are the results." if low else None,
     )

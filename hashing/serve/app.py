@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.serve import api_groups, api_photos, api_places, api_search
-from hashpipe.hashing.serve.middleware import App, Policy, guard
+from hashpipe.hashing.serve.middleware import App, Policy, behind_middleware
 from hashpipe.hashing.serve.schemas import Problem
 from hashpipe.hashing.serve.state import State
 
@@ -33,7 +33,7 @@ Retry-After header. Distances are Hamming distances in bits.
 
 
 def application(state: State, policy: Policy) -> App:
-    """The ASGI application of a server, behind its guard."""
+    """The ASGI application of a server, behind its middleware."""
     # FastAPI has documentation pages that load scripts from elsewhere, and reports to OpenTelemetry where one is set up
     app = FastAPI(
         title="hashpipe",
@@ -52,7 +52,7 @@ def application(state: State, policy: Policy) -> App:
     app.add_exception_handler(UserError, _conflict)
     app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _failed)
-    return guard(app, policy)
+    return behind_middleware(app, policy)
 
 
 def _serve_page(app: FastAPI) -> None:

@@ -67,7 +67,7 @@ class Collection:
 def load(folder: Path, workspace: Path, also: tuple[Path, ...] = ()) -> Collection:
     """Open an index with the places and the calibration of its workspace.
 
-    Raises UserError where the index cannot be opened; places and calibration that cannot be read are left away.
+    Raises UserError where the index cannot be opened; places and calibration that cannot be read are left out.
     """
     index = open_index(folder)
     photos = index.stored.photos

@@ -19,7 +19,7 @@ class Run(Protocol):
     def __call__(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]: ...
 
 
-def pool(name: str, threads: int, waiting: int) -> Run:
+def bounded_executor(name: str, threads: int, waiting: int) -> Run:
     """A pool of `threads` that lets `waiting` further calls stand in line."""
     executor = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=_one_thread_each)
     inside = 0

@@ -102,8 +102,8 @@ def _netloc(origin: str) -> str:
         return ""
 
 
-def guard(app: App, policy: Policy) -> App:
-    """The application behind its guard: refusals, limits on what is sent, and the headers of every answer."""
+def behind_middleware(app: App, policy: Policy) -> App:
+    """The application behind its middleware: refusals, limits on what is sent, and the headers of every answer."""
     uploads = 0
 
     async def guarded(scope: dict[str, Any], receive: App, send: App) -> None:

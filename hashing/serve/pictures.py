@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint
-from hashpipe.pairgen.photos.photo_files import load_upright, open_photo
+from hashpipe.pairgen.photos.load import load_upright, open_photo
 
 SIDES = {"small": 360, "large": 1600}  # longest side, pixels
 _QUALITY = {"small": 78, "large": 86}

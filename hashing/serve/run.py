@@ -119,10 +119,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str, Callable[[], None]]:
     """The application; what it serves first: photos, bits, revision; and what ends its processes."""
-    from hashpipe.hashing.features.preprocess import cores
+    from hashpipe.common.environment import cores
     from hashpipe.hashing.serve.app import application
     from hashpipe.hashing.serve.collection import Follower
-    from hashpipe.hashing.serve.executors import pool
+    from hashpipe.hashing.serve.executors import bounded_executor
     from hashpipe.hashing.serve.pictures import pictures
     from hashpipe.hashing.serve.state import State
     from hashpipe.hashing.serve.stored_groups import stored_groups
@@ -139,9 +139,9 @@ def _open(workspace: Path, options: ServeOptions) -> tuple[Any, int, int, str, C
         latest,
         describe,
         pictures(workspace / "thumbnails", options.cache_mb * 1_000_000),
-        look=pool("look", cores(), 4096),
-        encode=pool("encode", workers, options.queue),
-        draw=pool("draw", cores(), 1024),
+        look=bounded_executor("look", cores(), 4096),
+        encode=bounded_executor("encode", workers, options.queue),
+        draw=bounded_executor("draw", cores(), 1024),
         groups=stored_groups(workspace / "groups"),
     )
     names = {"localhost", options.host.lower(), *(name.lower() for name in options.allow_host)}
@@ -171,6 +171,7 @@ def _check_model(folder: Path, runtime: str, space: CodeSpace) -> None:
 
 def _extra() -> Any:
     try:
+        import cachetools  # noqa: F401
         import fastapi  # noqa: F401
         import python_multipart  # noqa: F401
         import uvicorn

@@ -63,7 +63,7 @@ class Hit:
     distance: Annotated[int, about("Hamming distance of the codes, in bits")]
     name: Name
     place: PlaceId | None
-    quality: Annotated[float, about("0 (flat or tiny: its code says little) to 1")]
+    quality: Annotated[float, about("0 (flat or tiny: its code is unreliable) to 1")]
 
 
 @dataclass(frozen=True)

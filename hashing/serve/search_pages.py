@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hashpipe.hashing.codes.codes_file import hamming
+from hashpipe.common.hamming import hamming
 from hashpipe.hashing.search.index import own_first
 from hashpipe.hashing.serve.collection import Collection
 
 _BLOCK = 1 << 16  # codes at a time: their differences stay in the processor's cache, and memory stays flat
-_POPCOUNT = np.array([bin(value).count("1") for value in range(256)], np.uint8)
 
 
 @dataclass(frozen=True)
@@ -70,15 +69,5 @@ def count_within(code: np.ndarray, codes: np.ndarray, bits: int) -> np.ndarray:
     """How many of codes uint8 (N,W) lie within 0, 1, ... `bits` of code uint8 (W,); int64 (bits+1,)."""
     counts = np.zeros(bits + 1, np.int64)
     for start in range(0, len(codes), _BLOCK):
-        differing = codes[start : start + _BLOCK] ^ code
-        counts += np.bincount(_ones(differing), minlength=bits + 1)
+        counts += np.bincount(hamming(code, codes[start : start + _BLOCK]), minlength=bits + 1)
     return np.cumsum(counts)
-
-
-def _ones(values: np.ndarray) -> np.ndarray:
-    """Bits set in each row of uint8 (n,W), int64 (n,)."""
-    if hasattr(np, "bitwise_count"):  # NumPy 2
-        if values.shape[1] % 8 == 0:
-            values = np.ascontiguousarray(values).view(np.uint64)
-        return np.bitwise_count(values).sum(axis=1, dtype=np.int64)
-    return _POPCOUNT[values].sum(axis=1, dtype=np.int64)

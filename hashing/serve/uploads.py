@@ -11,7 +11,7 @@ from PIL import Image
 
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.encoding.encoder import Encoder
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright, open_photo
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright, open_photo
 
 # Pillow knows many more, and looks at their headers too; nothing but these is decoded.
 FORMATS = frozenset({"JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF"})

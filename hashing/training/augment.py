@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 KEPT = 1.3  # photos are kept this much larger than a piece, along their shorter side
 LEAST = 0.4  # share of a photo's area that a piece covers at least

@@ -18,7 +18,8 @@ from hashpipe.common.errors import UserError
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.features import backbones, batch_memory
-from hashpipe.hashing.features.descriptors import Describer, normalised, restore_describer
+from hashpipe.hashing.features.descriptors import Describer, restore_describer
+from hashpipe.hashing.features.network_descriptors import normalised
 from hashpipe.hashing.training import distributed
 from hashpipe.hashing.training.augment import Pieces
 from hashpipe.hashing.training.checkpoint import Checkpoint

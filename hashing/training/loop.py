@@ -24,7 +24,7 @@ from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.objectives.base import Recipe
 from hashpipe.hashing.training.optimiser import make_optimiser
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.pca import fit_pca, itq
+from hashpipe.hashing.training.pca import axes, fit_pca, itq
 from hashpipe.hashing.training.recipes import check_needs, method_of, recipe_of, uses_pairs
 from hashpipe.hashing.training.sampler import Sampler
 from hashpipe.hashing.training.train_state import TrainState
@@ -135,7 +135,7 @@ def _begin(
     noise = torch.Generator().manual_seed(int(generator.integers(2**62)))
     inputs = torch.from_numpy(x)
     if start is None:
-        start = matryoshka.start(x, options.bits, options.seed) if options.matryoshka else itq(x, bits, options.seed)
+        start = _start(x, options, recipe, bits)
     head = head_class(options.head)(start)
     sampler = Sampler(targets, generator)
     sampler.set_edges(discovery.first_edges(functional.normalize(inputs, dim=1, eps=1e-12).numpy(), recipe))
@@ -148,6 +148,13 @@ def _begin(
     state = TrainState(inputs, head, objective, sampler, optimiser, schedule, generator, noise, network)
     first = {name: value.detach().clone() for name, value in head.named_parameters()}
     return state, first, torch.from_numpy(generator.permutation(len(x))[:_CENTRE_ON])
+
+
+def _start(x: np.ndarray, options: TrainOptions, recipe: Recipe, bits: int) -> np.ndarray:
+    """Weights float32 (d,bits) of the linear layer where learning starts."""
+    if options.matryoshka:
+        return matryoshka.start(x, options.bits, options.seed)
+    return axes(x, bits) if recipe.start == "pca" else itq(x, bits, options.seed)
 
 
 def _new_round(state: TrainState, recipe: Recipe, progress: float) -> None:

@@ -8,33 +8,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-import faiss
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from hashpipe.common.edges import unique_edges, without
+from hashpipe.common.knn import nearest
+
 _BLOCK = 1024  # photos searched or counted at a time
-
-
-def nearest(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest other rows by inner product: indices int64 (N,k'), values float32 (N,k'), k' = min(k, N-1).
-
-    vectors: float32 (N,D). Best first.
-    """
-    vectors = np.ascontiguousarray(vectors, np.float32)
-    n, k = len(vectors), min(k, max(len(vectors) - 1, 0))
-    if k == 0:
-        return np.zeros((n, 0), np.int64), np.zeros((n, 0), np.float32)
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(vectors)
-    indices, values = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
-    for start in range(0, n, _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, n))
-        found_values, found = index.search(vectors[rows], k + 1)
-        other = found != rows[:, None]
-        other[other.all(axis=1), -1] = False  # many equal rows can crowd a photo out of its own list
-        indices[rows] = found[other].reshape(len(rows), k)
-        values[rows] = found_values[other].reshape(len(rows), k)
-    return indices, values
 
 
 def initial(
@@ -59,7 +39,7 @@ def initial(
         chosen = alike.multiply(lists[rows]) if rule == "intersection" else alike @ lists
         row, column = chosen.nonzero()
         found.append(np.stack([rows[row], column], axis=1))
-    return tidy(np.concatenate(found), n)
+    return unique_edges(np.concatenate(found), n)
 
 
 def mutual(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +75,7 @@ def adapt(
     """
     n = len(codes)
     codes = np.ascontiguousarray(codes, np.float32)
-    edges = without(tidy(edges, n), known, n)
+    edges = without(unique_edges(edges, n), known, n)
     if not len(edges):
         return edges
     present = np.einsum("ij,ij->i", codes[edges[:, 0]], codes[edges[:, 1]], dtype=np.float64)
@@ -110,23 +90,7 @@ def adapt(
     fresh = np.stack([keys // n, keys % n], axis=1)[old]
     keep = np.ones(len(edges), bool) if drop is None else present >= mean - drop * deviation
     added = _capped(without(fresh, None, n), score[old], cap, n)
-    return without(tidy(np.concatenate([edges[keep], added]), n), known, n)
-
-
-def tidy(edges: np.ndarray, n: int) -> np.ndarray:
-    """Sorted unique edges a < b, int64 (E,2); loops go."""
-    edges = np.asarray(edges, np.int64).reshape(-1, 2)
-    low, high = edges.min(axis=1, initial=n), edges.max(axis=1, initial=-1)
-    keys = np.unique((low * n + high)[low < high])
-    return np.stack([keys // max(n, 1), keys % max(n, 1)], axis=1)
-
-
-def without(edges: np.ndarray, known: np.ndarray | None, n: int) -> np.ndarray:
-    """Edges that are not among `known`, int64 (E,2) in any order."""
-    if known is None or not len(known) or not len(edges):
-        return edges
-    known = tidy(known, n)
-    return edges[~np.isin(edges[:, 0] * n + edges[:, 1], known[:, 0] * n + known[:, 1])]
+    return without(unique_edges(np.concatenate([edges[keep], added]), n), known, n)
 
 
 def _most_alike(lists: csr_matrix, rows: np.ndarray, k2: int) -> csr_matrix:

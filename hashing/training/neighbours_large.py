@@ -11,7 +11,8 @@ from typing import Any
 import faiss
 import numpy as np
 
-from hashpipe.hashing.training.neighbours import tidy, without
+from hashpipe.common.edges import unique_edges, without
+from hashpipe.common.hamming import paired
 
 EXACT = 200_000  # photos up to which every pair is compared
 _BLOCK = 16_384  # photos searched at a time
@@ -36,7 +37,7 @@ def adapt(
     Parameters are those of neighbours.adapt. Raises ValueError beyond some 10^8 photos.
     """
     n = len(codes)
-    edges = without(tidy(edges, n), known, n)
+    edges = without(unique_edges(edges, n), known, n)
     if not len(edges):
         return edges
     present = distances(codes, edges)
@@ -44,7 +45,7 @@ def adapt(
     most = int(np.floor(mean - gamma * deviation + 1e-9))  # similarity at least mean + gamma deviation
     keep = np.ones(len(edges), bool) if drop is None else present <= mean + drop * deviation
     fresh = _fresh(codes, bits, most, min(candidates, n - 1), edges, known)
-    return tidy(np.concatenate([edges[keep], capped(fresh, cap, n)]), n)
+    return unique_edges(np.concatenate([edges[keep], capped(fresh, cap, n)]), n)
 
 
 def distances(codes: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -52,7 +53,7 @@ def distances(codes: np.ndarray, edges: np.ndarray) -> np.ndarray:
     found = np.empty(len(edges), np.int32)
     for start in range(0, len(edges), _CHUNK):
         part = edges[start : start + _CHUNK]
-        found[start : start + _CHUNK] = np.bitwise_count(codes[part[:, 0]] ^ codes[part[:, 1]]).sum(1, dtype=np.int32)
+        found[start : start + _CHUNK] = paired(codes[part[:, 0]], codes[part[:, 1]])
     return found
 
 
@@ -97,7 +98,7 @@ def _fresh(
     index = _index(codes)
     old = edges[:, 0] << wide | edges[:, 1]
     if known is not None and len(known):
-        listed = tidy(known, n)
+        listed = unique_edges(known, n)
         old = np.sort(np.concatenate([old, listed[:, 0] << wide | listed[:, 1]]))
     found = []
     for start in range(0, n, _BLOCK):

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hashpipe.hashing.baselines.baselines import itq_rotation, turned
+from hashpipe.hashing.baselines.baselines import itq_rotation
 from hashpipe.hashing.models.heads import Head
 
 _SAMPLE = 20_000  # photos that axes are learnt from
-_TURNS = 5  # rounds of ITQ that turn principal axes
 
 
 @dataclass(frozen=True)
@@ -47,40 +46,28 @@ def fit_pca(descriptors: np.ndarray, dimensions: int, seed: int) -> Pca:
     return Pca(mean, (axes / np.sqrt(values.sum())).astype(np.float32))
 
 
-def itq(x: np.ndarray, bits: int, seed: int, towards: np.ndarray | None = None) -> np.ndarray:
+def itq(x: np.ndarray, bits: int, seed: int) -> np.ndarray:
     """The ITQ baseline's rotation of PCA coordinates x float32 (N,d), columns by falling variance.
 
     Returns weight float32 (d,bits), scaled so that outputs have standard deviation 1 over all bits. The same seed gives
     the codes of `baselines.fit("itq", ...)` as far as both find the same axes, so that a comparison shows what learning
-    added. With more bits than dimensions the coordinates are rotated into the longer code. `towards`, bool (N,), are
-    photos that it is to suit; where they are too few, or None, it is to suit all.
+    added. With more bits than dimensions the coordinates are rotated into the longer code.
     """
     used = min(bits, x.shape[1])
-    rows = x if towards is None or not _enough(towards, bits) else x[towards]
-    projected = np.pad(np.asarray(rows[:_SAMPLE, :used], np.float64), ((0, 0), (0, bits - used)))
+    projected = np.pad(np.asarray(x[:_SAMPLE, :used], np.float64), ((0, 0), (0, bits - used)))
     weight = np.zeros((x.shape[1], bits))
     weight[:used] = itq_rotation(projected, np.random.default_rng([seed, bits]))[:used]
+    return _scaled(weight, x)
+
+
+def axes(x: np.ndarray, bits: int) -> np.ndarray:
+    """The first axes of PCA coordinates as they are, weight float32 (d,bits), scaled as `itq` is."""
+    return _scaled(np.eye(x.shape[1], bits), x)
+
+
+def _scaled(weight: np.ndarray, x: np.ndarray) -> np.ndarray:
     spread = float((x[:_SAMPLE] @ weight).std()) if len(x) else 0.0
     return (weight / spread if spread > 0 else weight).astype(np.float32)
-
-
-def principal(x: np.ndarray, bits: int, towards: np.ndarray) -> np.ndarray:
-    """The first `bits` <= d axes of PCA coordinates x float32 (N,d), turned by ITQ to the photos `towards`, bool (N,).
-
-    As weight float32 (d,bits), scaled as `itq` is. On photos unlike those learnt from, few bits do better with axes as
-    they are than with a rotation that suits the learnt ones; so only photos that nothing else stands for turn them, and
-    too few of them do not.
-    """
-    weight = np.eye(x.shape[1], bits)
-    if _enough(towards, bits):
-        weight[:bits] = turned(np.asarray(x[towards][:_SAMPLE, :bits], np.float64), np.eye(bits), _TURNS)
-    spread = float((x[:_SAMPLE] @ weight).std()) if len(x) else 0.0
-    return (weight / spread if spread > 0 else weight).astype(np.float32)
-
-
-def _enough(photos: np.ndarray, bits: int) -> bool:
-    """Whether a rotation of so many bits that suits these photos alone suits others like them too."""
-    return int(photos.sum()) > 6 * bits
 
 
 def _principal(centred: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,8 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from hashpipe.common.edges import unique_edges
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.training import neighbours
 from hashpipe.hashing.training.objectives.base import Known, Recipe
 
 _SIMILAR, _NEIGHBOUR, _DISSIMILAR = 1, 2, 3
@@ -95,7 +95,7 @@ class Sampler:
         Known: the pair has that label, or its photos are of two groups, places that nothing connects.
         """
         n, group = len(self.targets), self.targets.group
-        pairs = neighbours.tidy(np.stack([np.repeat(np.arange(n), near.shape[1]), near.ravel()], axis=1), n)
+        pairs = unique_edges(np.stack([np.repeat(np.arange(n), near.shape[1]), near.ravel()], axis=1), n)
         apart = (group[pairs] >= 0).all(axis=1) & (group[pairs[:, 0]] != group[pairs[:, 1]])
         self.hard = pairs[apart | _among(pairs[:, 0] * n + pairs[:, 1], self._dissimilar_keys)]
 

@@ -1,4 +1,4 @@
-"""Weak bridges of the verified match graph: parts of a place that hang on one photo."""
+"""Articulation points of the verified match graph: photos that alone connect a part of a place with the rest."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Bridge:
-    """Photos `side` reach the rest of their component through photo `over` alone.
+class CutSide:
+    """Photos `side` reach the rest of their component through `photo`, an articulation point, alone.
 
-    inliers: of the strongest match between them and `over`; tied: the photo of the side that has it. order, spans: the
-    side as parts of an order that all bridges of a component share, so that a long chain of photos takes no more memory
-    than it has photos.
+    inliers: of the strongest match between them and `photo`; strongest: the photo of the side that has it. order,
+    spans: the side as parts of an order that all cut sides of a component share, so that a long chain of photos takes
+    no more memory than it has photos.
     """
 
-    over: int
-    tied: int
+    photo: int
+    strongest: int
     inliers: int
     order: np.ndarray
     spans: tuple[Span, ...]
@@ -39,11 +39,11 @@ class Bridge:
         return _size(self.spans)
 
 
-def bridges(count: int, a: np.ndarray, b: np.ndarray, inliers: np.ndarray) -> list[Bridge]:
+def cut_sides(count: int, a: np.ndarray, b: np.ndarray, inliers: np.ndarray) -> list[CutSide]:
     """Every side of at least SIDE photos that one photo connects to at least SIDE others; largest side first.
 
     a, b, inliers: int (m,), the verified matches of `count` photos. Articulation points by depth-first search (Tarjan
-    1972). A photo between sides belongs to the one that it is tied to most strongly, the others are bridged.
+    1972). A photo between sides belongs to the one with its strongest match; the other sides are returned.
     """
     near: list[list[int]] = [[] for _ in range(count)]
     strength: dict[tuple[int, int], int] = {}
@@ -51,7 +51,7 @@ def bridges(count: int, a: np.ndarray, b: np.ndarray, inliers: np.ndarray) -> li
         near[first].append(second)
         near[second].append(first)
         strength[first, second] = strength[second, first] = number
-    found: list[Bridge] = []
+    found: list[CutSide] = []
     turn = np.full(count, -1)  # position in the order of visit, within the component
     for root in range(count):
         if turn[root] < 0:
@@ -61,11 +61,11 @@ def bridges(count: int, a: np.ndarray, b: np.ndarray, inliers: np.ndarray) -> li
             for photo, below in cuts.items():
                 ties = [(int(turn[other]), strength[photo, other]) for other in near[photo]]
                 found += _weaker_sides(photo, order, _sides(len(order), int(turn[photo]), below), ties)
-    return sorted(found, key=lambda one: (-one.size, one.over, one.spans))
+    return sorted(found, key=lambda one: (-one.size, one.photo, one.spans))
 
 
 def _search(root: int, near: Sequence[Sequence[int]]) -> tuple[list[int], dict[int, list[Span]]]:
-    """Photos of a component in order of visit; by photo the spans of that order which hang on it alone."""
+    """Photos of a component in order of visit; by photo the spans of that order that only it connects with the rest."""
     turn, low = {root: 0}, {root: 0}
     order = [root]
     cuts: dict[int, list[Span]] = {}
@@ -110,8 +110,8 @@ def _gaps(count: int, spans: Sequence[Span]) -> Iterator[Span]:
 
 def _weaker_sides(
     photo: int, order: np.ndarray, sides: Sequence[tuple[Span, ...]], ties: Sequence[tuple[int, int]]
-) -> list[Bridge]:
-    """All large sides but the one that the photo is tied to most strongly: with that one it belongs together."""
+) -> list[CutSide]:
+    """All large sides but the one with the photo's strongest match, which the photo belongs to."""
     total = sum(map(_size, sides))
     starts = sorted((start, number) for number, spans in enumerate(sides) for start, _ in spans)
     strongest = [(-1, -1)] * len(sides)  # inliers and position; every side has a tie
@@ -119,7 +119,7 @@ def _weaker_sides(
         number = starts[bisect_right(starts, (at, len(sides))) - 1][1]
         strongest[number] = max(strongest[number], (tie, at))
     found = [
-        Bridge(photo, int(order[at]), tie, order, spans) for (tie, at), spans in zip(strongest, sides, strict=True)
+        CutSide(photo, int(order[at]), tie, order, spans) for (tie, at), spans in zip(strongest, sides, strict=True)
     ]
     own = max(found, key=lambda one: (one.inliers, one.size, one.spans))
     return [one for one in found if one is not own and min(one.size, total - one.size) >= SIDE]

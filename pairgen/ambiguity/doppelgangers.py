@@ -1,9 +1,9 @@
 """Photos of a model that do not fit the others: cameras of another gravity, and look-alikes laid upon each other.
 
-Where two places share a house front, structure from motion lays one upon the other: their photos agree on the front,
-but of what else the one photo sees, the other, which by the model should see it too, has found nothing. Such a conflict
-of observations tells twins from a place seen twice (after Wilson and Snavely, ICCV 2013, and Heinly et al., ECCV 2014,
-who look for points that should be seen and are not).
+Where two places share a house front, structure from motion lays one upon the other: their photos agree on the front.
+But where one photo should by the model see what the other observes, it has found nothing. Such a conflict of
+observations distinguishes two look-alike places from one place seen twice. After Wilson and Snavely (ICCV 2013) and
+Heinly et al. (ECCV 2014), who look for points that should be seen and are not.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from scipy.sparse.csgraph import connected_components
 
 from hashpipe.pairgen.colmap.model import Model
 
-PART = 3  # fewest photos that are taken apart
+PART = 3  # fewest photos that become a part of their own
 SHARED = 10  # points that two photos must share to be compared
 TILT, AGREED = 25.0, 8.0  # degrees: a camera that disagrees; the median of the others, for there to be an agreement
-CELLS = 6  # the picture is looked at in so many columns and rows
-CELL_POINTS = 6  # points that should be seen in a cell, for it to say anything
+CELLS = 6  # columns and rows that a picture is divided into
+CELL_POINTS = 6  # points that should be seen in a cell, for it to be tested
 CHANCE = 0.01  # that a cell shows none of the points, at the rate at which the others do
-TESTED_CELLS = 5  # cells that speak, for a pair of photos to be judged
+TESTED_CELLS = 5  # tested cells that a pair of photos needs to be judged
 _TOGETHER = 500  # photos that one is compared with at a time: bounds the memory
-BLANK, FULL = 0.25, 0.04  # share of blank cells: conflict from, agreement to; real places reach 0.17, twins 0.6
+BLANK, FULL = 0.25, 0.04  # share of blank cells: conflict from, agreement to; real places reach 0.17, look-alikes 0.6
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Parts:
 
 
 def doubtful_parts(model: Model, visible: csr_matrix) -> Parts:
-    """Photos of a model that should be taken apart.
+    """Photos of a model that should become parts of their own.
 
     visible: bool photos x points, what each photo should see, whatever it observes in the foreground.
     """
@@ -51,7 +51,7 @@ def doubtful_parts(model: Model, visible: csr_matrix) -> Parts:
         degrees = float(np.median(tilt[odd]))
         why = f"{int(odd.sum())} of {count} cameras of one model tilt {degrees:.0f} degrees from the others"
         return Parts(odd.astype(np.int32), ("may_be_same",), (why,))
-    return _twin_parts(model, visible)
+    return _look_alike_parts(model, visible)
 
 
 def gravity_deviation(model: Model) -> np.ndarray:
@@ -76,7 +76,7 @@ def gravity_deviation(model: Model) -> np.ndarray:
     return np.asarray(np.degrees(np.arcsin(np.clip(best, 0, 1))))
 
 
-def _twin_parts(model: Model, visible: csr_matrix) -> Parts:
+def _look_alike_parts(model: Model, visible: csr_matrix) -> Parts:
     """Groups of photos that agree within and conflict with each other."""
     count = len(model.photos)
     pairs, blank = conflicts(model, visible)
@@ -166,7 +166,7 @@ def _blank_shares(cell: np.ndarray, own: np.ndarray, others: csr_matrix) -> np.n
     """Share of a photo's cells where it should see points that another observed and observes none, for each other.
 
     cell: int (P,), where the photo should see each point, -1 nowhere; own: the points that it observes; others: bool
-    (m,P), the points that the others observe. Returns float (m,), NaN where too few cells speak.
+    (m,P), the points that the others observe. Returns float (m,), NaN where too few cells are tested.
     """
     does = np.zeros(len(cell), bool)
     does[own] = True
@@ -184,5 +184,5 @@ def _blank_shares(cell: np.ndarray, own: np.ndarray, others: csr_matrix) -> np.n
     # of the points that should be seen, where any are
     rate = np.where(full, got, 0).sum(axis=1) / np.maximum(np.where(full, expected, 0).sum(axis=1), 1)
     blank = (expected >= CELL_POINTS) & (got == 0) & ((1 - rate)[:, None] ** expected < CHANCE)
-    speaks = full.sum(axis=1) + blank.sum(axis=1)
-    return np.where(some & (speaks >= TESTED_CELLS), blank.sum(axis=1) / np.maximum(speaks, 1), np.nan)
+    tested = full.sum(axis=1) + blank.sum(axis=1)
+    return np.where(some & (tested >= TESTED_CELLS), blank.sum(axis=1) / np.maximum(tested, 1), np.nan)

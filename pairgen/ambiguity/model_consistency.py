@@ -49,7 +49,7 @@ def disagreement(first: Cameras, second: Cameras) -> str:
     return ""
 
 
-def doubtful_models(models: Sequence[Cameras]) -> dict[int, str]:
+def contradicted_models(models: Sequence[Cameras]) -> dict[int, str]:
     """Numbers of models that a larger trusted one contradicts, and why. models: largest first."""
     holding: dict[int, list[int]] = {}
     doubtful: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""The only module that imports pycolmap: extract, match, verify, map, read models.
+"""The only module that imports pycolmap: extract, match, verify, map, open models.
 
 Features are found on the pictures that `photos.load_upright` returns and written to COLMAP's database under the photo's
 SHA-256, so COLMAP opens no photo file: every format, orientation and file name is fine, and ids do not depend on thread
@@ -10,28 +10,24 @@ from __future__ import annotations
 import zlib  # isort: skip  # noqa: F401  pycolmap's own zlib symbols corrupt the heap when they are loaded first
 
 import math
-import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-_handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-import pycolmap  # noqa: E402
+from hashpipe.common.errors import UserError
+from hashpipe.common.signals import signals_kept
+from hashpipe.pairgen.colmap.database import copy_features, copy_part
 
-if threading.current_thread() is threading.main_thread():  # its crash reporter takes SIGTERM for a crash
-    for _number, _handler in _handlers.items():
-        signal.signal(_number, _handler if _handler is not None else signal.SIG_DFL)
+with signals_kept():  # its crash reporter takes SIGTERM for a crash
+    import pycolmap
 pycolmap.logging.minloglevel = 3
 
-from hashpipe.common.errors import UserError  # noqa: E402
-from hashpipe.pairgen.colmap.database import copy_features, copy_part  # noqa: E402
-from hashpipe.pairgen.colmap.model import Model  # noqa: E402
-
+Reconstruction = pycolmap.Reconstruction  # a model, for those who must not import pycolmap
 VERSION: str = pycolmap.__version__
 NO_FOCAL = 1.2  # COLMAP's own guess where EXIF is silent, in units of the longest side
 _extractors = threading.local()  # by number of features; each keeps state between calls, so every thread has its own
@@ -114,7 +110,7 @@ def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_in
 
     A geometry of at least `weak_inliers` is kept. One thread matches: where two of one process prepare photos at once,
     now and then one comes out otherwise, and its pairs lose some or all of their matches (docs/RESULTS.md). For all
-    cores there is matchers.match_pairs. Pairs that share photos belong together in the list.
+    cores there is parallel_matching.match_pairs. Pairs that share photos belong together in the list.
     """
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu, matching.num_threads = False, 1
@@ -193,93 +189,10 @@ def written_models(folder: Path) -> list[pycolmap.Reconstruction]:
     return [pycolmap.Reconstruction(str(one)) for one in folders]
 
 
-def registered(model: pycolmap.Reconstruction) -> set[str]:
-    """Names of a model's registered photos."""
-    return {model.image(number).name for number in model.reg_image_ids()}
-
-
-def _opened(folder: Path) -> pycolmap.Reconstruction:
+def open_model(folder: Path) -> pycolmap.Reconstruction:
+    """A written model. Raises UserError for one that is cut or damaged."""
     try:
         return pycolmap.Reconstruction(str(folder))
     except (IndexError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{folder} is no whole 3D model ({reason}); make the pairs again.") from None
-
-
-def registered_in(folder: Path) -> list[str]:
-    """Names of the registered photos of a written model."""
-    return sorted(registered(_opened(folder)))
-
-
-def point_count(folder: Path) -> int:
-    """Number of 3D points of a written model."""
-    return int(_opened(folder).num_points3D())
-
-
-def observations(model: pycolmap.Reconstruction) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """For every registered photo: its name, the ids of the points it observes, and where (float64 (n,2), pixels)."""
-    for number in sorted(model.reg_image_ids()):
-        image = model.image(number)
-        seen = [point for point in image.points2D if point.has_point3D()]
-        yield (
-            image.name,
-            np.array([p.point3D_id for p in seen], np.int64),
-            np.array([p.xy for p in seen]).reshape(-1, 2),
-        )
-
-
-def copy_model(source: Path, target: Path) -> int:
-    """Read a model, binary or text, and write it to `target` as binary files; returns its number of photos."""
-    model = pycolmap.Reconstruction(str(source))
-    model.write_binary(str(target))
-    return int(model.num_reg_images())
-
-
-def shared_places(folder: Path, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
-    """Where two photos of a written model observe the same points: float64 (n,2) each, in widths and heights."""
-    model = _opened(folder)
-    cameras = {image.name: model.camera(image.camera_id) for image in model.images.values()}
-    seen = {
-        name: dict(zip(points.tolist(), places / [cameras[name].width, cameras[name].height], strict=True))
-        for name, points, places in observations(model)
-        if name in (first, second)
-    }
-    common = sorted(seen.get(first, {}).keys() & seen.get(second, {}).keys())
-    a, b = (np.array([seen[name][point] for point in common]).reshape(-1, 2) for name in (first, second))
-    return a, b
-
-
-def write_model(
-    model: pycolmap.Reconstruction, folder: Path, paths: dict[str, str], colors: dict[int, np.ndarray]
-) -> None:
-    """Write COLMAP's binary files with photos under their real `paths` and the given point colours (uint8 RGB)."""
-    for number, color in colors.items():
-        model.point3D(number).color = color
-    for image in model.images.values():
-        image.name = paths[image.name]
-    model.write_binary(str(folder))
-
-
-def read_model(folder: Path, photo_ids: dict[str, int]) -> Model:
-    """Read COLMAP's binary files as arrays; `photo_ids` maps a photo's path to its id. Unknown photos are left out."""
-    model = _opened(folder)
-    images = [model.image(number) for number in model.reg_image_ids()]
-    images = sorted((image for image in images if image.name in photo_ids), key=lambda image: photo_ids[image.name])
-    cameras = [model.camera(image.camera_id) for image in images]
-    poses = [image.cam_from_world() for image in images]
-    point_ids = sorted(model.point3D_ids())
-    rows = {number: row for row, number in enumerate(point_ids)}
-    points = [model.point3D(number) for number in point_ids]
-    seen = [(row, rows[p.point3D_id]) for row, image in enumerate(images) for p in image.points2D if p.has_point3D()]
-    return Model(
-        photos=np.array([photo_ids[image.name] for image in images], np.int32),
-        rotation=np.array([pose.rotation.matrix() for pose in poses]).reshape(-1, 3, 3),
-        translation=np.array([pose.translation for pose in poses]).reshape(-1, 3),
-        focal=np.array([camera.mean_focal_length() for camera in cameras]),
-        principal=np.array([(camera.principal_point_x, camera.principal_point_y) for camera in cameras]).reshape(-1, 2),
-        size=np.array([(camera.width, camera.height) for camera in cameras], np.int32).reshape(-1, 2),
-        points=np.array([point.xyz for point in points]).reshape(-1, 3),
-        colors=np.array([point.color for point in points], np.uint8).reshape(-1, 3),
-        errors=np.array([point.error for point in points], np.float32),
-        observations=np.array(seen, np.int32).reshape(-1, 2),
-    )

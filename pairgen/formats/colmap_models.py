@@ -9,14 +9,14 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.workers import run_jobs
-from hashpipe.pairgen.ambiguity.model_consistency import doubtful_models
-from hashpipe.pairgen.ambiguity.split_places import take_apart
-from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.ambiguity.model_consistency import contradicted_models
+from hashpipe.pairgen.ambiguity.split_places import split_places
+from hashpipe.pairgen.colmap import reconstructions
 from hashpipe.pairgen.colmap.model_files import check_lengths
-from hashpipe.pairgen.formats.imported import Given, safe_name
+from hashpipe.pairgen.formats.imported import ImportedPairs, safe_name
 from hashpipe.pairgen.matching.candidates import component_labels
+from hashpipe.pairgen.matching.matching_rounds import no_matches
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairs import pair_rules
 from hashpipe.pairgen.pairs.evidence import (
     EVIDENCE,
     measure_models,
@@ -24,7 +24,8 @@ from hashpipe.pairgen.pairs.evidence import (
     measured_parts,
     registered_paths,
 )
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.pairs.similar import similar_pairs
+from hashpipe.pairgen.photos.metadata import Photo
 
 _FILES = ("cameras", "images", "points3D")
 _PARTS = (*_FILES, "rigs", "frames")
@@ -58,7 +59,7 @@ def _is_model(folder: Path) -> bool:
     return False
 
 
-def read_models(source: Path, photos: Path | None, into: Path, options: BuildOptions) -> Given:
+def read_models(source: Path, photos: Path | None, into: Path, options: BuildOptions) -> ImportedPairs:
     """Similar pairs by shared points and visible surface from every model below `source`.
 
     Models that share photos are one place, unless look-alikes were laid upon each other in them; two models may show
@@ -75,7 +76,7 @@ def read_models(source: Path, photos: Path | None, into: Path, options: BuildOpt
             raise UserError(f"{source}: photo {name!r} is not a plain relative path; rename it there.")
     rows = {name: row for row, name in enumerate(names)}
     evidence = measure_models(copies, rows, options.workers)
-    contradicted = doubtful_models([measured_cameras(copy, rows) for copy in copies])
+    contradicted = contradicted_models([measured_cameras(copy, rows) for copy in copies])
     parts = [measured_parts(copy, rows) for copy in copies]
     for copy in copies:
         (copy / EVIDENCE).unlink()
@@ -83,15 +84,15 @@ def read_models(source: Path, photos: Path | None, into: Path, options: BuildOpt
     model = np.full(len(names), -1, np.int32)
     for number in range(len(members) - 1, -1, -1):
         model[members[number]] = number
-    unmatched = pair_rules.no_matches(len(names))
+    unmatched = no_matches(len(names))
     photos_named = [Photo(name) for name in names]
-    place, related = take_apart(photos_named, _places(len(names), members), unmatched, parts, options.min_inliers)
+    place, related = split_places(photos_named, _places(len(names), members), unmatched, parts, options.min_inliers)
     trusted = [(number, found) for number, found in enumerate(evidence) if number not in contradicted]
-    pairs = pair_rules.similar_pairs(trusted, unmatched, None, options, labels=place)
+    pairs = similar_pairs(trusted, unmatched, None, options, labels=place)
     notes = [f"{why}; its pairs are unknown." for why in contradicted.values()]
     if len(copies) > 1:
-        notes.append(f"{len(copies)} models: nothing says whether two of them show one place.")
-    return Given(root, names, place, [""] * len(names), pairs, related, model, notes)
+        notes.append(f"{len(copies)} models: two of them may show one place, so no pair across them is dissimilar.")
+    return ImportedPairs(root, names, place, [""] * len(names), pairs, related, model, notes)
 
 
 def _copy(folders: Sequence[Path], into: Path, workers: int) -> list[Path]:
@@ -103,7 +104,7 @@ def _copy(folders: Sequence[Path], into: Path, workers: int) -> list[Path]:
     for folder in folders:
         if cut := check_lengths(folder):
             raise UserError(f"{folder / cut} is cut or damaged; copy the model again or leave it out.")
-    outcomes = dict(run_jobs(adapter.copy_model, list(zip(folders, drafts, strict=True)), workers))
+    outcomes = dict(run_jobs(reconstructions.copy_model, list(zip(folders, drafts, strict=True)), workers))
     for index, folder in enumerate(folders):
         outcome = outcomes[index]
         if isinstance(outcome, Exception):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,64 +16,23 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.ambiguity.relation import Relation
+from hashpipe.pairgen.formats.cirtorch import read_cirtorch
 from hashpipe.pairgen.formats.colmap_models import read_models
-from hashpipe.pairgen.formats.imported import Given, mirrored
+from hashpipe.pairgen.formats.import_summary import ImportSummary
+from hashpipe.pairgen.formats.imported import ImportedPairs
+from hashpipe.pairgen.formats.imported_rows import complete_row, draw_dissimilar, resolve_copies
 from hashpipe.pairgen.formats.options import ImportOptions
-from hashpipe.pairgen.formats.readers import read_cirtorch, read_csv, read_hloc
+from hashpipe.pairgen.formats.pair_lists import read_csv, read_hloc
 from hashpipe.pairgen.options import BuildOptions, identity
-from hashpipe.pairgen.pairs import pair_rules, tables
-from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, write_pairset
+from hashpipe.pairgen.pairs import tables
+from hashpipe.pairgen.pairs.pairset import PairSet, write_pairset
 from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
-from hashpipe.pairgen.photos.photo_files import Photo, describe
+from hashpipe.pairgen.photos.listing import ABSENT, file_status
+from hashpipe.pairgen.photos.metadata import Photo, describe
 from hashpipe.pairgen.report.page import write_report
 
 _READERS = {"cirtorch": read_cirtorch, "hloc": read_hloc, "csv": read_csv}
 _BY_SUFFIX = {".pkl": "cirtorch", ".pickle": "cirtorch", ".txt": "hloc", ".csv": "csv"}
-
-
-@dataclass(frozen=True)
-class ImportSummary:
-    """What was imported; `notes` are sentences for people."""
-
-    pairs_folder: Path
-    source: str
-    source_format: str
-    photos: int
-    absent: int
-    unreadable: int
-    duplicates: int
-    places: int
-    models: int
-    pairs: dict[str, int]
-    splits: dict[str, int]
-    queries: int
-    fingerprint: str
-    notes: list[str]
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            **asdict(self),
-            "pairs_folder": str(self.pairs_folder),
-            "report": str(self.pairs_folder / "report.html"),
-        }
-
-    def as_text(self) -> str:
-        kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in self.pairs.items() if count) or "none"
-        return "\n".join(
-            [
-                f"Imported    {self.source} ({self.source_format})",
-                f"Photos      {self.photos} named, {self.absent} not on disk, {self.unreadable} unreadable, "
-                f"{self.duplicates} duplicates",
-                f"Places      {self.places}, {self.models} models",
-                f"Pairs       {kinds}",
-                "Splits      places "
-                + ", ".join(f"{count} {name}" for name, count in self.splits.items())
-                + f"; {self.queries} queries held out",
-                *(f"Note        {note}" for note in self.notes),
-                f"Fingerprint {self.fingerprint}",
-                f"Report      {self.pairs_folder / 'report.html'}",
-            ]
-        )
 
 
 def import_pairs(source: Path, workspace: Path, options: ImportOptions) -> ImportSummary:
@@ -87,20 +46,20 @@ def import_pairs(source: Path, workspace: Path, options: ImportOptions) -> Impor
     workspace = open_workspace(workspace, create=True)
     with locked(workspace):
         _check_replaceable(workspace / "pairs")
-        with _held(workspace / "pairs"), atomic_folder(workspace / "pairs") as folder:
+        with _lock(workspace / "pairs"), atomic_folder(workspace / "pairs") as folder:
             photos = options.photos.expanduser().absolute() if options.photos else None
             if photos is not None and not photos.is_dir():
                 raise UserError(f"There is no folder {photos}; give the folder of the photos with --photos.")
             chosen = _build_options(options)
             if kind == "colmap":
-                given = read_models(source.absolute(), photos, folder / "models", chosen)
+                imported = read_models(source.absolute(), photos, folder / "models", chosen)
             else:
-                given = _READERS[kind](source.absolute(), photos)
-            summary = _write(folder, given, source, kind, options, chosen)
+                imported = _READERS[kind](source.absolute(), photos)
+            summary = _write(folder, imported, source, kind, options, chosen)
     return replace(summary, pairs_folder=workspace / "pairs")
 
 
-def _held(pairs: Path) -> AbstractContextManager[None]:
+def _lock(pairs: Path) -> AbstractContextManager[None]:
     """The lock on earlier pairs that are to be replaced, against those who verify some of them."""
     return locked(pairs, wait=WAIT_SECONDS) if pairs.exists() else nullcontext()
 
@@ -132,132 +91,114 @@ def _build_options(options: ImportOptions) -> BuildOptions:
 
 
 def _write(
-    folder: Path, given: Given, source: Path, kind: str, options: ImportOptions, chosen: BuildOptions
+    folder: Path, imported: ImportedPairs, source: Path, kind: str, options: ImportOptions, chosen: BuildOptions
 ) -> ImportSummary:
-    files = _describe(given)
-    status, original = tables.file_status(files)
-    notes = list(given.notes)
-    if not files:
-        raise UserError(f"{source} names no photos; check the file.")
-    absent = status.count("absent")
-    if absent == len(files) and kind != "cirtorch":
-        raise UserError(f"None of the {len(files)} photos is in {given.root}; name their folder with --photos.")
-    if absent:
-        notes.append(f"{absent} of {len(files)} photos are not in {given.root}; import again when they are there.")
+    files = _describe(imported)
+    status, original = file_status(files)
+    notes = [*imported.notes, *_check_files(files, status, imported.root, source, kind)]
     usable = [row for row, state in enumerate(status) if state in ("ok", "absent")]
-    rows, related, lost = _settle(given, status, original)
+    photos = [files[row] for row in usable]
+    place = np.asarray(imported.place)[usable]
+    model = np.full(len(usable), -1, np.int32) if imported.model is None else imported.model[usable]
+    rows, related, lost = resolve_copies(imported, status, original)
     if lost:
         notes.append(
             f"{lost} pairs were left out: of unreadable photos, of copies of one photo, or between related places."
         )
-    names = [files[row] for row in usable]
     number = {row: at for at, row in enumerate(usable)}
-    place = np.asarray(given.place)[usable]
-    apart = kind == "cirtorch" if options.places_differ is None else options.places_differ
-    pairs = [_complete({**row, "a": number[row["a"]], "b": number[row["b"]]}) for row in rows]
-    if apart:
-        pairs += _drawn(place, pairs, related, chosen)
+    pairs = [complete_row({**row, "a": number[row["a"]], "b": number[row["b"]]}) for row in rows]
+    differ = kind == "cirtorch" if options.places_differ is None else options.places_differ
+    if differ:
+        pairs += draw_dissimilar(place, pairs, related, chosen)
     elif not any(row["label"] < 0 for row in pairs):
         notes.append("No dissimilar pairs: nothing says that two places differ (--places-differ says so).")
-    keys = [photo.sha256 or photo.path for photo in names]
+    splits, queries = _split(photos, [imported.splits[row] for row in usable], place, related, pairs, chosen, notes)
+
+    found = tables.Found(imported.root, files, photos, usable, place, model, splits, queries)
+    failures = [(photo.path, "import", photo.reason) for photo in files if photo.reason]
+    tables.write_failures(folder / "failures.csv", failures)
+    meta = {
+        "parameters": {**identity(chosen), "imported_from": kind, "places_differ": differ},
+        "imported": {"format": kind, "source": str(source.absolute())},
+        "root": str(imported.root),
+        "summary": {"notes": notes},
+    }
+    pair_rows, between = tables.pair_table(pairs, usable), tables.between_places(related)
+    pairset = write_pairset(folder, meta, tables.photo_table(found), pair_rows, between)
+    write_report(folder)
+    return _summary(pairset, source, kind, notes)
+
+
+def _check_files(files: Sequence[Photo], status: Sequence[str], root: Path, source: Path, kind: str) -> list[str]:
+    """Notes on photos that are not on disk. Raises UserError where there are none at all."""
+    if not files:
+        raise UserError(f"{source} names no photos; check the file.")
+    absent = status.count("absent")
+    if absent == len(files) and kind != "cirtorch":
+        raise UserError(f"None of the {len(files)} photos is in {root}; name their folder with --photos.")
+    if absent:
+        return [f"{absent} of {len(files)} photos are not in {root}; import again when they are there."]
+    return []
+
+
+def _split(
+    photos: Sequence[Photo],
+    stated: list[str],
+    place: np.ndarray,
+    related: Sequence[Relation],
+    pairs: Sequence[dict[str, Any]],
+    options: BuildOptions,
+    notes: list[str],
+) -> tuple[list[str], np.ndarray]:
+    """The splits that the source states for all photos, or new ones; and the queries, bool (n,)."""
+    keys = [photo.sha256 or photo.path for photo in photos]
     groups = [(relation.a, relation.b) for relation in related]
-    stated = [given.splits[row] for row in usable]
-    splits, by_place = (stated, True) if all(stated) else assign_splits(keys, place, groups, chosen)
+    splits, by_place = (stated, True) if all(stated) else assign_splits(keys, place, groups, options)
     if any(stated) and not all(stated):
         notes.append(f"{stated.count('')} of {len(stated)} photos have no split there, so all splits were drawn anew.")
     if not by_place:
         notes.append("Fewer than three places cannot be split; only new photos of these places can be tested.")
     ends = np.array([(row["a"], row["b"]) for row in pairs if row["label"] > 0], int).reshape(-1, 2)
-    queries = assign_queries(keys, place, ends, chosen)
-    model = np.full(len(usable), -1, np.int32) if given.model is None else given.model[usable]
-    found = tables.Found(given.root, files, names, usable, place, model, splits, queries)
-    between = tables.between_places(related)
-    tables.write_failures(
-        folder / "failures.csv", [(photo.path, "import", photo.reason) for photo in files if photo.reason]
-    )
-    meta = {
-        "parameters": {**identity(chosen), "imported_from": kind, "places_differ": apart},
-        "imported": {"format": kind, "source": str(source.absolute())},
-        "root": str(given.root),
-        "summary": {"notes": notes},
-    }
-    pairset = write_pairset(folder, meta, tables.photo_table(found), tables.pair_table(pairs, usable), between)
-    write_report(folder)
+    return splits, assign_queries(keys, place, ends, options)
+
+
+def _summary(pairset: PairSet, source: Path, kind: str, notes: list[str]) -> ImportSummary:
+    status = pairset.photos["status"].to_pylist()
+    usable = np.isin(status, ("ok", "absent"))
+    place, model = (pairset.photo_column(name)[usable] for name in ("place", "model"))
+    splits = [split for split, used in zip(pairset.photos["split"].to_pylist(), usable, strict=True) if used]
     return ImportSummary(
-        pairs_folder=folder,
+        pairs_folder=pairset.folder,
         source=str(source),
         source_format=kind,
-        photos=len(files),
-        absent=absent,
+        photos=len(status),
+        absent=status.count("absent"),
         unreadable=status.count("unreadable"),
         duplicates=status.count("duplicate"),
         places=len(set(place[place >= 0].tolist())),
         models=len(set(model[model >= 0].tolist())),
-        pairs=tables.count_kinds(pairs),
+        pairs=tables.count_kinds([{"kind": kind} for kind in pairset.pairs["kind"].to_pylist()]),
         splits=tables.count_places(place, splits),
-        queries=int(queries.sum()),
+        queries=int(pairset.photo_column("query").sum()),
         fingerprint=pairset.fingerprint,
         notes=notes,
     )
 
 
-def _describe(given: Given) -> list[Photo]:
-    def look(name: str) -> Photo:
+def _describe(imported: ImportedPairs) -> list[Photo]:
+    def describe_named(name: str) -> Photo:
         try:
-            there = (given.root / name).is_file()
+            there = (imported.root / name).is_file()
         except OSError:  # a name too long for this disk
             there = False
-        return describe(given.root, name) if there else Photo(name, reason=tables.ABSENT)
+        return describe(imported.root, name) if there else Photo(name, reason=ABSENT)
 
-    with stage("Reading photos", len(given.names), "photos") as advance, ThreadPoolExecutor(os.cpu_count()) as threads:
+    with (
+        stage("Reading photos", len(imported.names), "photos") as advance,
+        ThreadPoolExecutor(os.cpu_count()) as threads,
+    ):
         found = []
-        for photo in threads.map(look, given.names):
+        for photo in threads.map(describe_named, imported.names):
             found.append(photo)
             advance(1)
     return found
-
-
-def _settle(
-    given: Given, status: Sequence[str], original: Sequence[int]
-) -> tuple[list[dict[str, Any]], list[Relation], int]:
-    """Pairs of usable photos: copies stand for their original, and places that hold copies of one photo are related."""
-    related = {(relation.a, relation.b): relation for relation in given.related}
-    place = given.place.tolist()
-    for row, first in enumerate(original):
-        low, high = sorted((place[row], place[first])) if first >= 0 else (-1, -1)
-        if 0 <= low < high:
-            text = f"{given.names[row]} is a copy of {given.names[first]}"
-            related.setdefault((low, high), Relation(low, high, "may_be_same", text))
-    kept: dict[tuple[int, int], dict[str, Any]] = {}
-    lost = 0
-    for pair in given.rows:
-        ends = [original[pair[end]] if original[pair[end]] >= 0 else pair[end] for end in ("a", "b")]
-        a, b = sorted(ends)
-        same = place[a] == place[b]
-        key = (min(place[a], place[b]), max(place[a], place[b]))
-        fits = same and place[a] >= 0 if pair["label"] > 0 else not (same and place[a] >= 0) and key not in related
-        if a == b or not fits or any(status[end] not in ("ok", "absent") for end in ends):
-            lost += 1
-        else:
-            kept.setdefault((a, b), {**(pair if ends == [a, b] else mirrored(pair)), "a": a, "b": b})
-    return [kept[pair] for pair in sorted(kept)], [related[key] for key in sorted(related)], lost
-
-
-def _complete(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with every column: what nobody measured is NaN, 0 points, -1 for never matched."""
-    unknown = {"model": -1, "shared_points": 0, "inliers": -1, "near_duplicate": False}
-    return {name: row.get(name, unknown.get(name, float("nan"))) for name in PAIRS_SCHEMA.names}
-
-
-def _drawn(
-    place: np.ndarray, pairs: Sequence[dict[str, Any]], related: Sequence[Relation], options: BuildOptions
-) -> list[dict[str, Any]]:
-    """Dissimilar pairs between places, at most one per other place and photo, beside those that are listed."""
-    placed = np.flatnonzero(place >= 0)
-    labels = place[placed]
-    listed = {(row["a"], row["b"]) for row in pairs}
-    drawn = pair_rules.dissimilar_pairs(
-        labels, labels, labels, pair_rules.no_matches(len(placed)), None, related, options
-    )
-    drawn = [{**row, "a": int(placed[row["a"]]), "b": int(placed[row["b"]])} for row in drawn]
-    return [row for row in drawn if (row["a"], row["b"]) not in listed]

@@ -15,7 +15,7 @@ from hashpipe.pairgen.matching.candidates import component_labels
 
 
 @dataclass(frozen=True)
-class Given:
+class ImportedPairs:
     """n photos and what is said of them.
 
     root     the folder that names are relative to
@@ -57,7 +57,7 @@ def components(count: int, similar: Iterable[tuple[int, int]]) -> np.ndarray:
     return place
 
 
-def unite(
+def merge_rows(
     pairs: Iterable[tuple[str, str, dict[str, Any]]],
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Names in order, and one row for each pair of names (the first wins; a photo with itself is left out)."""

@@ -22,7 +22,7 @@ from hashpipe.pairgen.mapping.communities import communities
 from hashpipe.pairgen.mapping.reconstruction_job import map_community
 from hashpipe.pairgen.matching.candidates import component_labels
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 _VERSION = 1  # goes up when mapping changes, so that older results are made again
 

@@ -16,8 +16,10 @@ import numpy as np
 from hashpipe.common.files import atomic_folder, require_space, write_json
 from hashpipe.common.workers import run_alone
 from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap.reconstructions import observations, registered, write_model
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.metadata import Photo
 
 MIN_POINTS = 30  # a "model" of fewer points is an accident of a few matches
 MIN_POINTS_PER_PHOTO = 8  # the global mapper also registers photos that hardly any point holds
@@ -45,7 +47,7 @@ def map_community(
         adapter.write_part(database, names, [(a, b) for a, b, _ in edges], part)
         models = _map_globally(part, Path(scratch), options, clock) if options.mapper == "global" else []
         attempts = int(bool(models))
-        if len(set().union(*map(adapter.registered, models))) < ENOUGH * len(names):
+        if len(set().union(*map(registered, models))) < ENOUGH * len(names):
             more, tried = _map_until_registered(part, names, edges, options, clock)
             models, attempts = models + more, attempts + tried
     stopped = {"stopped_after": options.job_minutes} if clock.over() else {}  # colouring and writing have no limit
@@ -56,7 +58,7 @@ def map_community(
         for index, model in enumerate(kept):
             (temporary / str(index)).mkdir()
             colors = _point_colors(model, root, paths, options.max_side)
-            adapter.write_model(model, temporary / str(index), paths, colors)
+            write_model(model, temporary / str(index), paths, colors)
         done = {"models": len(kept), "attempts": attempts, "seconds": round(clock.spent(), 2)}
         write_json(temporary / "done.json", {**done, **stopped})
 
@@ -98,7 +100,7 @@ def _map_until_registered(
     models = _map(part, names, options, 0, None, clock)
     attempts = 1
     used: set[tuple[str, str] | None] = set()
-    while attempts < options.mapper_attempts and (missing := set(names).difference(*map(adapter.registered, models))):
+    while attempts < options.mapper_attempts and (missing := set(names).difference(*map(registered, models))):
         initial = _initial_pair(edges, missing, used) if attempts > 1 else None  # first COLMAP's own choice, gently
         if clock.over() or (attempts > 1 and initial is None):
             break
@@ -106,7 +108,7 @@ def _map_until_registered(
         near = missing.union(*({a, b} for a, b, _ in edges if a in missing or b in missing))
         around = [name for name in names if name in near]
         fresh = _map(part, around, options, attempts, initial, clock)
-        models += [model for model in fresh if adapter.registered(model) & missing]
+        models += [model for model in fresh if registered(model) & missing]
         attempts += 1
     return models, attempts
 
@@ -155,7 +157,7 @@ def _without_subsets(models: list) -> list:
     ordered = sorted(models, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
     kept: list = []
     for model in ordered:
-        if not any(adapter.registered(model) <= adapter.registered(other) for other in kept):
+        if not any(registered(model) <= registered(other) for other in kept):
             kept.append(model)
     return kept
 
@@ -163,7 +165,7 @@ def _without_subsets(models: list) -> list:
 def _point_colors(model: Any, root: Path, paths: dict[str, str], max_side: int) -> dict[int, np.ndarray]:
     """Mean colour of every 3D point over the photos that observe it; a photo gone since leaves no colour behind."""
     sums: dict[int, np.ndarray] = {}
-    for name, points, places in adapter.observations(model):
+    for name, points, places in observations(model):
         try:
             picture = np.asarray(load_upright(root / paths[name], max_side), np.int64)
         except UnreadablePhoto:

@@ -6,38 +6,19 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-import faiss
 import numpy as np
 
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.common import knn
+from hashpipe.pairgen.photos.metadata import Photo
 
 EARTH_METRES = 6_371_000.0
-_BLOCK, _FARTHEST = 1024, 400  # photos searched for together; neighbours looked at for one outside a component
+_BLOCK, _FARTHEST = 1024, 400  # photos searched for together; nearest photos searched for one outside a component
 Pair = tuple[int, int]
 
 
 def all_pairs(count: int) -> set[Pair]:
     """Every pair (a, b), a < b, of `count` photos."""
     return {(a, b) for a in range(count) for b in range(a + 1, count)}
-
-
-def nearest(vlads: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the most similar other photos and their cosines, most similar first.
-
-    vlads: float32 (n,d) of unit length, zero rows allowed. Returns int64 (n,m) and float32 (n,m) with
-    m = min(neighbours, n-1).
-    """
-    count = len(vlads)
-    wanted = min(neighbours, count - 1)
-    if wanted < 1:
-        return np.zeros((count, 0), np.int64), np.zeros((count, 0), np.float32)
-    index = faiss.IndexFlatIP(vlads.shape[1])
-    index.add(np.ascontiguousarray(vlads))
-    cosines, rows = index.search(np.ascontiguousarray(vlads), wanted + 1)
-    # A photo need not come first in its own list (equal photos, zero rows): drop it, or else the last.
-    own = rows == np.arange(count)[:, None]
-    own[~own.any(axis=1), -1] = True
-    return rows[~own].reshape(count, wanted), cosines[~own].reshape(count, wanted)
 
 
 def neighbour_pairs(rows: np.ndarray) -> set[Pair]:
@@ -58,15 +39,12 @@ def outside_pairs(vlads: np.ndarray, labels: np.ndarray, rows: np.ndarray, wante
     sizes = np.bincount(labels, minlength=1)[labels] if len(labels) else np.zeros(0, np.int64)
     lacking = [row for row, found in enumerate(beyond) if len(found) < min(wanted, len(labels) - sizes[row])]
     if lacking:
-        index = faiss.IndexFlatIP(vlads.shape[1])
-        index.add(np.ascontiguousarray(vlads))
+        search = knn.searcher(vlads)
         lacking.sort(key=lambda row: (sizes[row], row))
         for start in range(0, len(lacking), _BLOCK):
             block = lacking[start : start + _BLOCK]
             depth = min(len(labels), int(sizes[block[-1]]) + wanted, _FARTHEST)
-            for row, near in zip(
-                block, index.search(np.ascontiguousarray(vlads[block]), depth)[1].tolist(), strict=True
-            ):
+            for row, near in zip(block, search(vlads[block], depth)[0].tolist(), strict=True):
                 beyond[row] = [other for other in near if labels[other] != labels[row]][:wanted]
     return {(min(row, other), max(row, other)) for row, found in enumerate(beyond) for other in found}
 
@@ -128,7 +106,7 @@ def time_pairs(photos: Sequence[Photo], neighbours: int, seconds: float) -> set[
 def growth(
     verified: Iterable[Pair], fresh: Iterable[Pair], known: set[Pair], max_partners: int | None = None
 ) -> set[Pair]:
-    """Neighbours of verified neighbours that no one has matched yet.
+    """Neighbours of verified neighbours that were not matched yet.
 
     verified: all verified pairs; fresh: those of the last round, the only ones that can give something new; known: all
     pairs ever matched. With `max_partners` a pair is left out once both its photos were asked for with that many
@@ -156,7 +134,7 @@ def growth(
     return kept
 
 
-def near_together(pairs: Collection[Pair], tile: int) -> list[Pair]:
+def by_shared_photos(pairs: Collection[Pair], tile: int) -> list[Pair]:
     """The pairs in an order in which those close to each other share photos.
 
     Photos are numbered along the match graph (reverse Cuthill-McKee) and pairs taken by squares of `tile` by `tile`

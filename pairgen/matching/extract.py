@@ -18,7 +18,8 @@ from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import check_database
 from hashpipe.pairgen.matching import vlad
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos.photo_files import Photo, UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.metadata import Photo
 
 NOTE = "features.json"  # beside the database: how its features were made, and which photos have none
 _BATCH = 8  # photos per job: small enough that a kill loses little
@@ -40,21 +41,21 @@ def extract_features(root: Path, photos: Sequence[Photo], folder: Path, options:
     if not note.exists():
         write_json(note, {**wanted, "unreadable": {}})
     check_database(folder / "database.db")
-    lasting: dict[str, str] = read_json(note)["unreadable"]
-    passing: dict[str, str] = {}
+    permanent: dict[str, str] = read_json(note)["unreadable"]
+    temporary: dict[str, str] = {}
     with adapter.FeatureDatabase(folder / "database.db") as database:
-        missing = [photo for photo in photos if photo.sha256 not in database.ids and photo.sha256 not in lasting]
+        missing = [photo for photo in photos if photo.sha256 not in database.ids and photo.sha256 not in permanent]
         batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
         with stage("Finding features", len(missing), "photos") as advance:
-            for failed in _extract(root, batches, database, options, lasting, passing, advance):
+            for failed in _extract(root, batches, database, options, permanent, temporary, advance):
                 # One photo that brings its worker down must not take the others of its batch along.
                 alone = [[photo] for photo in failed]
-                for (photo,) in _extract(root, alone, database, options, lasting, passing, advance):
-                    passing[photo.sha256] = "feature extraction failed, perhaps for lack of memory"
+                for (photo,) in _extract(root, alone, database, options, permanent, temporary, advance):
+                    temporary[photo.sha256] = "feature extraction failed, perhaps for lack of memory"
                     advance(1)
     if missing:
-        write_json(note, {**wanted, "unreadable": dict(sorted(lasting.items()))})
-    reasons = {**passing, **lasting}
+        write_json(note, {**wanted, "unreadable": dict(sorted(permanent.items()))})
+    reasons = {**temporary, **permanent}
     return {photo.sha256: reasons[photo.sha256] for photo in photos if photo.sha256 in reasons}
 
 
@@ -73,8 +74,8 @@ def _extract(
     batches: Sequence[Sequence[Photo]],
     database: adapter.FeatureDatabase,
     options: BuildOptions,
-    lasting: dict[str, str],
-    passing: dict[str, str],
+    permanent: dict[str, str],
+    temporary: dict[str, str],
     advance: Advance,
 ) -> list[Sequence[Photo]]:
     """Store the features of all batches and return those whose job failed.
@@ -96,7 +97,7 @@ def _extract(
                 require_space(database.path.parent, 2 * sum(one.descriptors.nbytes for one in found))
                 for photo, one in zip(batches[turn], found, strict=True):
                     if one.reason:
-                        (lasting if one.lasting else passing)[photo.sha256] = one.reason
+                        (permanent if one.permanent else temporary)[photo.sha256] = one.reason
                     else:
                         database.add_photo(photo.sha256, one.size, photo.focal, one.keypoints, one.descriptors)
                 advance(len(batches[turn]))
@@ -112,7 +113,7 @@ class _Found:
     keypoints: np.ndarray
     descriptors: np.ndarray
     reason: str = ""
-    lasting: bool = False
+    permanent: bool = False
 
 
 def _extract_batch(root: Path, photos: Sequence[Photo], max_side: int, max_features: int) -> list[_Found]:
@@ -122,7 +123,7 @@ def _extract_batch(root: Path, photos: Sequence[Photo], max_side: int, max_featu
             picture = load_upright(root / photo.path, max_side)
         except UnreadablePhoto as error:
             there = (root / photo.path).exists()  # one that was moved away may come back
-            found.append(_Found((0, 0), *_NOTHING, error.reason, lasting=there))
+            found.append(_Found((0, 0), *_NOTHING, error.reason, permanent=there))
             continue
         found.append(_Found(picture.size, *adapter.extract_sift(vlad.gray(picture), max_features)))
     return found

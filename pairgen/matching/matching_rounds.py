@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.knn import nearest
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.colmap.database import matched_pairs
 from hashpipe.pairgen.colmap.geometries import use_geometries
@@ -17,14 +18,13 @@ from hashpipe.pairgen.matching.candidates import (
     component_labels,
     gps_pairs,
     growth,
-    nearest,
     neighbour_pairs,
     outside_pairs,
     time_pairs,
 )
 from hashpipe.pairgen.matching.parallel_matching import geometry_key, match_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,12 @@ class Matches:
     similar_rows: np.ndarray
     similarity: np.ndarray
     verified_again: int = 0
+
+
+def no_matches(count: int) -> Matches:
+    """The matches of `count` photos of which none was matched."""
+    none = np.zeros(0, np.int32)
+    return Matches(none, none, none, none, np.zeros((count, 0), np.int64), np.zeros((count, 0), np.float32))
 
 
 def first_round(photos: Sequence[Photo], similar_rows: np.ndarray, options: BuildOptions) -> set[Pair]:

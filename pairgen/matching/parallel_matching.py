@@ -17,7 +17,7 @@ from hashpipe.common.progress import Advance
 from hashpipe.common.workers import run_jobs, workers_within
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import Rows, read_matches, write_matches
-from hashpipe.pairgen.matching.candidates import near_together
+from hashpipe.pairgen.matching.candidates import by_shared_photos
 from hashpipe.pairgen.options import BuildOptions
 
 WEAK_INLIERS = 8  # geometries of fewer inliers are not kept
@@ -42,12 +42,12 @@ def match_pairs(
     """Match and verify pairs of photos named in COLMAP's database, for the caller who holds the lock on its folder.
 
     Those that are there already stay. To COLMAP the order of the two photos of a pair makes a difference, that of
-    pairs none. What is finished is kept whatever happens to the rest; `advance` hears of it. Raises OSError where the
-    disk is full, UserError where a worker was ended from outside.
+    pairs none. What is finished is kept whatever happens to the rest; `advance` is called with its number of pairs.
+    Raises OSError where the disk is full, UserError where a worker was ended from outside.
     """
     numbers = {name: number for number, name in enumerate(dict.fromkeys(name for pair in pairs for name in pair))}
     names = list(numbers)
-    ordered = near_together([(numbers[a], numbers[b]) for a, b in pairs], _TILE)
+    ordered = by_shared_photos([(numbers[a], numbers[b]) for a, b in pairs], _TILE)
     each = matching_bytes(_PHOTOS, options.max_features)
     workers = workers_within(options.workers, each, budget(options.memory_gib))
     most = min(_PAIRS, max(_FEW, len(pairs) // (workers * _TURNS)))
@@ -59,7 +59,7 @@ def match_pairs(
             advance(len(job))
         return
     arguments = [(path, job, options.seed, options.max_features) for job in jobs]
-    for index, outcome in run_jobs(_match_apart, arguments, workers):
+    for index, outcome in run_jobs(_match_in_own_database, arguments, workers):
         if isinstance(outcome, RuntimeError):
             raise UserError(
                 f"Matching stopped ({outcome}); run the same command again, what is matched is kept. "
@@ -85,7 +85,7 @@ def _jobs(pairs: Sequence[Named], most: int) -> list[list[Named]]:
     return jobs
 
 
-def _match_apart(path: Path, pairs: list[Named], seed: int, max_features: int) -> Rows:
+def _match_in_own_database(path: Path, pairs: list[Named], seed: int, max_features: int) -> Rows:
     """Match pairs in a database of their own."""
     photos = len({name for pair in pairs for name in pair})
     with tempfile.TemporaryDirectory() as scratch:

@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from hashpipe.common.files import read_json
-from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import FeatureReader
 
 WORDS = 64
@@ -24,11 +23,13 @@ _TRAINING_DESCRIPTORS = 200_000  # k-means gains nothing from more
 
 def sift(image: Image.Image, max_features: int = MAX_FEATURES) -> np.ndarray:
     """RootSIFT descriptors of an upright RGB picture, uint8 (n,128)."""
-    return adapter.extract_sift(gray(image), max_features)[1]
+    return sift_points(image, max_features)[1]
 
 
 def sift_points(image: Image.Image, max_features: int = MAX_FEATURES) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints float32 (n,4: x, y, scale, orientation) and RootSIFT descriptors uint8 (n,128) of a picture."""
+    from hashpipe.pairgen.colmap import adapter  # here, so that whoever only reads features loads no pycolmap
+
     return adapter.extract_sift(gray(image), max_features)
 
 

@@ -14,7 +14,7 @@ from hashpipe.common.progress import stage
 from hashpipe.common.workers import run_jobs
 from hashpipe.pairgen.ambiguity.doppelgangers import Parts
 from hashpipe.pairgen.ambiguity.model_consistency import Cameras
-from hashpipe.pairgen.colmap.adapter import read_model, registered_in
+from hashpipe.pairgen.colmap.reconstructions import read_model, registered_in
 from hashpipe.pairgen.mapping.overlap import Evidence
 
 EVIDENCE = "evidence-6.npz"  # the number goes up when a rule of measuring changes, so that old results are not read
@@ -54,10 +54,10 @@ def _measure(folder: Path) -> None:
     write_ply(folder / "cloud.ply", model.points[kept], model.colors[kept])
     found = pair_evidence(model, visible_surface(model))
     parts = doubtful_parts(model, visible_surface(model, foreground=False))
-    told = {"part": parts.part, "relation": np.array(parts.relation, np.str_), "why": np.array(parts.why, np.str_)}
-    told |= {"rotation": model.rotation, "centers": model.centers}
+    extra = {"part": parts.part, "relation": np.array(parts.relation, np.str_), "why": np.array(parts.why, np.str_)}
+    extra |= {"rotation": model.rotation, "centers": model.centers}
     with atomic_path(folder / EVIDENCE) as temporary:
-        arrays: dict[str, Any] = {**told, **{name: getattr(found, name) for name in _FIELDS}}
+        arrays: dict[str, Any] = {**extra, **{name: getattr(found, name) for name in _FIELDS}}
         np.savez(temporary, paths=np.array(paths), **arrays)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from hashpipe.pairgen.matching.candidates import EARTH_METRES, positions
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 _KEPT = 50_000  # answers and search trees, so that no list of all pairs of components grows
 _BESIDE = np.array(list(product((-1, 0, 1), repeat=3)))
@@ -37,7 +37,7 @@ def near_components(
     return found
 
 
-def nearness(photos: Sequence[Photo], labels: np.ndarray, metres: float) -> Callable[[int, int], bool]:
+def near_by_gps(photos: Sequence[Photo], labels: np.ndarray, metres: float) -> Callable[[int, int], bool]:
     """A function of two components: do they have positions within `metres`? False where one has none."""
     points = _by_component(photos, labels)
 

@@ -17,7 +17,7 @@ from hashpipe.common.files import atomic_path, fingerprint, read_json, write_jso
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
 MINED_KINDS = ("covisible", "visible_surface", "hard_negative", "negative")
-KINDS = (*MINED_KINDS, "imported")  # imported: someone else says so
+KINDS = (*MINED_KINDS, "imported")  # imported: from another program
 STATUS = ("ok", "unreadable", "duplicate", "absent")  # absent: imported by name, not on disk
 MAY_BE_NULL = frozenset({"taken_at", "lat", "lon"})
 RELATIONS = ("may_be_same", "look_alike")

@@ -15,9 +15,9 @@ from hashpipe.common.files import atomic_path
 from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.mapping.reconstruct import Component, Mapping
 from hashpipe.pairgen.pairs.pairset import MINED_KINDS, PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, SPLITS
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.listing import file_status
+from hashpipe.pairgen.photos.metadata import Photo
 
-ABSENT = "not on disk"  # the reason of a photo that an import names
 _DESCRIBED = ("path", "sha256", "width", "height", "orientation", "taken_at", "lat", "lon")
 
 
@@ -36,18 +36,6 @@ class Found:
     model: np.ndarray
     splits: Sequence[str]
     query: np.ndarray
-
-
-def file_status(files: Sequence[Photo]) -> tuple[list[str], list[int]]:
-    """Status of every file (pairset.STATUS), and the row that a duplicate repeats (-1 otherwise)."""
-    seen: dict[str, int] = {}
-    status, first = [], []
-    for row, photo in enumerate(files):
-        original = -1 if photo.reason else seen.setdefault(photo.sha256, row)
-        first.append(original if original != row else -1)
-        readable = "ok" if original == row else "duplicate"
-        status.append("absent" if photo.reason == ABSENT else "unreadable" if photo.reason else readable)
-    return status, first
 
 
 def photo_table(found: Found) -> pa.Table:

@@ -17,7 +17,7 @@ _SHARES = ("overlap_ab", "overlap_ba", "visible_ab", "visible_ba")
 
 
 @dataclass(frozen=True)
-class Examined:
+class Validation:
     """faults: what makes the PairSet wrong; notes: what one should know of the files around it; a sentence each."""
 
     pairset: PairSet
@@ -25,7 +25,7 @@ class Examined:
     notes: list[str]
 
 
-def examine(folder: Path, photos: bool = False) -> Examined:
+def validate_pairset(folder: Path, photos: bool = False) -> Validation:
     """Judge a PairSet folder; with `photos` every photo is read and compared with its SHA-256.
 
     Raises UserError where the tables cannot be read at all.
@@ -37,7 +37,7 @@ def examine(folder: Path, photos: bool = False) -> Examined:
         faults += _pair_faults(pairset)
     faults += _relation_faults(pairset) + _count_faults(pairset)
     file_faults, notes = _files(pairset, photos)
-    return Examined(pairset, list(dict.fromkeys(faults + file_faults)), notes)
+    return Validation(pairset, list(dict.fromkeys(faults + file_faults)), notes)
 
 
 def _photo_faults(pairset: PairSet) -> list[str]:
@@ -117,8 +117,8 @@ def _count_faults(pairset: PairSet) -> list[str]:
         "pairs": pairset.pairs.num_rows,
         "relations": pairset.relations.num_rows,
     }
-    told = pairset.meta.get("counts")
-    faults = [] if told == counts else [f"meta.json: it counts {told}, the tables hold {counts}"]
+    stored = pairset.meta.get("counts")
+    faults = [] if stored == counts else [f"meta.json: it counts {stored}, the tables hold {counts}"]
     found = compute_fingerprint(pairset.meta.get("parameters", {}), pairset.photos, pairset.pairs)
     if pairset.meta.get("fingerprint") != found:
         faults.append("meta.json: the fingerprint does not match the tables")

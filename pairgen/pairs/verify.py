@@ -17,9 +17,10 @@ from hashpipe.pairgen.matching.extract import extract_features
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.matching.parallel_matching import geometry_key, match_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairs.pair_rules import look_alike, weak_geometry
 from hashpipe.pairgen.pairs.pairset import PairSet
-from hashpipe.pairgen.photos.photo_files import describe
+from hashpipe.pairgen.pairs.relations import look_alike, weak_geometry
+from hashpipe.pairgen.pairs.uncertain import FEW_VERIFIED
+from hashpipe.pairgen.photos.metadata import describe
 
 
 def verify_pairs(pairset: PairSet, pairs: np.ndarray, workers: int = 0) -> np.ndarray:
@@ -36,10 +37,12 @@ def safe_negatives(pairset: PairSet, candidates: np.ndarray, workers: int = 0) -
     """Of photo pairs that a model takes for near, those that are surely dissimilar, for the next round of training.
 
     candidates: int (m,2) of (photo, near photo), most wanted first. Considered are pairs of usable photos that stand in
-    models (or, imported, in places) of two places without any relation: never what is unknown. For each photo and other
-    place the first candidate is matched and verified, and no other. Returns int64 (k,2), those without geometry, and
-    int64 (r,2), those that turned out to share geometry or to look alike: their places are not told apart any more, so
-    candidates between these two places are left out. All matches are cached: a second call costs nothing.
+    models (or, imported, in places) of two places without any relation: never what is unknown. Places of a build with
+    fewer than FEW_VERIFIED verified similar pairs are left out too, as they may be a second model of another place. For
+    each photo and other place the first candidate is matched and verified, and no other. Returns int64 (k,2), those
+    without geometry, and int64 (r,2), those that turned out to share geometry or to look alike: their places are not
+    told apart any more, so candidates between these two places are left out. All matches are cached: a second call
+    costs nothing.
 
         near = index.search(codes[queries], 50)                    # any order of nearness will do
         pairs, refused = safe_negatives(pairset, np.stack([queries.repeat(50), near.ravel()], axis=1))
@@ -48,7 +51,7 @@ def safe_negatives(pairset: PairSet, candidates: np.ndarray, workers: int = 0) -
     place = pairset.photo_column("place")
     model = pairset.photo_column("model")
     known = place if (model < 0).all() else np.where(model >= 0, place, -1)
-    known = np.where(pairset.photo_column("status") == "ok", known, -1)
+    known = np.where((pairset.photo_column("status") == "ok") & ~_few_verified(pairset)[place], known, -1)
     ends = zip(pairset.relations["place_a"].to_pylist(), pairset.relations["place_b"].to_pylist(), strict=True)
     related = {(min(pair), max(pair)) for pair in ends}
     taken: set[tuple[int, int]] = set()
@@ -61,12 +64,24 @@ def safe_negatives(pairset: PairSet, candidates: np.ndarray, workers: int = 0) -
             asked.append((photo, near))
     pairs = np.array(asked, np.int64).reshape(-1, 2)
     found = _matched(pairset, pairs, workers)
-    nobody = np.zeros((0, 0), np.int64), np.zeros((0, 0), np.float32)
-    table = Matches(pairs[:, 0], pairs[:, 1], found[:, 0], found[:, 1], *nobody)
+    no_neighbours = np.zeros((0, 0), np.int64), np.zeros((0, 0), np.float32)
+    table = Matches(pairs[:, 0], pairs[:, 1], found[:, 0], found[:, 1], *no_neighbours)
     refused = weak_geometry(table) | look_alike(table, int(pairset.meta["parameters"]["min_inliers"]))
-    doubtful = {tuple(sorted(ends)) for ends in known[pairs[refused]].tolist()}
-    clear = np.array([tuple(sorted(ends)) not in doubtful for ends in known[pairs].tolist()], bool)
+    unclear = {tuple(sorted(ends)) for ends in known[pairs[refused]].tolist()}
+    clear = np.array([tuple(sorted(ends)) not in unclear for ends in known[pairs].tolist()], bool)
     return pairs[clear & (found[:, 1] >= 0)], pairs[refused]
+
+
+def _few_verified(pairset: PairSet) -> np.ndarray:
+    """Which places of a build have few verified similar pairs, bool (places + 1,); the last one is for no place."""
+    place = pairset.photo_column("place")
+    count = int(place.max(initial=-1)) + 1
+    if pairset.meta.get("imported"):
+        return np.zeros(count + 1, bool)
+    least = int(pairset.meta["parameters"]["min_inliers"])
+    verified = (pairset.pair_column("label") > 0) & (pairset.pair_column("inliers") >= least)
+    found = np.bincount(place[pairset.pair_column("a")[verified]], minlength=count)
+    return np.append(found < FEW_VERIFIED, False)
 
 
 def _matched(pairset: PairSet, pairs: np.ndarray, workers: int) -> np.ndarray:
@@ -74,7 +89,7 @@ def _matched(pairset: PairSet, pairs: np.ndarray, workers: int) -> np.ndarray:
 
     Only where something is missing the folder is locked, because COLMAP must be the only one who writes.
     """
-    asked = _Asked(pairset, np.asarray(pairs, np.int64).reshape(-1, 2))
+    asked = _Request(pairset, np.asarray(pairs, np.int64).reshape(-1, 2))
     found, missing = _look_up(asked)
     if missing:
         with locked(asked.folder, wait=WAIT_SECONDS):
@@ -83,7 +98,7 @@ def _matched(pairset: PairSet, pairs: np.ndarray, workers: int) -> np.ndarray:
     return found
 
 
-class _Asked:
+class _Request:
     """Photo pairs by SHA-256, in the order of rows in which a build matches them: to COLMAP that makes a difference."""
 
     def __init__(self, pairset: PairSet, ids: np.ndarray) -> None:
@@ -99,8 +114,8 @@ class _Asked:
         self.pairs = [(a, b) if first[a] <= first[b] else (b, a) for a, b in ends]
 
 
-def _look_up(asked: _Asked) -> tuple[np.ndarray, list[tuple[str, str]]]:
-    """What is stored, int32 (m,2), and the pairs that are not matched yet, or one of whose photos was not looked at."""
+def _look_up(asked: _Request) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    """What is stored, int32 (m,2), and the pairs that are not matched yet or lack features of a photo."""
     known: set[str] = set()
     stored: dict[tuple[str, str], tuple[int, int]] = {}
     if asked.database.exists():
@@ -118,7 +133,7 @@ def _look_up(asked: _Asked) -> tuple[np.ndarray, list[tuple[str, str]]]:
     return np.array(rows, np.int32).reshape(-1, 2), sorted(set(missing))
 
 
-def _fill(asked: _Asked, workers: int) -> None:
+def _fill(asked: _Request, workers: int) -> None:
     """Match what is not matched yet, for the caller who holds the lock."""
     if asked.pairset.meta.get("imported"):
         _extract(asked.pairset, asked.photos, workers)
@@ -132,7 +147,7 @@ def _fill(asked: _Asked, workers: int) -> None:
 
 
 def _extract(pairset: PairSet, photos: Sequence[int], workers: int) -> None:
-    """Features of imported photos, which no build has looked at."""
+    """Features of imported photos, which no build has made."""
     kept = {one.name for one in fields(BuildOptions)} & pairset.meta["parameters"].keys()
     options = BuildOptions(**{**{name: pairset.meta["parameters"][name] for name in kept}, "workers": workers})
     listed = [pairset.photos.slice(photo, 1).to_pylist()[0] for photo in photos]

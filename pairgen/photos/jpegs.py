@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 
 QUALITY = 78
 

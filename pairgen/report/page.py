@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,66 +12,13 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import write_text
 from hashpipe.pairgen.colmap.model_files import model_fault
-from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 from hashpipe.pairgen.photos.jpegs import data_uri
-from hashpipe.pairgen.report.thumbnails import Thumbnail, surface_pair, thumbnailer
+from hashpipe.pairgen.report.histograms import histograms
+from hashpipe.pairgen.report.pair_gallery import galleries, missed
 from hashpipe.pairgen.report.top_view import preview
 
 MODELS_SHOWN, FAILURES_SHOWN, RELATIONS_SHOWN = 40, 200, 100
-OVERLAP_EDGES = np.linspace(0, 1, 6)  # the similar pairs shown are spread over these bins
-
-_GALLERIES = {
-    "covisible": (
-        "Similar: shared points",
-        "Both photos observe the same reconstructed points. Spread over the bins of overlap, places in turn.",
-    ),
-    "visible_surface": (
-        "Similar: visible surface",
-        "Outside the rule for shared points (too few, or at another scale), but by the 3D model they see the same "
-        "surface: dots of one colour are one point of it. Places in turn; in each first the pairs that matching "
-        "missed, then those with the fewest shared points.",
-    ),
-    "hard_negative": (
-        "Dissimilar: hard",
-        "They look alike to the descriptor, were matched and verified, and share no geometry. Most alike first.",
-    ),
-    "negative": ("Dissimilar", "Different components of the match graph, with no sign of being the same place."),
-    "imported": ("Imported", "What another program says; nothing was measured."),
-}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One photo of a shown pair: `uri` holds the thumbnail (empty if it could not be read)."""
-
-    name: str
-    uri: str
-
-
-@dataclass(frozen=True)
-class ShownPair:
-    a: Picture
-    b: Picture
-    facts: list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Gallery:
-    title: str
-    text: str
-    total: int
-    pairs: list[ShownPair]
-    tone: str  # similar | dissimilar
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Bars of relative height 0-100 with their counts and ranges."""
-
-    title: str
-    note: str
-    bars: list[tuple[str, int, float]]
 
 
 def write_report(pairs_folder: Path) -> Path:
@@ -96,8 +40,8 @@ def write_report(pairs_folder: Path) -> Path:
         notes=summary.get("notes") or [],
         splits=_splits(pairset),
         models=_models(pairset),
-        histograms=_histograms(pairset),
-        galleries=_galleries(pairset),
+        histograms=histograms(pairset),
+        galleries=galleries(pairset),
         relations=pairset.relations.slice(0, RELATIONS_SHOWN).to_pylist(),
         n_relations=pairset.relations.num_rows,
         failures=failures[:FAILURES_SHOWN],
@@ -135,14 +79,6 @@ def _tiles(pairset: PairSet) -> list[tuple[str, str, str]]:
     ]
 
 
-def missed(pairset: PairSet) -> np.ndarray:
-    """Which pairs are similar by 3D although matching them did not verify, or nobody tried; bool (m,)."""
-    if pairset.meta.get("imported"):  # nothing was matched here
-        return np.zeros(pairset.pairs.num_rows, bool)
-    least = int((pairset.meta.get("parameters") or {}).get("min_inliers", BuildOptions.min_inliers))
-    return np.asarray((pairset.pair_column("label") == 1) & (pairset.pair_column("inliers") < least))
-
-
 def _count(mask: np.ndarray, what: str) -> str:
     return f"{mask.sum():,} {what}{'' if mask.sum() == 1 else 's'}"
 
@@ -166,7 +102,7 @@ def _splits(pairset: PairSet) -> list[tuple[str, int, int, int]]:
 
 def _models(pairset: PairSet) -> list[dict[str, Any]]:
     """Pictures and sizes of the largest models on disk."""
-    from hashpipe.pairgen.colmap.adapter import read_model, registered_in
+    from hashpipe.pairgen.colmap.reconstructions import read_model, registered_in
 
     folder = pairset.folder / "models"
     numbered = (
@@ -189,95 +125,6 @@ def _models(pairset: PairSet) -> list[dict[str, Any]]:
             }
         )
     return shown
-
-
-def _histograms(pairset: PairSet) -> list[Histogram]:
-    similar = pairset.pair_column("label") == 1
-    columns = {name: pairset.pair_column(name)[similar] for name in ("scale_change", "view_angle_deg", "inliers")}
-    inliers = columns["inliers"]
-    tenths, doubling = np.linspace(0, 1, 11), np.array([0, 15, 30, 60, 120, 240, 480, 960, 1920])
-    return [
-        _histogram(
-            "Overlap", "shared points, the larger direction", _larger(pairset, "overlap")[similar], tenths, "{:.1f}"
-        ),
-        _histogram("Visible overlap", "the larger direction", _larger(pairset, "visible")[similar], tenths, "{:.1f}"),
-        _histogram("Scale change", "ratio, at least 1", columns["scale_change"], np.linspace(1, 3, 11), "{:.1f}"),
-        _histogram("Viewing angle", "degrees", columns["view_angle_deg"], np.arange(0, 91, 7.5), "{:.0f}"),
-        _histogram("Inliers", "of the matched pairs", inliers[inliers >= 0], doubling, "{:.0f}"),
-    ]
-
-
-def _histogram(title: str, note: str, values: np.ndarray, edges: np.ndarray, form: str) -> Histogram:
-    """Values beyond the ends count in the first and last bar; NaN is left out."""
-    values = np.clip(values[np.isfinite(values)], edges[0], edges[-1])
-    counts, _ = np.histogram(values, edges)
-    tallest = max(1, int(counts.max()))
-    ranges = [f"{form.format(low)} to {form.format(high)}" for low, high in pairwise(edges)]
-    return Histogram(title, note, [(r, int(n), 100 * n / tallest) for r, n in zip(ranges, counts, strict=True)])
-
-
-def _larger(pairset: PairSet, name: str) -> np.ndarray:
-    return np.maximum(pairset.pair_column(f"{name}_ab"), pairset.pair_column(f"{name}_ba"))
-
-
-def _galleries(pairset: PairSet) -> list[Gallery]:
-    kind = np.asarray(pairset.pair_column("kind"), dtype=object)
-    place, a = np.asarray(pairset.photo_column("place")), pairset.pair_column("a")
-    overlap = np.nan_to_num(_larger(pairset, "overlap"))
-    similarity = np.nan_to_num(pairset.pair_column("similarity"))
-    bins = np.digitize(overlap, OVERLAP_EDGES[1:-1])
-    thumbnail = thumbnailer(pairset)
-
-    def gallery(
-        title: str, text: str, name: str, groups: np.ndarray, order: np.ndarray, count: int, tone: str
-    ) -> Gallery:
-        rows = np.flatnonzero(kind == name)
-        rows = rows[np.argsort(order[rows], kind="stable")]
-        chosen = spread(groups[rows].tolist(), count)
-        return Gallery(title, text, len(rows), [_shown(pairset, int(rows[i]), thumbnail) for i in chosen], tone)
-
-    noise = np.random.default_rng(0).random(len(kind))
-    by_bin_and_place = np.array([f"{b}/{p}" for b, p in zip(bins, place[a], strict=True)], dtype=object)
-    return [
-        gallery(*_GALLERIES["covisible"], "covisible", by_bin_and_place, noise, 18, "similar"),
-        gallery(*_GALLERIES["visible_surface"], "visible_surface", place[a], overlap - missed(pairset), 14, "similar"),
-        gallery(*_GALLERIES["hard_negative"], "hard_negative", np.arange(len(kind)), -similarity, 14, "dissimilar"),
-        gallery(*_GALLERIES["negative"], "negative", place[a], noise, 10, "dissimilar"),
-        gallery(*_GALLERIES["imported"], "imported", place[a], noise, 18, "similar"),
-    ]
-
-
-def spread(groups: Sequence[Any], count: int) -> list[int]:
-    """Indices of up to `count` entries, taking the first of every group in turn, then the second, and so on."""
-    members: dict[Any, list[int]] = {}
-    for index, group in enumerate(groups):
-        members.setdefault(group, []).append(index)
-    turns = [(turn, index) for mine in members.values() for turn, index in enumerate(mine)]
-    return [index for _, index in sorted(turns)[:count]]
-
-
-def _shown(pairset: PairSet, row: int, thumbnail: Thumbnail) -> ShownPair:
-    pair = {name: pairset.pairs[name][row].as_py() for name in pairset.pairs.column_names}
-    names = pairset.photos["path"]
-    facts = []
-    if pair["label"] == 1 and pair["kind"] != "imported":
-        facts = [
-            ("shared points", f"{pair['shared_points']:,}"),
-            ("overlap", f"{pair['overlap_ab']:.2f} / {pair['overlap_ba']:.2f}"),
-            ("visible surface", f"{pair['visible_ab']:.2f} / {pair['visible_ba']:.2f}"),
-            ("scale change", f"{pair['scale_change']:.2f}"),
-            ("viewing angle", f"{pair['view_angle_deg']:.0f}°"),
-        ]
-    facts.append(("inliers", "never matched" if pair["inliers"] < 0 else f"{pair['inliers']:,}"))
-    if pair["similarity"] is not None and np.isfinite(pair["similarity"]):
-        facts.append(("similarity", f"{pair['similarity']:.2f}"))
-    if pair["near_duplicate"]:
-        facts.append(("near duplicate", "yes"))
-    ends = pair["a"], pair["b"]
-    marked = surface_pair(pairset, *ends) if pair["kind"] == "visible_surface" else None
-    uris = marked or (thumbnail(ends[0]), thumbnail(ends[1]))
-    a, b = (Picture(names[end].as_py(), uri) for end, uri in zip(ends, uris, strict=True))
-    return ShownPair(a, b, facts)
 
 
 def _failures(path: Path) -> list[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""Two photos side by side with the points that both show: what a person looks at to agree with a pair."""
+"""Two photos side by side with the points that both show: for judging a pair by eye."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hashpipe.common.files import atomic_path
 from hashpipe.pairgen.colmap.database import matched_places
 from hashpipe.pairgen.colmap.model_files import model_fault
 from hashpipe.pairgen.pairs.pairset import PairSet
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 
 HEIGHT = 600  # of the picture, pixels
 _DOTS, _LINES, _GAP = 400, 40, 8
@@ -45,7 +45,7 @@ def shared_points(pairset: PairSet, a: int, b: int) -> SharedPoints:
 
     A pair that is similar by visible surface shows its surface, because its few shared points are not why.
     """
-    from hashpipe.pairgen.colmap import adapter
+    from hashpipe.pairgen.colmap import reconstructions
 
     paths, shas = pairset.photos["path"], pairset.photos["sha256"]
     names = str(paths[a]), str(paths[b])
@@ -53,7 +53,7 @@ def shared_points(pairset: PairSet, a: int, b: int) -> SharedPoints:
     model = pairset.folder / "models" / str(number)
     if number >= 0 and not model_fault(model):
         with contextlib.suppress(UserError):  # damaged all the same
-            found = SharedPoints(*adapter.shared_places(model, *names), "points")
+            found = SharedPoints(*reconstructions.shared_places(model, *names), "points")
             if kind == "visible_surface" or not len(found):
                 surface = common_surface(model, *names)
                 found = surface if len(surface) else found
@@ -79,7 +79,7 @@ def _pair_facts(pairset: PairSet, a: int, b: int) -> tuple[str, int]:
 
 def common_surface(model: Path, first: str, second: str) -> SharedPoints:
     """Surface points of a written model that both photos see, hidden ones removed, where the cameras project them."""
-    from hashpipe.pairgen.colmap.adapter import read_model, registered_in
+    from hashpipe.pairgen.colmap.reconstructions import read_model, registered_in
     from hashpipe.pairgen.mapping.surface import visible_surface
 
     names = registered_in(model)

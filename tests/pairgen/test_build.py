@@ -17,12 +17,13 @@ from PIL import Image
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace, sha256_file
-from hashpipe.pairgen.build import build_pairs, check_options
+from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.colmap.database import matched_pairs
 from hashpipe.pairgen.matching.vlad import sift, stored_features
+from hashpipe.pairgen.option_bounds import check_options
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
-from hashpipe.pairgen.pairs.validate import examine
+from hashpipe.pairgen.pairs.validate import validate_pairset
 from hashpipe.pairgen.pairs.verify import verify_pairs
 from hashpipe.pairgen.report.page import write_report
 from hashpipe.pairgen.report.side_by_side import shared_points
@@ -106,7 +107,7 @@ def test_same_photos_give_the_same_pairs_and_a_second_run_repeats_nothing(
 
 
 def test_stored_features_equal_fresh_ones_and_pairs_are_verified_on_demand(built: tuple[Path, BuildSummary]) -> None:
-    from hashpipe.pairgen.photos.photo_files import load_upright
+    from hashpipe.pairgen.photos.load import load_upright
 
     pairset = read_pairset(built[0] / "pairs")
     store = stored_features(built[0] / "pairs")
@@ -146,7 +147,7 @@ def test_a_model_that_lacks_files_leaves_the_matches_to_show(
     else:
         damaged.unlink()
     assert shared_points(pairset, a, b).what == "matches"
-    found = examine(tmp_path / "pairs")
+    found = validate_pairset(tmp_path / "pairs")
     assert found.faults == []
     told = [note for note in found.notes if f"models/{model}/{name} is missing or damaged: 1 of" in note]
     assert bool(told) == (name != "rigs.bin")  # what only COLMAP itself would miss

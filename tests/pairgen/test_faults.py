@@ -102,26 +102,32 @@ def test_killed_at_every_write_in_turn(place, undisturbed, tmp_path):
 IN_STAGE = """
 import json, os, signal, sys, threading, time
 from pathlib import Path
-from hashpipe.pairgen import build, colmap, files, geometries, mapping, matchers, measure, mine, surface, tables, vlad
+from hashpipe.pairgen import build
+from hashpipe.pairgen.colmap import adapter, geometries
+from hashpipe.pairgen.mapping import places, reconstruction_job, surface
+from hashpipe.pairgen.matching import parallel_matching, vlad
+from hashpipe.pairgen.pairs import labels, tables
+from hashpipe.pairgen.photos import listing
+from hashpipe.pairgen import results
 from hashpipe.pairgen.options import BuildOptions
 
 STAGES = {
-    "reading": (build, "describe", 3, 0),
-    "features": (colmap.FeatureDatabase, "add_photo", 3, 0),
+    "reading": (listing, "describe", 3, 0),
+    "features": (adapter.FeatureDatabase, "add_photo", 3, 0),
     "describing": (vlad, "encode", 3, 0),
     "exchange": (geometries, "_key", 1, 0),
-    "matching": (colmap, "match_pairs", 1, 0.03),
-    "collecting": (matchers, "write_matches", 2, 0),
-    "mapping": (colmap, "map_photos", 1, 0.01),
-    "colouring": (mapping, "load_upright", 2, 0),
+    "matching": (adapter, "match_pairs", 1, 0.03),
+    "collecting": (parallel_matching, "write_matches", 2, 0),
+    "mapping": (adapter, "map_photos", 1, 0.01),
+    "colouring": (reconstruction_job, "load_upright", 2, 0),
     "cleaning": (surface, "clean", 1, 0),
-    "mining": (mine, "dissimilar_pairs", 1, 0),
-    "models": (build.shutil, "copytree", 1, 0),
+    "mining": (labels, "dissimilar_pairs", 1, 0),
+    "models": (places.shutil, "copytree", 1, 0),
     "failures": (tables, "write_failures", 1, 0),
-    "pairset": (build, "write_pairset", 1, 0.002),
+    "pairset": (results, "write_pairset", 1, 0.002),
     "report": (build, "write_report", 1, 0.1),
 }
-matchers._FEW = 1  # so that worker processes match these few photos as well
+parallel_matching._FEW = 1  # so that worker processes match these few photos as well
 STARTED = int(os.environ.setdefault("STARTED", str(os.getpid())))
 place, name, turn, seconds = STAGES.get(sys.argv[3], (None, "", 0, 0))
 count = 0

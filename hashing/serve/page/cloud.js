@@ -20,7 +20,7 @@ export function showCloud(answer, text, onPhoto) {
   open = onPhoto;
   look = { x: 0, y: 0, zoom: 1 };
   byHeight = answer.z.map((_, index) => index).sort((a, b) => answer.z[a] - answer.z[b]); // the highest is drawn last
-  $("cloud-text").textContent = `${text} Cameras look upwards on average.`;
+  $("cloud-text").textContent = `${text} Seen from above; the average viewing direction points up the page.`;
   canvas.setAttribute("aria-label", `${text} Arrow keys move the picture, plus and minus zoom, 0 shows the whole place.`);
   figure.hidden = false;
   draw();

@@ -14,7 +14,7 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-export const LOW = 0.3; // quality below which a code says little, as in hashing/features/quality.py
+export const LOW = 0.3; // quality below which a code is unreliable, as in hashing/features/quality.py
 
 export const number = (value) => value.toLocaleString("en");
 export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;

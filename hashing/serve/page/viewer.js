@@ -38,7 +38,7 @@ async function show(photo) {
       ["Distance", distance],
       ["Taken", facts.taken_at?.replace("T", " ")],
       ["Place", facts.place === null ? "none" : `${facts.place}`],
-      ["Quality", facts.quality < LOW ? `${facts.quality.toFixed(2)}, its code says little` : facts.quality.toFixed(2)],
+      ["Quality", facts.quality < LOW ? `${facts.quality.toFixed(2)}, its code is unreliable` : facts.quality.toFixed(2)],
     ];
     $("viewer-facts").replaceChildren(...rows.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
     $("viewer-place").hidden = facts.place === null;

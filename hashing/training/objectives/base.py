@@ -45,6 +45,7 @@ class Recipe:
     learning_rate: float = 5e-3
     epsilon: float = 1e-8
     schedule: Literal["cosine", "staircase"] = "cosine"
+    start: Literal["itq", "pca"] = "itq"
     towards_start: float = 0.0
 
 

@@ -59,6 +59,7 @@ class JointOptions:
             "min": 1,
         },
     )
+    start: str = field(default="itq", metadata={"help": "where learning starts: itq or pca"})
     towards_start: float = field(
         default=0.4,
         metadata={
@@ -85,6 +86,7 @@ class Joint(Objective):
             random=128,
             discovery="mutual" if guesses else "none",
             neighbourhood=options.neighbourhood,
+            start=options.start,  # type: ignore[arg-type]
             towards_start=options.towards_start,
         )
 

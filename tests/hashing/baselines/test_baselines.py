@@ -7,9 +7,10 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.perceptual_hash import phash
 from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.features.phash import frequencies, phash
+from hashpipe.hashing.features.phash import frequencies
 
 
 @pytest.fixture

@@ -161,7 +161,7 @@ def test_indices_past_the_list_are_refused(tmp_path):
     with pytest.raises(UserError, match="past its list of 5"):
         read_revisited(tmp_path / "gnd.pkl")
     revisited(tmp_path / "gnd.pkl", gnd=[{"easy": [0]}])
-    with pytest.raises(UserError, match="lacks what"):
+    with pytest.raises(UserError, match="lacks parts"):
         read_revisited(tmp_path / "gnd.pkl")
     (tmp_path / "gnd.mat").write_bytes(b"MATLAB 5.0 nonsense")
     with pytest.raises(UserError, match="MATLAB layout"):

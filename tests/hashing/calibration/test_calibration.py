@@ -13,11 +13,12 @@ from PIL import Image
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
+from hashpipe.common.hamming import hamming
 from hashpipe.hashing.calibration.calibrate import calibrate, codes_by_photo, query_groups
 from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.calibration.error_rates import Comparisons, compare, continued, rates, suggest
 from hashpipe.hashing.calibration.options import CalibrateOptions
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet, write_pairset
 
 BITS = 32
@@ -244,7 +245,7 @@ def test_the_same_twice_and_a_smaller_rate_is_a_smaller_radius(workspace):
 
 
 def test_little_data_is_said(workspace):
-    for wanted, words in ((0.005, "do not prove"), (1e-7, "Not even equal codes")):
+    for wanted, words in ((0.005, "Too few comparisons to confirm"), (1e-7, "Not even equal codes")):
         few = calibrate(workspace, CalibrateOptions(false_match_rate=wanted)).calibration
         assert not few.sure
         assert any(words in note for note in few.notes)

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.hamming import hamming
 from hashpipe.hashing.codes.codes_file import (
     CodeSet,
     CodeSpace,
     check_same_space,
-    hamming,
     probes,
     read_codes,
     write_codes,

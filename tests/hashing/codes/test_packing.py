@@ -102,21 +102,3 @@ def test_clear_thresholds_of_no_photo_one_photo_and_bits_that_say_nothing():
     np.testing.assert_array_equal(packing.clear_of_outputs(np.zeros((5, 2)), t), t)  # a bit that is always 0 stays
     one = packing.clear_of_outputs(np.full((5, 2), 0.25), t)
     np.testing.assert_array_equal(packing.signs(np.full((5, 2), 0.25) - 1e-6, one), np.ones((5, 2), bool))
-
-
-def test_recentring_goes_half_way_from_what_was_learnt_to_the_medians():
-    rng = np.random.default_rng(0)
-    learnt = rng.normal(size=8).astype(np.float32)
-    u = rng.normal(size=(2000, 8)) + learnt
-    for shift in (0.0, 0.4, 0.65, 1.0, 5.0):  # one rule, whatever the imbalance
-        moved = u + shift * np.where(np.arange(8) % 2, 1, -1)
-        middle = (packing.thresholds(moved) + learnt) / 2
-        np.testing.assert_allclose(packing.recentred(moved, learnt), middle, atol=1e-2)
-    with pytest.raises(UserError, match="too few to centre"):
-        packing.recentred(u[:199], learnt)
-
-
-def test_recentring_on_the_photos_learnt_from_changes_nothing():
-    u = np.random.default_rng(1).normal(size=(801, 16)).astype(np.float32)
-    learnt = packing.thresholds(u)
-    np.testing.assert_array_equal(packing.recentred(u, learnt), learnt)

@@ -16,13 +16,14 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
+from hashpipe.common.hamming import hamming
 from hashpipe.hashing.calibration.calibration import Calibration
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 from hashpipe.hashing.duplicates.appearance import sharpness
 from hashpipe.hashing.duplicates.cluster import Near, star_groups
 from hashpipe.hashing.duplicates.copy_match import features, one_shot
 from hashpipe.hashing.duplicates.groups import find_groups, groups
-from hashpipe.hashing.duplicates.metadata import Facts, gather, read_header
+from hashpipe.hashing.duplicates.metadata import Metadata, gather, read_header
 from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.duplicates.rules import KINDS, Rules, all_groups
 from hashpipe.pairgen.pairs.pairset import PairSet
@@ -82,7 +83,7 @@ def test_a_chain_is_not_one_group():
         assert len(set(centre.tolist())) >= 32 / (2 * radius + 1)
 
 
-def random_facts(count: int, seed: int, pairs: int) -> Facts:
+def random_metadata(count: int, seed: int, pairs: int) -> Metadata:
     rng = np.random.default_rng(seed)
     taken = rng.integers(0, 40, count).astype(float)
     exact = rng.random(count) < 0.3
@@ -96,42 +97,46 @@ def random_facts(count: int, seed: int, pairs: int) -> Facts:
     pixels = size.astype(np.int64).prod(axis=1)
     related = np.array([[0, 1]] if seed % 4 == 0 else [], np.int64).reshape(-1, 2)
     weight = rng.integers(1000, 1003, count)
-    return Facts(taken, exact, camera, pixels, size, weight, place, ends[half], ends[~half], related)
+    return Metadata(taken, exact, camera, pixels, size, weight, place, ends[half], ends[~half], related)
 
 
-def slow_groups(codeset: CodeSet, facts: Facts, rules: Rules, same) -> dict[str, list[set[int]]]:
+def slow_groups(codeset: CodeSet, metadata: Metadata, rules: Rules, same) -> dict[str, list[set[int]]]:
     """All kinds by double loops over all photos; which photo is best is taken from the result under test."""
     count = len(codeset)
-    stands, place = list(range(count)), facts.place.tolist()
+    stands, place = list(range(count)), metadata.place.tolist()
     found: dict[str, list[set[int]]] = {}
     distance = [
         [int(hamming(codeset.codes[a], codeset.codes[b : b + 1])[0]) for b in range(count)] for a in range(count)
     ]
-    order = sorted(np.flatnonzero(~np.isnan(facts.taken)), key=lambda row: (facts.camera[row], facts.taken[row]))
+    order = sorted(
+        np.flatnonzero(~np.isnan(metadata.taken)), key=lambda row: (metadata.camera[row], metadata.taken[row])
+    )
 
     def pause(a: int, b: int) -> float:
         """Longest pause between two photos of one camera along its photos that are left; infinite across cameras."""
         rows = [row for row in order if stands[row] == row]
-        if facts.camera[a] != facts.camera[b] or a not in rows or b not in rows:
+        if metadata.camera[a] != metadata.camera[b] or a not in rows or b not in rows:
             return float("inf")
         first, last = sorted((rows.index(a), rows.index(b)))
-        return max(np.diff([facts.taken[row] for row in rows[first : last + 1]]), default=0.0)
+        return max(np.diff([metadata.taken[row] for row in rows[first : last + 1]]), default=0.0)
 
     def linked(kind: str, a: int, b: int) -> bool:
         if kind == "exact":
             return codeset.sha256[a] == codeset.sha256[b]
         if kind == "near":
-            limit = 0.05 if facts.exact[a] and facts.exact[b] else 0.999
-            fits = not abs(facts.taken[a] - facts.taken[b]) > limit
+            limit = 0.05 if metadata.exact[a] and metadata.exact[b] else 0.999
+            fits = not abs(metadata.taken[a] - metadata.taken[b]) > limit
             near = distance[a][b] <= rules.near_radius
             if rules.hashes is not None and rules.hashed[a] and rules.hashed[b]:
                 near |= hamming(rules.hashes[a], rules.hashes[b : b + 1])[0] <= 10
             return fits and near and (same is None or bool(same(np.array([a]), np.array([b]))[0]))
         if kind == "burst":
             return distance[a][b] <= rules.radius and pause(a, b) <= rules.burst_seconds
-        by_3d = [{(stands[x], stands[y]) for x, y in pairs.tolist()} for pairs in (facts.similar, facts.dissimilar)]
+        by_3d = [
+            {(stands[x], stands[y]) for x, y in pairs.tolist()} for pairs in (metadata.similar, metadata.dissimilar)
+        ]
         similar, dissimilar = ((a, b) in pairs or (b, a) in pairs for pairs in by_3d)
-        apart = place[a] >= 0 and place[b] >= 0 and place[a] != place[b] and not len(facts.related)
+        apart = place[a] >= 0 and place[b] >= 0 and place[a] != place[b] and not len(metadata.related)
         return similar or (distance[a][b] <= rules.radius and not apart and not dissimilar)
 
     for kind in KINDS:
@@ -157,15 +162,15 @@ def slow_groups(codeset: CodeSet, facts: Facts, rules: Rules, same) -> dict[str,
 def test_all_kinds_against_double_loops(seed, looked):
     count = 70
     codeset = make(clustered(count, seed), sha=[f"{row % 61:064x}" for row in range(count)])
-    facts = random_facts(count, seed, 60)
+    metadata = random_metadata(count, seed, 60)
     usable = np.random.default_rng(seed).random(count) < 0.9
     rules = Rules(5, 1, 3.0, usable)
     if looked:
         rules = replace(rules, hashes=np.tile(clustered(count, seed + 50, 0.1), 2), hashed=usable[::-1])
     same = (lambda a, b: (a + b) % 3 != 0) if looked else None
-    found = all_groups(codeset, facts, rules, None, same)
+    found = all_groups(codeset, metadata, rules, None, same)
     by_members = {(one.kind, frozenset(one.rows)): one for one in found}
-    slow = slow_groups(codeset, facts, rules, same)
+    slow = slow_groups(codeset, metadata, rules, same)
     total, answer = 0, None
     try:
         while True:
@@ -181,7 +186,7 @@ def test_all_kinds_against_double_loops(seed, looked):
 def test_members_are_near_their_centre_and_in_one_group_of_a_kind():
     count = 400
     codeset = make(clustered(count, 3, 0.08))
-    found = all_groups(codeset, random_facts(count, 3, 0), Rules(6, 2, 3.0, np.ones(count, bool)), None, None)
+    found = all_groups(codeset, random_metadata(count, 3, 0), Rules(6, 2, 3.0, np.ones(count, bool)), None, None)
     for kind in KINDS:
         rows = [row for one in found if one.kind == kind for row in one.rows]
         assert len(rows) == len(set(rows))
@@ -200,11 +205,11 @@ def test_geometry_is_known_by_content():
     pairs = pa.table({"a": [0, 0, 0, 2], "b": [2, 3, 4, 4], "label": [1, 1, -1, -1]})
     relations = {"place_a": [6, 4], "place_b": [4, 5], "relation": ["may_be_same", "look_alike"]}
     pairset = PairSet(Path(), {"fingerprint": "x"}, photos, pairs, pa.table(relations))
-    facts = gather(codeset, pairset, 1)
-    assert facts.place.tolist() == [6, 4, 4, -1]
-    assert facts.similar.tolist() == [[1, 2]]
-    assert facts.dissimilar.tolist() == [[0, 2], [0, 1]]
-    assert facts.related.tolist() == [[4, 6]]
+    metadata = gather(codeset, pairset, 1)
+    assert metadata.place.tolist() == [6, 4, 4, -1]
+    assert metadata.similar.tolist() == [[1, 2]]
+    assert metadata.dissimilar.tolist() == [[0, 2], [0, 1]]
+    assert metadata.related.tolist() == [[4, 6]]
     found = find_groups(codeset, GroupsOptions(radius=0, look="off"), pairset)
     # rows 1 and 2 by 3D although all bits differ; 0 and 2 have equal codes, but 3D says they are dissimilar
     assert sorted(sorted(one.rows) for one in found.groups) == [[1, 2, 3]]
@@ -291,7 +296,7 @@ def test_codes_alone(folder):
     codeset = encoded(folder, {"c2.jpg": 3})
     asked = find_groups(codeset, GroupsOptions(radius=6, look="off"))
     assert (by_name(codeset, asked, "near"), len(by_name(codeset, asked, "place"))) == ([], 2)
-    assert "not looked at" in asked.notes[0]
+    assert "not compared" in asked.notes[0]
     found = find_groups(codeset, GroupsOptions(radius=6, look="off", near_radius=2))
     assert [len(one) for one in by_name(codeset, found, "near")] == [4]
     assert [sorted(one) for one in by_name(codeset, found, "burst")] == [["b0.jpg", "b1.jpg", "b2.jpg"]]

@@ -104,7 +104,7 @@ def test_broken_files_are_listed_and_shift_nothing(workspace, pictures, tmp_path
         ]
     assert [row["reason"] for row in result.failures][:2] == ["empty file", "not a photo in a known format"]
     assert "3 that cannot be read" in result.as_text()
-    assert "1 whose codes say little: 008.png" in result.as_text()
+    assert "1 whose codes are unreliable: 008.png" in result.as_text()
     encode(pictures, workspace, TORCH)
     assert not (workspace / "codes.failures.csv").exists()
 
@@ -125,7 +125,7 @@ def test_a_stopped_run_goes_on_and_ends_in_the_same_file(workspace, pictures, mo
     right = encode(pictures, workspace, TORCH).codes.read_bytes()
     (workspace / "codes.parquet").unlink()
     opened: list[str] = []
-    load = photo_jobs.photos.load_upright
+    load = photo_jobs.load_upright
 
     def stop_at_seven(source, side):
         opened.append("one")
@@ -133,7 +133,7 @@ def test_a_stopped_run_goes_on_and_ends_in_the_same_file(workspace, pictures, mo
             raise KeyboardInterrupt
         return load(source, side)
 
-    monkeypatch.setattr(photo_jobs.photos, "load_upright", stop_at_seven)
+    monkeypatch.setattr(photo_jobs, "load_upright", stop_at_seven)
     with pytest.raises(KeyboardInterrupt):
         encode(pictures, workspace, TORCH)
     assert not (workspace / "codes.parquet").exists()
@@ -141,7 +141,7 @@ def test_a_stopped_run_goes_on_and_ends_in_the_same_file(workspace, pictures, mo
     assert 1 <= len(parts) <= 2
     parts[0].write_bytes(parts[0].read_bytes()[:100])  # as after a loss of power
     again: list[str] = []
-    monkeypatch.setattr(photo_jobs.photos, "load_upright", lambda *given: (again.append("one"), load(*given))[1])
+    monkeypatch.setattr(photo_jobs, "load_upright", lambda *given: (again.append("one"), load(*given))[1])
     result = encode(pictures, workspace, TORCH)
     assert result.codes.read_bytes() == right
     assert len(again) == PHOTOS - 3 * (len(parts) - 1)
@@ -175,9 +175,9 @@ def test_killed_at_any_moment(pictures, tmp_path):
     script = (
         "import sys, time; from pathlib import Path; from hashpipe.hashing.encoding import encode, photo_jobs\n"
         "photo_jobs.PART = 2\n"
-        "load = photo_jobs.photos.load_upright\n"
+        "load = photo_jobs.load_upright\n"
         "def slow(*given):\n    time.sleep(0.05)\n    return load(*given)\n"
-        "photo_jobs.photos.load_upright = slow\n"
+        "photo_jobs.load_upright = slow\n"
         "print('begun', flush=True)\n"
         f"encode.encode(Path({str(pictures)!r}), Path({str(workspace)!r}), "
         "encode.EncodeOptions(workers=1))\n"
@@ -245,7 +245,7 @@ def test_recentring_sets_thresholds_on_the_photos_and_shards_share_them(workspac
     encoder = open_encoder(workspace / "model", runtime="torch")
     found = encoder.outputs(images.from_folder_or_list(many))
     learnt = encoder.model.thresholds(16)
-    np.testing.assert_allclose(whole.space.thresholds, codes.recentred(found.u[found.ok], learnt), atol=1e-4)
+    np.testing.assert_allclose(whole.space.thresholds, codes.thresholds(found.u[found.ok]), atol=1e-4)
     assert np.abs(whole.space.thresholds - learnt).max() > 0.01
     assert len(list((workspace / "thresholds").glob("*.json"))) == 1
     for i in (1, 3):
@@ -285,7 +285,7 @@ def test_a_shard_waits_for_the_one_that_computes_the_thresholds(tmp_path, model)
     first.join()
     assert len(calls) == 1
     np.testing.assert_array_equal(*found)
-    np.testing.assert_allclose(found[0], np.median(u, axis=0), atol=1e-6)
+    np.testing.assert_array_equal(found[0], codes.thresholds(u))
 
 
 def test_cached_descriptors_of_the_workspace_are_used(workspace, pictures):
@@ -350,13 +350,13 @@ def test_lists(pictures, tmp_path, monkeypatch):
 
 def test_a_file_that_changes_while_it_is_encoded_loses_no_row(workspace, tmp_path, monkeypatch):
     folder = write_pictures(tmp_path / "moving", 4)
-    load = photo_jobs.photos.load_upright
+    load = photo_jobs.load_upright
 
     def touch(*given):
         os.utime(folder / "002.png", ns=(1, time.monotonic_ns()))
         return load(*given)
 
-    monkeypatch.setattr(photo_jobs.photos, "load_upright", touch)
+    monkeypatch.setattr(photo_jobs, "load_upright", touch)
     assert encode(folder, workspace, TORCH).photos == 4
 
 
@@ -365,8 +365,8 @@ def test_photos_added_later_cost_only_themselves(workspace, pictures, tmp_path, 
     encode(folder, workspace, TORCH)
     (folder / "000a.png").write_bytes((pictures / "009.png").read_bytes())
     decoded = []
-    load = photo_jobs.photos.load_upright
-    monkeypatch.setattr(photo_jobs.photos, "load_upright", lambda *given: (decoded.append(1), load(*given))[1])
+    load = photo_jobs.load_upright
+    monkeypatch.setattr(photo_jobs, "load_upright", lambda *given: (decoded.append(1), load(*given))[1])
     result = encode(folder, workspace, TORCH)
     grown = result.codes.read_bytes()
     assert (result.photos, result.kept, len(decoded)) == (7, 6, 1)

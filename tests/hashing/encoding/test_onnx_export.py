@@ -14,14 +14,14 @@ from PIL import Image
 from small_models import network_model, vlad_model, workspace_with, write_pictures
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.codes.codes_file import hamming
+from hashpipe.common.hamming import hamming
 from hashpipe.hashing.data import images
 from hashpipe.hashing.encoding import runtimes
 from hashpipe.hashing.encoding.encoder import open_encoder
 from hashpipe.hashing.encoding.options import OnnxOptions
 from hashpipe.hashing.export.export_onnx import export_onnx
 from hashpipe.hashing.models.model_folder import read_model
-from hashpipe.pairgen.photos.photo_files import load_upright
+from hashpipe.pairgen.photos.load import load_upright
 
 onnx = pytest.importorskip("onnx")
 
@@ -144,7 +144,7 @@ def test_measured_on_the_photos_that_can_be_read(exported, workspace, pictures, 
 
 def test_exported_runtimes_do_without_torch(exported, workspace, pictures):
     script = (
-        "import sys; from pathlib import Path; from hashpipe.hashing import images;"
+        "import sys; from pathlib import Path; from hashpipe.hashing.data import images;"
         "from hashpipe.hashing.encoding.encode import open_encoder;"
         f"encoder = open_encoder(Path({str(workspace / 'model')!r}));"
         f"found = encoder.outputs(images.from_folder_or_list(Path({str(pictures)!r})));"

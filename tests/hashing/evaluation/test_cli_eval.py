@@ -16,14 +16,15 @@ def test_eval_json_and_compare(workspace, capfd):
     options = ["--benchmark", "places/known", "--baselines", "itq,float", "--rounds", "100"]
     assert run(["eval", "-w", str(workspace), *options, "--json"]) == 0
     printed = json.loads(capfd.readouterr().out)
-    assert {row["method"] for row in printed["results"]} == {"ours", "itq", "float"}
+    assert {row["method"] for row in printed["results"]} == {"joint", "ours", "itq", "float"}
     assert printed["protocols"][0]["protocol"] == "places/known"
     assert "per_query" not in printed
     assert run(["eval", "--compare", str(workspace), str(workspace / "eval" / "eval.json")]) == 0
     assert "places/known" in capfd.readouterr().out
     assert run(["eval", "-w", str(workspace), *options]) == 0
     text = capfd.readouterr().out
-    assert "ours" in text
+    assert "joint" in text
+    assert "ours" not in text
     assert "report.html" in text
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, probes, write_codes
+from hashpipe.common.hamming import hamming
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, probes, write_codes
 from hashpipe.hashing.export import export_codes as module
 from hashpipe.hashing.export.export_codes import export_codes
 from hashpipe.hashing.export.options import ExportOptions

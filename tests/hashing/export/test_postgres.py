@@ -14,10 +14,12 @@ import pytest
 from postgres_server import PostgresServer, find_server
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, probes, write_codes
+from hashpipe.common.hamming import hamming
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, probes, write_codes
 from hashpipe.hashing.export.export_codes import export_codes
 from hashpipe.hashing.export.options import ExportOptions
-from hashpipe.hashing.search.postgres import bit_texts, open_postgres
+from hashpipe.hashing.search.postgres import bit_texts
+from hashpipe.hashing.search.postgres_search import open_postgres
 
 psycopg = pytest.importorskip("psycopg", reason="pip install 'hashpipe[postgres]'")
 
@@ -176,7 +178,7 @@ def test_somebody_elses_tables_are_left_alone(tmp_path, server):
 
 @pytest.mark.parametrize("table", ["", "x" * 60, "a\0b"])
 def test_unusable_names_are_refused(tmp_path, server, table):
-    with pytest.raises(UserError, match="no usable name"):
+    with pytest.raises(UserError, match="not a valid name"):
         export(tmp_path, make(3), server, table)
 
 

@@ -61,5 +61,5 @@ def test_a_model_keeps_its_scales(options, photos, tmp_path):
 
 def test_scales_belong_to_networks_that_take_any_size(photos):
     listed = images.from_folder_or_list(photos)
-    with pytest.raises(UserError, match="leave it away with vlad"):
+    with pytest.raises(UserError, match="omit it with vlad"):
         make_describer(BackboneOptions("vlad", scales=(1.0, 2.0)), listed)

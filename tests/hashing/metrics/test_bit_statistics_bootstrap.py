@@ -1,4 +1,4 @@
-"""Code health, balls by radius, intervals and paired tests against slow or known values."""
+"""Bit statistics, balls by radius, intervals and paired tests against slow or known values."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from small_models import network_model
 
 from hashpipe.hashing.encoding import engines
 from hashpipe.hashing.encoding.onnx_export import HashNetwork, write_graph
-from hashpipe.hashing.features.descriptors import normalised
+from hashpipe.hashing.features.network_descriptors import normalised
 from hashpipe.hashing.models.heads import FORMULAS, Head, linear_head, stored_head
 from hashpipe.hashing.models.model_folder import read_model
 

@@ -14,7 +14,8 @@ import pytest
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
+from hashpipe.common.hamming import hamming
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 from hashpipe.hashing.search import faiss_indexes as index_kinds
 from hashpipe.hashing.search import index_files
 from hashpipe.hashing.search.index import open_index, rows_of

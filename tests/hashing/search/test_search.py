@@ -12,8 +12,9 @@ from PIL import Image
 from small_models import network_model, workspace_with, write_pictures
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.hamming import hamming
 from hashpipe.hashing.calibration.calibration import Calibration, write_calibration
-from hashpipe.hashing.codes.codes_file import CodeSpace, hamming, read_codes, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSpace, read_codes, write_codes
 from hashpipe.hashing.data.images import from_paths
 from hashpipe.hashing.encoding.encode import encode, open_encoder
 from hashpipe.hashing.encoding.options import EncodeOptions

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from served import COUNT, Served, encoded, jpeg, write_model
 
-from hashpipe.hashing.codes.codes_file import hamming, read_codes, write_codes
+from hashpipe.common.hamming import hamming
+from hashpipe.hashing.codes.codes_file import read_codes, write_codes
 from hashpipe.hashing.search.index_commands import build_index
 from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.serve.places import Places

@@ -13,14 +13,14 @@ from served import jpeg
 from starlette.exceptions import HTTPException
 
 from hashpipe.common.files import open_workspace
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, hamming, write_codes
+from hashpipe.common.hamming import hamming
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 from hashpipe.hashing.search.index_commands import build_index
 from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.serve import search_pages
 from hashpipe.hashing.serve.collection import load
-from hashpipe.hashing.serve.executors import pool
-from hashpipe.hashing.serve.lru_cache import Kept
-from hashpipe.hashing.serve.middleware import Policy, guard, is_loopback
+from hashpipe.hashing.serve.executors import bounded_executor
+from hashpipe.hashing.serve.middleware import Policy, behind_middleware, is_loopback
 from hashpipe.hashing.serve.pictures import GonePhoto, pictures
 
 
@@ -93,34 +93,6 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
         pictures(root / "cache", 10**6)(root / "2.jpg", "small", frozenset([root]))
 
 
-def test_what_is_kept_in_memory_stays_small_and_is_made_once():
-    made: list[str] = []
-
-    def make(key: str) -> bytes:
-        made.append(key)
-        return key.encode() * 10
-
-    kept = Kept(30)
-    for key in "abcabc":
-        assert kept.get(key, lambda key=key: make(key)) == key.encode() * 10
-    assert made == ["a", "b", "c"]
-    kept.get("a", lambda: make("a"))
-    kept.get("d", lambda: make("d"))  # now b has not been asked for the longest
-    for key in "acd":
-        kept.get(key, lambda key=key: make(key))
-    assert made == ["a", "b", "c", "d"]
-    kept.get("b", lambda: make("b"))
-    assert made[-1] == "b"
-    assert kept.get("whole", lambda: bytes(31)) == bytes(31)  # larger than the limit: given, not kept
-    with pytest.raises(ValueError, match="broken"):
-        kept.get("x", _broken)
-    assert kept.get("x", lambda: b"x") == b"x"
-
-
-def _broken() -> bytes:
-    raise ValueError("broken")
-
-
 def _with_position() -> bytes:
     exif = Image.Exif()
     exif.get_ifd(0x8825)[1] = "N"
@@ -149,7 +121,7 @@ def _ask(policy: Policy, receive, app) -> tuple[int, str]:
         "path": "/api/search",
         "headers": [(b"host", b"localhost"), (b"transfer-encoding", b"chunked")],
     }
-    asyncio.run(guard(app, policy)(scope, receive, send))
+    asyncio.run(behind_middleware(app, policy)(scope, receive, send))
     return sent[0]["status"], json.loads(b"".join(part.get("body", b"") for part in sent[1:]))["detail"]
 
 
@@ -171,7 +143,7 @@ def test_a_silent_sender_does_not_keep_its_place():
 
 def test_a_full_line_is_refused_and_a_place_in_it_freed():
     async def both() -> tuple[int, int]:
-        run = pool("test", 1, 1)
+        run = bounded_executor("test", 1, 1)
         hold = asyncio.Event()
         loop = asyncio.get_running_loop()
 

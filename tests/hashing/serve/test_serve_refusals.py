@@ -371,7 +371,7 @@ def test_a_low_quality_photo_is_noted(served):
     Image.fromarray(values).save(flat, "PNG")
     answer = served.search(flat.getvalue())
     if answer.status_code == 200:
-        assert "says little" in answer.json()["note"]
+        assert "unreliable" in answer.json()["note"]
     else:
         refused(answer, 422)
     goes_on(served)

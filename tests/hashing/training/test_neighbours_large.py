@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hashpipe.common.edges import unique_edges, without
 from hashpipe.hashing.training import neighbours, neighbours_large
 
 
@@ -46,7 +47,7 @@ def test_what_3d_decided_is_neither_added_nor_kept_and_takes_nobodys_place():
 def test_cap_against_a_loop(cap, monkeypatch):
     monkeypatch.setattr(neighbours_large, "_CHUNK", 50)
     generator = np.random.default_rng(cap)
-    edges = neighbours.tidy(generator.integers(0, 40, (400, 2)), 40)
+    edges = unique_edges(generator.integers(0, 40, (400, 2)), 40)
     edges = edges[generator.permutation(len(edges))]
     count, expected = np.zeros(40, int), []
     for a, b in edges:
@@ -54,7 +55,7 @@ def test_cap_against_a_loop(cap, monkeypatch):
             count[[a, b]] += 1
             expected.append((a, b))
     found = neighbours_large.capped(edges, cap, 40)
-    np.testing.assert_array_equal(neighbours.tidy(found, 40), neighbours.tidy(np.array(expected), 40))
+    np.testing.assert_array_equal(unique_edges(found, 40), unique_edges(np.array(expected), 40))
 
 
 def test_many_photos_are_searched_in_inverted_lists(monkeypatch):
@@ -64,7 +65,7 @@ def test_many_photos_are_searched_in_inverted_lists(monkeypatch):
     monkeypatch.setattr(neighbours_large, "EXACT", 100)
     monkeypatch.setattr(neighbours_large, "_PROBES", 8)
     found = neighbours_large.adapt(packed, bits, some_edges(n))
-    missed = len(neighbours.without(exact, found, n)) / len(exact)
+    missed = len(without(exact, found, n)) / len(exact)
     assert missed < 0.3
     assert len(exact) > 1.1 * n
 

@@ -1,4 +1,4 @@
-"""Weak bridges, cameras that do not fit, and look-alikes laid upon each other: simulated, with known answers."""
+"""Weak cut_sides, cameras that do not fit, and look-alikes laid upon each other: simulated, with known answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from hashpipe.pairgen.ambiguity.articulation_points import bridges
+from hashpipe.pairgen.ambiguity.articulation_points import cut_sides
 from hashpipe.pairgen.ambiguity.doppelgangers import (
     CELL_POINTS,
     CELLS,
@@ -20,18 +20,20 @@ from hashpipe.pairgen.ambiguity.doppelgangers import (
     doubtful_parts,
     gravity_deviation,
 )
-from hashpipe.pairgen.ambiguity.model_consistency import Cameras, disagreement, doubtful_models
+from hashpipe.pairgen.ambiguity.model_consistency import Cameras, contradicted_models, disagreement
 from hashpipe.pairgen.ambiguity.relation import Relation
-from hashpipe.pairgen.ambiguity.split_places import part_places, take_apart
+from hashpipe.pairgen.ambiguity.split_places import number_places, split_places
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.colmap.model import Model
 from hashpipe.pairgen.mapping.overlap import pair_evidence
 from hashpipe.pairgen.mapping.surface import visible_surface
 from hashpipe.pairgen.matching.matching_rounds import Matches
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairs.pair_rules import dissimilar_pairs, relations, similar_pairs
+from hashpipe.pairgen.pairs.dissimilar import dissimilar_pairs
 from hashpipe.pairgen.pairs.pairset import read_pairset
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.pairs.relations import related_components
+from hashpipe.pairgen.pairs.similar import similar_pairs
+from hashpipe.pairgen.photos.metadata import Photo
 from hashpipe.pairgen.synthetic.render import look_at
 
 NO_PARTS = Parts(np.zeros(0, np.int32))
@@ -82,16 +84,16 @@ def test_bridges_equal_the_slow_search(seed: int) -> None:
     pairs = {tuple(sorted(pair)) for pair in generator.integers(0, count, (30, 2)).tolist() if pair[0] != pair[1]}
     edges = [(a, b, int(generator.integers(15, 90))) for a, b in sorted(pairs)]
     table = np.array(edges)
-    found = bridges(count, *table.T)
-    assert {(one.over, tuple(one.side.tolist()), one.inliers) for one in found} == slow_bridges(count, edges)
+    found = cut_sides(count, *table.T)
+    assert {(one.photo, tuple(one.side.tolist()), one.inliers) for one in found} == slow_bridges(count, edges)
 
 
 def test_a_side_knows_its_strongest_match() -> None:
     edges = [*clique(range(4)), *clique(range(4, 8)), (3, 4, 17), (3, 5, 22)]
-    (found,) = bridges(8, *np.array(edges).T)
-    assert (found.over, found.side.tolist(), found.size, found.inliers) == (3, [4, 5, 6, 7], 4, 22)
-    assert bridges(0, *np.zeros((3, 0), int)) == []
-    assert bridges(3, *np.array(clique(range(3))).T) == []
+    (found,) = cut_sides(8, *np.array(edges).T)
+    assert (found.photo, found.side.tolist(), found.size, found.inliers) == (3, [4, 5, 6, 7], 4, 22)
+    assert cut_sides(0, *np.zeros((3, 0), int)) == []
+    assert cut_sides(3, *np.array(clique(range(3))).T) == []
 
 
 def files(count: int) -> list[Photo]:
@@ -101,16 +103,16 @@ def files(count: int) -> list[Photo]:
 def test_a_weak_bridge_takes_a_place_apart_and_a_confirmed_one_does_not() -> None:
     edges = [*clique(range(4)), *clique(range(4, 8)), (3, 4, 17)]
     table, whole = matched(edges, 8), np.zeros(8, np.int32)
-    fresh, related = take_apart(files(8), whole, table, [], 15)
+    fresh, related = split_places(files(8), whole, table, [], 15)
     assert fresh.tolist() in ([0] * 4 + [1] * 4, [1] * 4 + [0] * 4)
     assert related == [Relation(0, 1, "may_be_same", related[0].evidence)]
     assert "17 inliers" in related[0].evidence
     # strong, but no model holds both sides
     strong = matched([*edges[:-1], (3, 4, 60)], 8)
     halves = [(np.arange(4), NO_PARTS), (np.arange(4, 8), NO_PARTS)]
-    assert len(set(take_apart(files(8), whole, strong, halves, 15)[0].tolist())) == 2
+    assert len(set(split_places(files(8), whole, strong, halves, 15)[0].tolist())) == 2
     # strong, and one model does
-    kept, none = take_apart(files(8), whole, strong, [(np.arange(8), Parts(np.zeros(8, np.int32)))], 15)
+    kept, none = split_places(files(8), whole, strong, [(np.arange(8), Parts(np.zeros(8, np.int32)))], 15)
     assert kept.tolist() == [0] * 8
     assert none == []
 
@@ -118,7 +120,7 @@ def test_a_weak_bridge_takes_a_place_apart_and_a_confirmed_one_does_not() -> Non
 def test_a_part_between_two_weak_bridges_is_taken_from_both() -> None:
     edges = [*clique(range(5)), *clique(range(5, 9)), *clique(range(9, 15))]
     edges += [(0, 5, 16), (0, 6, 16), (7, 9, 16), (8, 9, 16)]  # each bridge hangs on one photo of one end only
-    fresh, related = take_apart(files(15), np.zeros(15, np.int32), matched(edges, 15), [], 15)
+    fresh, related = split_places(files(15), np.zeros(15, np.int32), matched(edges, 15), [], 15)
     first, middle, last = (set(fresh[part].tolist()) for part in (range(5), range(5, 9), range(9, 15)))
     assert len(first) == len(middle) == len(last) == 1
     assert len(first | middle | last) == 3
@@ -129,22 +131,21 @@ def test_a_part_between_two_weak_bridges_is_taken_from_both() -> None:
 def never_dissimilar(labels: np.ndarray, related: list[Relation], matches: Matches) -> bool:
     """Does mining with these relations leave all photos of one component of the match graph unknown to each other?"""
     count = len(labels)
-    found = relations(files(count), labels, matches, BuildOptions(), related)
-    zeros = np.zeros(count, int)
-    return not dissimilar_pairs(labels, labels, zeros, matches, None, found, BuildOptions(negatives=50))
+    found = related_components(files(count), labels, matches, BuildOptions(), related)
+    return not dissimilar_pairs(labels, labels >= 0, matches, None, found, BuildOptions(negatives=50))
 
 
 def test_no_two_parts_of_one_component_are_ever_dissimilar() -> None:
     """They hang together by verified matches, though some only over others: a chain, or upon one common body."""
     ends = [range(start, start + 4) for start in (0, 4, 8, 12)]
     chain = matched([edge for end in ends for edge in clique(end)] + [(3, 4, 16), (7, 8, 16), (11, 12, 16)], 16)
-    fresh, related = take_apart(files(16), np.zeros(16, np.int32), chain, [], 15)
+    fresh, related = split_places(files(16), np.zeros(16, np.int32), chain, [], 15)
     assert len(set(fresh.tolist())) == 4
     assert never_dissimilar(fresh, related, chain)
     # One model lays a second place upon its body twice: both groups show the second place, from its two sides.
     model = (np.arange(9), Parts(np.repeat(np.arange(3), 3).astype(np.int32), ("look_alike",) * 2, ("twins",) * 2))
     upon = matched([*clique(range(3)), *((a, b, 40) for a in range(3) for b in range(3, 9))], 9)
-    fresh, related = take_apart(files(9), np.zeros(9, np.int32), upon, [model], 15)
+    fresh, related = split_places(files(9), np.zeros(9, np.int32), upon, [model], 15)
     assert [(one.a, one.b, one.relation) for one in related] == [
         (0, 1, "look_alike"),
         (0, 2, "look_alike"),
@@ -154,25 +155,25 @@ def test_no_two_parts_of_one_component_are_ever_dissimilar() -> None:
     # The body itself was taken apart at a bridge, and only one of its parts is what the twins were compared with.
     bridged = matched([*clique(range(4)), (3, 4, 16), *clique(range(4, 11))], 11)
     twins = (np.arange(11), Parts(np.array([0] * 8 + [1] * 3, np.int32), ("look_alike",), ("twins",)))
-    fresh, related = take_apart(files(11), np.zeros(11, np.int32), bridged, [twins], 15)
+    fresh, related = split_places(files(11), np.zeros(11, np.int32), bridged, [twins], 15)
     assert len(set(fresh.tolist())) == 3
     assert never_dissimilar(fresh, related, bridged)
 
 
 def test_where_no_model_holds_the_rest_its_part_keeps_the_place() -> None:
     fresh = np.array([0, 0, 0, 1, 1, 1], np.int32)
-    place = part_places(np.zeros(6, np.int32), np.array([-1, -1, -1, 0, 0, 0]), np.zeros(6, np.int32), fresh)
+    place = number_places(np.zeros(6, np.int32), np.array([-1, -1, -1, 0, 0, 0]), np.zeros(6, np.int32), fresh)
     assert place.tolist() == [-1, -1, -1, 0, 0, 0]
 
 
 def test_parts_of_models_become_places_and_their_pairs_unknown() -> None:
     model = (np.arange(6), Parts(np.array([0, 0, 0, 1, 1, 1], np.int32), ("look_alike",), ("twins",)))
-    fresh, related = take_apart(files(7), np.zeros(7, np.int32), matched(clique(range(7)), 7), [model], 15)
+    fresh, related = split_places(files(7), np.zeros(7, np.int32), matched(clique(range(7)), 7), [model], 15)
     assert fresh.tolist() == [0, 0, 0, 1, 1, 1, 0]
     assert related == [Relation(0, 1, "look_alike", "twins")]
-    place = part_places(np.zeros(7, np.int32), np.array([0] * 6 + [-1]), np.zeros(7, np.int32), fresh)
+    place = number_places(np.zeros(7, np.int32), np.array([0] * 6 + [-1]), np.zeros(7, np.int32), fresh)
     assert place.tolist() == [0, 0, 0, 1, 1, 1, 0]
-    told = relations(files(7), fresh, matched(clique(range(7)), 7), BuildOptions(), related)
+    told = related_components(files(7), fresh, matched(clique(range(7)), 7), BuildOptions(), related)
     assert told == related  # matches between the parts say nothing new
 
 
@@ -180,7 +181,7 @@ def test_matches_without_geometry_make_look_alikes() -> None:
     table = Matches(
         *np.array([(0, 1, 60, 9), (2, 3, 24, 11)], np.int32).T, np.zeros((4, 0), np.int64), np.zeros((4, 0), np.float32)
     )
-    (found,) = relations(files(4), np.arange(4), table, BuildOptions())
+    (found,) = related_components(files(4), np.arange(4), table, BuildOptions())
     assert (found.a, found.b, found.relation) == (0, 1, "look_alike")
     assert "60 matches" in found.evidence
 
@@ -344,8 +345,8 @@ def test_models_with_common_photos_agree_whatever_their_world() -> None:
     folded = cameras(range(3, 12))
     folded.rotation[::2] = folded.rotation[::2] @ np.diag([1.0, -1, -1])
     assert "degrees apart" in disagreement(cameras(range(12)), folded)
-    assert list(doubtful_models([cameras(range(12)), folded, cameras(range(2, 9), scale=3)])) == [1]
-    assert doubtful_models([]) == {}
+    assert list(contradicted_models([cameras(range(12)), folded, cameras(range(2, 9), scale=3)])) == [1]
+    assert contradicted_models([]) == {}
 
 
 @pytest.mark.slow

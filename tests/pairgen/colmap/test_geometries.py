@@ -24,7 +24,7 @@ from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs import verify
 from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.pairs.verify import verify_pairs
-from hashpipe.pairgen.photos.photo_files import describe
+from hashpipe.pairgen.photos.metadata import describe
 from hashpipe.pairgen.summary import BuildSummary
 
 if TYPE_CHECKING:  # several folders have a conftest, so the name must not be imported when tests run

@@ -13,10 +13,11 @@ from colmap_text import write_place
 from PIL import Image
 
 from hashpipe.common.errors import UserError
+from hashpipe.pairgen.formats.cirtorch import cid_path
 from hashpipe.pairgen.formats.export_pairs import export_pairs
-from hashpipe.pairgen.formats.import_pairs import ImportSummary, import_pairs
+from hashpipe.pairgen.formats.import_pairs import import_pairs
+from hashpipe.pairgen.formats.import_summary import ImportSummary
 from hashpipe.pairgen.formats.options import ExportOptions, ImportOptions
-from hashpipe.pairgen.formats.readers import cid_path
 from hashpipe.pairgen.pairs.pairset import PairSet, check, read_pairset
 
 
@@ -299,8 +300,8 @@ def test_what_cannot_be_imported_or_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["points3D.bin", "images.bin"])
 def test_cut_binary_files_are_named(tmp_path: Path, name: str) -> None:
-    from hashpipe.pairgen.colmap.adapter import copy_model
     from hashpipe.pairgen.colmap.model_files import check_lengths
+    from hashpipe.pairgen.colmap.reconstructions import copy_model
 
     write_place(tmp_path / "text", tmp_path / "images", 1, 3)
     (tmp_path / "0").mkdir()

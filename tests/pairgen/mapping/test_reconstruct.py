@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap import adapter, reconstructions
 from hashpipe.pairgen.colmap.database import matched_pairs
 from hashpipe.pairgen.mapping.reconstruct import Component, connected, reconstruct, split
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def matched(built, rendered_photos, tmp_path_factory) -> tuple[Path, Path, list[
 
 
 def registered(models) -> set[str]:
-    return {path for model in models for path in adapter.registered_in(model)}
+    return {path for model in models for path in reconstructions.registered_in(model)}
 
 
 def test_a_component_within_the_bound_is_one_job_as_it_is(matched):
@@ -54,7 +54,7 @@ def test_a_larger_one_is_mapped_in_communities_and_all_models_are_its_own(matche
     assert not mapping.error
     assert registered(mapping.models) <= {photos[row].path for row in component.photos}
     assert len(registered(mapping.models)) >= 5
-    assert all(len(adapter.registered_in(model)) <= 5 for model in mapping.models)
+    assert all(len(reconstructions.registered_in(model)) <= 5 for model in mapping.models)
 
 
 def test_a_job_that_fails_takes_no_other_along(matched):
@@ -105,7 +105,7 @@ def test_the_global_mapper(matched):
     (mapping,) = reconstruct(root, photos, folder, components[:1], BuildOptions(mapper="global"))
     assert not mapping.error
     assert len(registered(mapping.models)) >= 5
-    assert all(adapter.point_count(model) >= 30 for model in mapping.models)
+    assert all(reconstructions.point_count(model) >= 30 for model in mapping.models)
     done = json.loads((mapping.models[0].parent / "done.json").read_text())
     assert done["attempts"] >= 1
 

@@ -3,20 +3,20 @@
 import numpy as np
 import pytest
 
+from hashpipe.common.knn import nearest
 from hashpipe.pairgen.matching.candidates import (
     all_pairs,
+    by_shared_photos,
     component_labels,
     gps_pairs,
     growth,
-    near_together,
-    nearest,
     neighbour_pairs,
     outside_pairs,
     time_pairs,
 )
 from hashpipe.pairgen.matching.matching_rounds import first_round
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.photos.metadata import Photo
 
 
 def unit_rows(count: int, width: int, seed: int = 0) -> np.ndarray:
@@ -210,10 +210,10 @@ def test_pairs_near_together_share_photos() -> None:
     lone = {(int(p), int(q)) for p, q in generator.integers(0, 300, (60, 2)) if p != q}
     places = {(min(name[p], name[q]), max(name[p], name[q])) for p, q in inside | lone}
     for pairs, most in [(places, 500), (all_pairs(300), 5_000)]:
-        order = near_together(pairs, 20)
+        order = by_shared_photos(pairs, 20)
         assert len(order) == len(pairs)
         assert set(order) == pairs
         assert prepared(order, 50) < most
         assert prepared(sorted(pairs), 50) > 5 * most
-    assert near_together(set(), 20) == []
-    assert near_together({(3, 7)}, 20) == [(3, 7)]
+    assert by_shared_photos(set(), 20) == []
+    assert by_shared_photos({(3, 7)}, 20) == [(3, 7)]

@@ -17,7 +17,7 @@ from hashpipe.pairgen.matching import parallel_matching
 from hashpipe.pairgen.matching.extract import extract_features
 from hashpipe.pairgen.matching.parallel_matching import _jobs, match_pairs
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos.photo_files import describe
+from hashpipe.pairgen.photos.metadata import describe
 
 if TYPE_CHECKING:  # several folders have a conftest, so the name must not be imported when tests run
     from conftest import RenderedPhotos
@@ -99,12 +99,12 @@ def ends(path: Path, pairs: list[tuple[str, str]], *rest: int) -> Rows:
     os._exit(9)
 
 
-WHOLE = parallel_matching._match_apart
+WHOLE = parallel_matching._match_in_own_database
 
 
 def test_a_worker_that_dies_costs_its_job_only(database: Path, in_place: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     small_jobs(monkeypatch)
-    monkeypatch.setattr(parallel_matching, "_match_apart", ends)
+    monkeypatch.setattr(parallel_matching, "_match_in_own_database", ends)
     with pytest.raises(UserError, match=r"Matching stopped.*run the same command again.*--workers 1"):
         match_pairs(database, all_named(database), OPTIONS)
     assert 0 < len(matched_pairs(database)) < len(in_place["matches"])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hashpipe.pairgen.matching.candidates import EARTH_METRES, positions
-from hashpipe.pairgen.pairs.gps import near_components, nearness
-from hashpipe.pairgen.photos.photo_files import Photo
+from hashpipe.pairgen.pairs.gps import near_by_gps, near_components
+from hashpipe.pairgen.photos.metadata import Photo
 
 
 def scattered(count: int, components: int, seed: int) -> tuple[list[Photo], np.ndarray]:
@@ -41,7 +41,7 @@ def test_both_ways_are_exact(metres: float) -> None:
     found = near_components(photos, labels, metres)
     assert found.keys() == wanted.keys()
     assert found == pytest.approx(wanted, abs=1e-3)
-    near = nearness(photos, labels, metres)
+    near = near_by_gps(photos, labels, metres)
     for a in range(25):
         for b in range(a + 1, 25):
             assert near(a, b) == near(b, a) == (apart.get((a, b), np.inf) <= metres)
@@ -53,7 +53,7 @@ def test_thousands_of_lone_photos_at_one_spot_make_no_list() -> None:
     labels[:3] = 0
     labels[3:6] = 3
     assert near_components(photos, labels, 500.0) == {(0, 3): 0.0}
-    near = nearness(photos, labels, 500.0)
+    near = near_by_gps(photos, labels, 500.0)
     assert near(0, 4999)
     assert near(7, 8)
 
@@ -62,4 +62,4 @@ def test_without_positions() -> None:
     photos = [Photo("a"), Photo("b", lat=1.0, lon=1.0)]
     assert near_components(photos, np.array([0, 1]), 500.0, fewest=1) == {}
     assert near_components([], np.zeros(0, int), 500.0) == {}
-    assert not nearness(photos, np.array([0, 1]), 500.0)(0, 1)
+    assert not near_by_gps(photos, np.array([0, 1]), 500.0)(0, 1)

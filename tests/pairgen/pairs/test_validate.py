@@ -20,7 +20,7 @@ from hashpipe.pairgen.pairs.pairset import (
     compute_fingerprint,
     write_pairset,
 )
-from hashpipe.pairgen.pairs.validate import examine
+from hashpipe.pairgen.pairs.validate import validate_pairset
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def change(folder: Path, table: str, row: int, **values: Any) -> None:
 
 
 def test_a_whole_folder_has_no_faults(folder: Path) -> None:
-    found = examine(folder, photos=True)
+    found = validate_pairset(folder, photos=True)
     assert found.faults == []
     assert any("report.html" in note for note in found.notes)
 
@@ -108,7 +108,7 @@ def test_a_whole_folder_has_no_faults(folder: Path) -> None:
 )
 def test_every_fault_is_named(folder: Path, table: str, row: int, values: dict, said: str) -> None:
     change(folder, table, row, **values)
-    assert any(said in fault for fault in examine(folder).faults), examine(folder).faults
+    assert any(said in fault for fault in validate_pairset(folder).faults), validate_pairset(folder).faults
 
 
 def remove(folder: Path) -> None:
@@ -134,7 +134,7 @@ def recount(folder: Path) -> None:
 )
 def test_files_beside_the_tables(folder: Path, spoil: Callable[[Path], None], said: str) -> None:
     spoil(folder)
-    found = examine(folder, photos=True)
+    found = validate_pairset(folder, photos=True)
     assert any(said in fault for fault in found.faults), found.faults
     if spoil is not recount:
-        assert examine(folder).faults == []  # without reading the photos that is at most a note
+        assert validate_pairset(folder).faults == []  # without reading the photos that is at most a note

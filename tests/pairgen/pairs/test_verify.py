@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -65,14 +66,28 @@ def test_safe_negatives_are_verified_one_per_place_and_never_unknown(imported: P
 
 
 def test_nothing_between_related_places(imported: PairSet) -> None:
-    import pyarrow as pa
-
     related = imported.relations.schema.empty_table()
     row = pa.table({"place_a": [0], "place_b": [1], "relation": ["may_be_same"], "evidence": [""]}, related.schema)
     told = PairSet(imported.folder, imported.meta, imported.photos, imported.pairs, row)
     assert safe_negatives(told, np.array([(0, 2), (3, 1), (0, 4)]), workers=1)[0].tolist() == [[0, 4]]
     for nothing in safe_negatives(imported, np.zeros((0, 2), int), workers=1):
         assert nothing.shape == (0, 2)
+
+
+def test_places_of_a_build_with_few_verified_pairs_give_no_safe_negatives(imported: PairSet) -> None:
+    """They may be a second model of another place; what was imported is as the source says."""
+    meta = {name: value for name, value in imported.meta.items() if name != "imported"}
+    known = np.full(imported.pairs.num_rows, 40)
+    for few, expected in ((10**6, []), (1, [[0, 2], [0, 4]])):
+        pairs = imported.pairs.set_column(
+            imported.pairs.column_names.index("inliers"),
+            "inliers",
+            pa.array(known, imported.pairs.schema.field("inliers").type),
+        )
+        built = PairSet(imported.folder, meta, imported.photos, pairs, imported.relations)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(verify, "FEW_VERIFIED", few)
+            assert safe_negatives(built, np.array([(0, 2), (0, 4)]), workers=1)[0].tolist() == expected
 
 
 def copied(imported: PairSet, tmp_path: Path) -> PairSet:

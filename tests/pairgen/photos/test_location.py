@@ -13,7 +13,7 @@ from PIL import Image
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
-from hashpipe.pairgen.photos.photo_files import describe
+from hashpipe.pairgen.photos.metadata import describe
 
 LAT, LON = (47.0, 22.0, 7.3125), (8.0, 33.0, 11.8125)  # degrees, minutes, seconds; exact in binary
 DEGREES = 47 + 22 / 60 + 7.3125 / 3600, 8 + 33 / 60 + 11.8125 / 3600

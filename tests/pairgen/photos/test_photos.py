@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from hashpipe.common.errors import UserError
-from hashpipe.pairgen.photos import photo_files
-from hashpipe.pairgen.photos.photo_files import UnreadablePhoto, describe, find_photos, load_upright
+from hashpipe.pairgen.photos import load
+from hashpipe.pairgen.photos.find import find_photos
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.metadata import describe
 
 
 def picture(width: int = 60, height: int = 40) -> Image.Image:
@@ -56,7 +58,7 @@ def test_orientation_is_applied_once(tmp_path: Path, orientation: int, kind: str
     for turned in (2, 3, 4, 5, 6, 7, 8):  # store the picture such that the EXIF turn makes it upright again
         if turned == orientation:
             inverse = {6: 8, 8: 6}.get(turned, turned)
-            stored = upright.transpose(photo_files._TURNS[inverse])
+            stored = upright.transpose(load._TURNS[inverse])
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"a.{kind}"
@@ -181,7 +183,7 @@ def test_heic_and_avif(tmp_path: Path, kind: str, orientation: int) -> None:
     exif[0x0112], exif[0x010F], exif[0x0110] = orientation, "Maker", "Model 3"
     exif.get_ifd(0x8825).update({1: "S", 2: (33.0, 30.0, 0.0), 3: "E", 4: (151.0, 0.0, 36.0)})
     turn = {1: None, 3: 3, 6: 8, 8: 6}[orientation]
-    stored = picture() if turn is None else picture().transpose(photo_files._TURNS[turn])
+    stored = picture() if turn is None else picture().transpose(load._TURNS[turn])
     try:
         stored.save(tmp_path / f"a.{kind}", exif=exif.tobytes(), quality=95)
     except (KeyError, OSError):
@@ -202,11 +204,11 @@ def test_heic_without_the_extra_is_listed_with_the_way_to_get_it(
     (tmp_path / "a.HEIC").write_bytes(header + b"\0" * 600)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # importing it fails
     monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
-    photo_files._add_heif_decoder.cache_clear()
+    load._add_heif_decoder.cache_clear()
     found = describe(tmp_path, find_photos(tmp_path)[0])
     assert found.reason == "HEIC and AVIF need an extra: pip install 'hashpipe[heif]'"
     monkeypatch.undo()
-    photo_files._add_heif_decoder.cache_clear()
+    load._add_heif_decoder.cache_clear()
     if importlib.util.find_spec("pillow_heif"):
         assert "extra" not in describe(tmp_path, "a.HEIC").reason  # damaged, and said so
         assert describe(tmp_path, "a.HEIC").reason

@@ -17,7 +17,8 @@ from PIL import Image
 from hashpipe.common.errors import UserError
 from hashpipe.pairgen.colmap.model import Model
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
-from hashpipe.pairgen.report.page import spread, write_report
+from hashpipe.pairgen.report.page import write_report
+from hashpipe.pairgen.report.pair_gallery import spread
 from hashpipe.pairgen.report.top_view import preview
 
 ODD = ["<b>bold & brave</b>.jpg", 'it\'s "quoted".jpg', "фото 17.jpg", "ordinary.jpg", "a/b/under {{ 7*7 }}.jpg"]

@@ -10,7 +10,7 @@ from colmap_text import write_model
 from PIL import Image, ImageOps
 
 from hashpipe.common.errors import UserError
-from hashpipe.pairgen.colmap.adapter import copy_model, shared_places
+from hashpipe.pairgen.colmap.reconstructions import copy_model, shared_places
 from hashpipe.pairgen.formats.import_pairs import import_pairs
 from hashpipe.pairgen.formats.options import ImportOptions
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset

@@ -1,4 +1,4 @@
-"""Readers of pair lists that others wrote: cirtorch databases, hloc pairs.txt, CSV tables."""
+"""Lists of pairs as text: pairs.txt of hloc and CSV tables, read."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import csv
 import io
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.safe_pickle import load_file
-from hashpipe.pairgen.ambiguity.relation import Relation
-from hashpipe.pairgen.formats.imported import Given, components, safe_name, unite
+from hashpipe.pairgen.formats.imported import ImportedPairs, components, merge_rows, safe_name
 from hashpipe.pairgen.pairs.pairset import KINDS, SPLITS
 
-_KEYS = ("cids", "cluster", "qidxs", "pidxs")
 _NUMBERS = (
     ("shared_points", int),
     ("inliers", int),
@@ -27,111 +24,7 @@ _NUMBERS = (
 _LABELS = {"": 1, "1": 1, "+1": 1, "similar": 1, "-1": -1, "dissimilar": -1}
 
 
-def cid_path(cid: str) -> str:
-    """Where cirtorch keeps the photo of an id: folders of its last six characters, backwards by two."""
-    return PurePosixPath(cid[-2:], cid[-4:-2], cid[-6:-4], cid).as_posix()
-
-
-def read_cirtorch(path: Path, photos: Path | None) -> Given:
-    """A training database of cirtorch: {"train": {cids, cluster, qidxs, pidxs}, "val": ...}, or one such part alone.
-
-    Clusters become places; other keys are ignored. A cluster number that several parts use, or a photo that several
-    clusters hold, makes those places related, because nothing says that they differ.
-    """
-    content = load_file(path)
-    parts = _parts(path, content)
-    root = photos or path.parent / "ims"
-    layout = _layout(root, [cid for part in parts.values() for cid in part["cids"]], path)
-    place_of: dict[str, int] = {}
-    split_of: dict[str, str] = {}
-    numbers: dict[tuple[str, int], int] = {}
-    related: dict[tuple[int, int], str] = {}
-    pairs, crossing = [], 0
-    for mode, part in parts.items():
-        names = [layout(cid) for cid in part["cids"]]
-        for name, cluster in zip(names, part["cluster"], strict=True):
-            place = numbers.setdefault((mode, cluster), len(numbers))
-            if place_of.setdefault(name, place) != place:
-                key = (min(place, place_of[name]), max(place, place_of[name]))
-                related[key] = f"photo {name} stands in two clusters"
-            split_of.setdefault(name, mode)
-        for q, p in zip(part["qidxs"], part["pidxs"], strict=True):
-            if place_of[names[q]] == place_of[names[p]]:
-                pairs.append((names[q], names[p], {"label": 1, "kind": "imported"}))
-            else:
-                crossing += 1
-    for (mode, cluster), place in numbers.items():
-        for other in parts:
-            twin = numbers.get((other, cluster), place)
-            if other != mode and twin > place:
-                related.setdefault((place, twin), f"cluster {cluster} stands in {mode} and in {other}")
-    names = sorted(place_of)
-    number = {name: row for row, name in enumerate(names)}
-    _, rows = unite(pairs)
-    paired = sorted({name for pair in pairs for name in pair[:2]})
-    rows = [{**row, "a": number[paired[row["a"]]], "b": number[paired[row["b"]]]} for row in rows]
-    notes = [f"{crossing} pairs join two clusters and were left out."] if crossing else []
-    return Given(
-        root,
-        names,
-        np.array([place_of[name] for name in names], np.int32),
-        [split_of[name] for name in names],
-        rows,
-        [Relation(a, b, "may_be_same", text) for (a, b), text in sorted(related.items())],
-        notes=notes,
-    )
-
-
-def _parts(path: Path, content: Any) -> dict[str, dict[str, list]]:
-    if not isinstance(content, dict):
-        raise UserError(
-            f"{path} is not a training database (it holds a {type(content).__name__}); give one of cirtorch."
-        )
-    found = {key: value for key, value in content.items() if key in SPLITS and isinstance(value, dict)}
-    if not found and "cids" in content:
-        found = {"": content}
-    if not found:
-        raise UserError(f"{path} is not a training database (neither train nor cids in it); give one of cirtorch.")
-    return {mode: _checked(f"{path}{f' [{mode}]' if mode else ''}", part) for mode, part in found.items()}
-
-
-def _checked(where: str, part: dict) -> dict[str, list]:
-    lists: dict[str, list] = {}
-    for key in _KEYS:
-        if not isinstance(part.get(key), (list, tuple, np.ndarray)):
-            raise UserError(f"{where} lacks the list {key!r}; give a database with {', '.join(_KEYS)}.")
-        values = part[key].ravel().tolist() if isinstance(part[key], np.ndarray) else list(part[key])
-        wanted = str if key == "cids" else int
-        values = [value.item() if isinstance(value, np.generic) else value for value in values]
-        wrong = next((row for row, value in enumerate(values) if type(value) is not wanted), None)
-        if wrong is not None:
-            raise UserError(
-                f"{where}: {key}[{wrong}] is {str(values[wrong])[:40]!r}, not a {wanted.__name__}; correct it."
-            )
-        lists[key] = values
-    count = len(lists["cids"])
-    for key, length in (("cluster", count), ("pidxs", len(lists["qidxs"]))):
-        if len(lists[key]) != length:
-            raise UserError(f"{where}: {key} has {len(lists[key])} entries instead of {length}; correct it.")
-    for key in ("qidxs", "pidxs"):
-        wrong = next((row for row, value in enumerate(lists[key]) if not 0 <= value < count), None)
-        if wrong is not None:
-            raise UserError(f"{where}: {key}[{wrong}] is {lists[key][wrong]}, outside 0..{count - 1}; correct it.")
-    return lists
-
-
-def _layout(root: Path, cids: Sequence[str], where: Path) -> Any:
-    """The rule from id to path: cirtorch's folders, or names right below the root if that is where files are."""
-    for cid in cids:
-        safe_name(cid, where)
-    rules = (cid_path, lambda cid: cid, lambda cid: f"{cid}.jpg")
-    sample = cids[:: max(1, len(cids) // 200)]
-    hits = [sum((root / rule(cid)).is_file() for cid in sample) for rule in rules]
-    chosen = rules[int(np.argmax(hits))]
-    return lambda cid: safe_name(chosen(cid), where)
-
-
-def read_hloc(path: Path, photos: Path | None) -> Given:
+def read_hloc(path: Path, photos: Path | None) -> ImportedPairs:
     """A list of pairs, two names a line; taken as similar. `names.csv` beside it undoes the coding of an export.
 
     Its photos are looked for in `photos/` beside it too, where an export puts them under their coded names.
@@ -146,7 +39,7 @@ def read_hloc(path: Path, photos: Path | None) -> Given:
             first, second = _two_names(line, root, f"{path}:{number}")
             ends = [safe_name(coded.get(name, name), f"{path}:{number}") for name in (first, second)]
             pairs.append((ends[0], ends[1], {"label": 1, "kind": "imported"}))
-    return _connected(root, *unite(pairs))
+    return _connected(root, *merge_rows(pairs))
 
 
 def _two_names(line: str, root: Path, where: str) -> tuple[str, str]:
@@ -169,7 +62,7 @@ def _coded_names(path: Path) -> dict[str, str]:
     return {row.get("name") or "": row.get("path") or "" for _, row in _table(path, ("name", "path"))}
 
 
-def read_csv(path: Path, photos: Path | None) -> Given:
+def read_csv(path: Path, photos: Path | None) -> ImportedPairs:
     """A table with columns path_a, path_b and, where known, label, kind, places, splits and measures of each pair."""
     pairs = []
     facts: dict[str, dict[str, str]] = {"place": {}, "split": {}}
@@ -181,7 +74,7 @@ def read_csv(path: Path, photos: Path | None) -> Given:
             if value and known.setdefault(name, value) != value:
                 raise UserError(f"{where}: {fact} of {name} is {value}, before it was {known[name]}; correct it.")
         pairs.append((first, second, _measures(row, where)))
-    names, rows = unite(pairs)
+    names, rows = merge_rows(pairs)
     given = _connected(photos or path.parent, names, rows)
     if not facts["place"]:
         for entry in rows:
@@ -196,7 +89,7 @@ def read_csv(path: Path, photos: Path | None) -> Given:
         stated = [facts["place"].get(name, "-1") for name in names]
         order = {value: at for at, value in enumerate(sorted(set(stated) - {"-1"}, key=lambda v: (len(v), v)))}
         place = np.array([order.get(value, -1) for value in stated], np.int32)
-    return Given(given.root, names, place, _stated_splits(path, names, place, facts["split"]), rows)
+    return ImportedPairs(given.root, names, place, _stated_splits(path, names, place, facts["split"]), rows)
 
 
 def _stated_splits(path: Path, names: Sequence[str], place: np.ndarray, stated: dict[str, str]) -> list[str]:
@@ -237,9 +130,9 @@ def _measures(row: dict[str, str | None], where: str) -> dict[str, Any]:
     return found
 
 
-def _connected(root: Path, names: list[str], rows: list[dict[str, Any]]) -> Given:
+def _connected(root: Path, names: list[str], rows: list[dict[str, Any]]) -> ImportedPairs:
     place = components(len(names), ((row["a"], row["b"]) for row in rows if row["label"] > 0))
-    return Given(root, names, place, [""] * len(names), rows)
+    return ImportedPairs(root, names, place, [""] * len(names), rows)
 
 
 def _table(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str | None]]]:

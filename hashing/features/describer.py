@@ -1,0 +1,102 @@
+"""What turns photos into float descriptors, each computed once and cached; networks and VLAD of SIFT both are one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from hashpipe.common.files import fingerprint
+from hashpipe.common.progress import Advance, say, stage
+from hashpipe.hashing.data.images import ImageList
+from hashpipe.hashing.features import descriptor_cache, preprocess
+from hashpipe.pairgen.photos.load import UnreadablePhoto
+
+CHUNK = 256  # images between two writes to the cache
+_DECODERS = 4
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """values: float32 (N,D), unit rows, zeros where not ok; ok: bool (N,)."""
+
+    values: np.ndarray
+    ok: np.ndarray
+
+
+@dataclass(frozen=True)
+class Describer:
+    """Everything that turns an image into a descriptor; `config` and `tensors` are what a model folder keeps of it."""
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    fingerprint: str
+    compute: Callable[[ImageList, Advance], Descriptors]
+
+    @property
+    def name(self) -> str:
+        return str(self.config["backbone"])
+
+    def describe(self, images: ImageList, cache: Path | None = None) -> Descriptors:
+        """Descriptors of all images; those in the cache folder are read, the others computed and added chunk by chunk.
+
+        A row whose image cannot be read is zeros with ok False; rows never shift.
+        """
+        folder = None if cache is None else Path(cache) / self.fingerprint
+        known = descriptor_cache.read(folder)
+        missing = [row for row, key in enumerate(images.keys) if key not in known]
+        first_row = {images.keys[row]: row for row in reversed(missing)}
+        todo = sorted(first_row.values())
+        with stage(f"describe ({self.name})", len(todo), "photos") as advance:
+            for start in range(0, len(todo), CHUNK):
+                rows = todo[start : start + CHUNK]
+                part = self.compute(images.subset(rows), advance)
+                keys = [images.keys[row] for row, good in zip(rows, part.ok, strict=True) if good]
+                if keys:
+                    known.update(descriptor_cache.write(folder, keys, part.values[part.ok]))
+        ok = np.array([key in known for key in images.keys], bool)
+        width = next((len(known[key]) for key, good in zip(images.keys, ok, strict=True) if good), 0)
+        values = np.zeros((len(images), width), np.float32)
+        for row in np.flatnonzero(ok):
+            values[row] = known[images.keys[row]]
+        if not ok.all():
+            lost = [images.names[row] for row in np.flatnonzero(~ok)]
+            listed = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+            say(f"{len(lost)} photos cannot be read and are left out ({listed})")
+        return Descriptors(values, ok)
+
+
+def identity(config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """Fingerprint of a describer: of its configuration and of every weight."""
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(key.encode() + tensors[key].detach().cpu().contiguous().numpy().tobytes())
+    return fingerprint(config, digest.hexdigest())
+
+
+def decoded(images: ImageList, load: Callable[[int], Any]) -> Iterator[tuple[int, Any]]:
+    """(row, what load(row) gives) in order, decoded ahead in threads; None where the image cannot be read."""
+
+    def attempt(row: int) -> Any:
+        try:
+            return load(row)
+        except (UnreadablePhoto, OSError):
+            return None
+
+    yield from enumerate(preprocess.in_threads(attempt, len(images), _DECODERS))
+
+
+def gather(values: list[np.ndarray | None]) -> Descriptors:
+    """Rows float32 (D,) or None to descriptors; a row that is None or not finite is zeros with ok False."""
+    ok = np.array([value is not None and bool(np.isfinite(value).all()) for value in values], bool)
+    width = next((len(value) for value in values if value is not None), 0)
+    rows = [
+        value if good and value is not None else np.zeros(width, np.float32)
+        for value, good in zip(values, ok, strict=True)
+    ]
+    return Descriptors(np.array(rows, np.float32).reshape(len(values), width), ok)

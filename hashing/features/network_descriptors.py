@@ -1,0 +1,103 @@
+"""Descriptors by a network with pooling: batches of photos of one shape, at one or several scales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hashpipe.common.errors import UserError
+from hashpipe.common.progress import Advance
+from hashpipe.hashing.data.images import ImageList
+from hashpipe.hashing.features import backbones, batch_memory, preprocess
+from hashpipe.hashing.features.describer import Describer, Descriptors, decoded, gather, identity
+from hashpipe.hashing.features.options import BackboneOptions
+
+NETWORK_SIDE = 384  # pixels
+BATCH_PIXELS = 16 * NETWORK_SIDE * NETWORK_SIDE
+
+
+def make(options: BackboneOptions, chosen: backbones.Chosen, device: torch.device) -> Describer:
+    """Load a network and its weights. Raises UserError for unfit weights, and scales that it does not take."""
+    trunk = backbones.load_trunk(chosen, options.pooling)
+    side = trunk.size or options.image_size or NETWORK_SIDE
+    config = {"backbone": chosen.backbone, "pooling": options.pooling, "image_size": side}
+    if options.scales != (1.0,):
+        if trunk.size is not None:
+            raise UserError(f"{chosen.backbone} takes images of one size only; omit --scales.")
+        config["scales"] = list(options.scales)
+    return describer_of(config, trunk, device)
+
+
+def restore(config: dict[str, Any], tensors: dict[str, Tensor], device: str) -> Describer:
+    """A network from what a model folder kept."""
+    trunk = backbones.Trunk(config["backbone"], config["pooling"])
+    backbones.fill(trunk, tensors, "the model")
+    return describer_of(config, trunk, backbones.pick_device(device))
+
+
+def describer_of(config: dict[str, Any], trunk: backbones.Trunk, device: torch.device) -> Describer:
+    """A describer by a network that is loaded."""
+    tensors = {key: value.contiguous() for key, value in trunk.net.state_dict().items()}
+    mark = identity(config, tensors)
+    trunk = trunk.to(device)
+    return Describer(
+        config, tensors, mark, lambda images, advance: _describe_network(images, config, trunk, device, advance)
+    )
+
+
+def _describe_network(
+    images: ImageList, config: dict[str, Any], trunk: backbones.Trunk, device: torch.device, advance: Advance
+) -> Descriptors:
+    values: list[np.ndarray | None] = [None] * len(images)
+    waiting: dict[tuple[int, int], list[tuple[int, np.ndarray]]] = {}
+
+    def run(batch: list[tuple[int, np.ndarray]]) -> None:
+        pixels = np.stack([array for _, array in batch])
+        out = batch_memory.in_halves(
+            lambda part: describe_pixels(trunk, pixels[part], config.get("scales", [1.0]), device), len(pixels)
+        )
+        for (row, _), vector in zip(batch, np.concatenate(out), strict=True):
+            values[row] = vector
+
+    fixed = trunk.size
+    for row, picture in decoded(images, lambda index: _sized(images, index, config["image_size"], fixed)):
+        advance(1)
+        if picture is None:
+            continue
+        batch = waiting.setdefault(picture.shape[:2], [])
+        batch.append((row, picture))
+        if len(batch) * picture.shape[0] * picture.shape[1] >= BATCH_PIXELS:
+            run(waiting.pop(picture.shape[:2]))
+    for batch in waiting.values():
+        run(batch)
+    return gather(values)
+
+
+def describe_pixels(
+    trunk: backbones.Trunk, pixels: np.ndarray, scales: Sequence[float], device: torch.device
+) -> np.ndarray:
+    """Unit descriptors float32 (B,D) of pictures uint8 (B,H,W,3): the mean of those at each share of their size."""
+    tensor = normalised(torch.from_numpy(pixels).to(device))
+    with torch.inference_mode():
+        total = torch.zeros((), device=device)
+        for scale in scales:
+            size = [max(32, round(length * scale)) for length in tensor.shape[2:]]
+            seen = tensor if scale == 1 else functional.interpolate(tensor, size, mode="bilinear", antialias=True)
+            total = total + trunk(seen)
+        return functional.normalize(total, dim=1).cpu().numpy() if len(scales) > 1 else total.cpu().numpy()
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    """uint8 (B,H,W,3) -> float32 (B,3,H,W) as torchvision's networks expect it."""
+    mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (backbones.MEAN, backbones.STD))
+    return (pixels.permute(0, 3, 1, 2).float().div_(255) - mean) / std
+
+
+def _sized(images: ImageList, index: int, side: int, fixed: int | None) -> np.ndarray:
+    """uint8 (H,W,3), longest side `side`, or squeezed to a square where the network takes no other shape."""
+    return preprocess.pixels(preprocess.fit(lambda most: images.open(index, most), side, fixed is not None))

@@ -1,0 +1,45 @@
+"""What a result was made with: versions and hardware."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+PACKAGES = ("hashpipe", "torch", "torchvision", "numpy", "faiss-cpu", "pillow")
+
+
+def environment(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """Versions of installed packages by name (None where absent), Python, system, processor, cores, GPU.
+
+    The GPU is what torch sees where torch has been imported; nothing heavy is imported here.
+    """
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": cores(),
+        "gpu": _gpu(),
+        **{package: package_version(package) for package in packages},
+    }
+
+
+def package_version(package: str) -> str | None:
+    """The version of an installed distribution, None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def _gpu() -> str | None:
+    torch: Any = sys.modules.get("torch")
+    return torch.cuda.get_device_name(0) if torch is not None and torch.cuda.is_available() else None
