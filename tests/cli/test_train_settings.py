@@ -294,4 +294,4 @@ def test_a_hidden_layer_is_refused(refused):
 def test_resume_refuses_whatever_would_be_ignored(refused, tmp_path):
     for words in (("--steps", "3"), ("--set", "margin=1"), ("--no-balance",), ("--config", "options.toml")):
         sentence = refused("--resume", str(tmp_path / "run"), *words)
-        assert sentence.startswith("--resume goes on with the options of its run; omit --"), sentence
+        assert sentence.startswith("--resume continues with the options of its run; omit --"), sentence

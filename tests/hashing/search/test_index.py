@@ -208,7 +208,7 @@ def test_multi_index_hashing_misses_nothing_within_its_sure_radius():
 
 def test_an_approximate_index_needs_codes(workspace, codes_file):
     for kind in KINDS[1:]:
-        with pytest.raises(UserError, match="needs codes"):
+        with pytest.raises(UserError, match="index cannot be empty; add photos or use --kind flat"):
             build_index([codes_file(make(0))], workspace, IndexOptions(kind=kind))
     for kind in ("hnsw", "ivf"):
         build_index([codes_file(make(1))], workspace, IndexOptions(kind=kind))
