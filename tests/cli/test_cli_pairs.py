@@ -71,7 +71,7 @@ def pairset(workspace):
     [
         ("0", "1", 1, "covisible, enough common"),
         ("church/side.jpg", "/photos/church/front.jpg", 1, "covisible, enough common"),
-        ("2", "0", -1, "negative, drawn from two places"),
+        ("2", "0", -1, "negative, sampled from two places"),
         ("bridge/front.jpg", "it's 塔.jpg", 0, "related (may_be_same: 9 inliers)"),
         ("0", "lost.jpg", 0, "photo 3 is in no 3D model"),
         ("0", "copy.jpg", 0, "photo 4 is a copy"),
