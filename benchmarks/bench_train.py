@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--others", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--step-only", action="store_true", help="leave the frozen run away")
+    parser.add_argument("--step-only", action="store_true", help="omit the frozen run")
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)

@@ -28,7 +28,7 @@ Scores = dict[tuple[Cell, str, str], dict[str, float]]  # cell, method, half -> 
 
 
 def read(paths: Sequence[Path]) -> Scores:
-    """Scores of all files that --save wrote; raises SystemExit where two speak of one cell."""
+    """Scores of all files that --save wrote; raises SystemExit where two have the same cell."""
     found: Scores = {}
     for path in paths:
         kept = json.loads(path.read_text())

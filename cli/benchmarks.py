@@ -56,7 +56,7 @@ def show_command(name: str, as_json: bool) -> None:
 def fetch_command(name: str, root: Path, yes: bool, as_json: bool) -> None:
     """Download a benchmark's files to DIR and unpack them there.
 
-    Says what comes from where and how large it is, and asks before anything large. A download that broke off goes on
+    Says what comes from where and how large it is, and asks before anything large. A download that broke off continues
     where it stopped; checksums are checked where they are published; a file that exists is never overwritten.
     """
     from hashpipe.hashing.benchmarks.fetch import fetch

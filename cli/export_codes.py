@@ -21,7 +21,7 @@ def export_codes_command(workspace: Path, config: Path | None, as_json: bool, **
     """Write codes for other programs, with ids and three probes that prove the order of bits.
 
     Files go into a folder with `export.json`, which says what the codes are. A PostgreSQL table is filled in batches:
-    where the database goes away, the same command goes on, and no row comes twice.
+    after a lost connection the same command continues, and no row comes twice.
     """
     options = build(ExportOptions, given, config, "export.codes")
     from hashpipe.hashing.export.export_codes import export_codes
