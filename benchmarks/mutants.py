@@ -41,10 +41,13 @@ TRAINING, OBJECTIVES = "hashing/training", "hashing/training/objectives"
 TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
     (f"{OBJECTIVES}/joint.py", (f"tests/{OBJECTIVES}/test_joint.py",)): (
         ("joint: constraint all but off", "= amount.constraint *", "= 1e-3 *"),
-        ("joint: quantise all but off", "= amount.quantise *", "= 1e-4 *"),
-        ("joint: balance all but off", "= amount.balance *", "= 1e-3 *"),
         ("joint: neighbours ignored", "batch.label == 0]", "batch.label > 9]"),
-        ("joint: preserve on the wrong rows", "descriptors[rest]", "descriptors.flip(0)[rest]"),
+        (
+            "joint: constraint on the wrong rows",
+            "batch.dissimilar[own][:, own]",
+            "batch.dissimilar[own][:, own.flip(0)]",
+        ),
+        ("joint: temperature ignored", "return (cosine / temperature)", "return (cosine / 0.2)"),
         ("joint: information weights off", "if self.options.information:", "if False:"),
     ),
     (f"{OBJECTIVES}/bcdh.py", (f"tests/{OBJECTIVES}/test_bcdh.py",)): (

@@ -81,6 +81,7 @@ def _options(given: dict[str, Any], settings: tuple[str, ...], config: Path | No
     from hashpipe.hashing.training.objectives import objective_class
 
     method = objective_class(str(name)).Options
+    assigned = train_settings.without_gone_parts(str(name), assigned)
     train_settings.check_names(str(name), assigned, method)
     options = build(TrainOptions, given, config, "train", (method,), assigned, table)
     return replace(options, method=build(method, given, config, "train", (TrainOptions,), assigned, table))

@@ -73,6 +73,12 @@ def former_keys(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     return rest, assignments({name: value for name, value in former.items() if name not in on}, ())[1]
 
 
+def without_gone_parts(objective: str, assigned: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that switch off, in joint, what joint of 0.1 had and joint of today does without."""
+    gone = (*_GONE, "binary_step") if objective == "joint" else ()
+    return {name: value for name, value in assigned.items() if name not in gone or value}
+
+
 def check_names(objective: str, assigned: Mapping[str, Any], method: type) -> None:
     """Raise UserError for a name that neither training nor this objective reads, saying who reads it."""
     known = {*keys_of(TrainOptions), *(one.name for one in fields(method))}

@@ -160,7 +160,6 @@ def test_a_configuration_file_holds_the_options_of_the_objective(asked, objectiv
         (("--objective", "bcdh", "--no-balance"), "No objective has a part balance any more; omit it."),
         (("--objective", "bcdh", "--no-preserve"), "No objective has a part preserve any more; omit it."),
         (("--faithful",), "--objective joint does not read official (--faithful of hashpipe 0.1); dsah does; omit it."),
-        (("--no-binary-step",), "--objective joint does not read binary_step; bcdh does; omit it."),
     ],
 )
 def test_an_option_that_the_objective_does_not_read_is_refused(refused, arguments, said):
@@ -226,8 +225,9 @@ FORMER = [
     (("--no-pairwise",), {}, {"pairwise": 0.0, "constraint": 0.0}),
     (("--neighbours",), {}, {}),
     (("--no-neighbours",), {}, {"neighbours": 0.0}),
-    (("--no-balance",), {}, {"balance": 0.0}),
-    (("--no-preserve",), {}, {"preserve": 0.0}),
+    (("--no-balance",), {}, {}),
+    (("--no-preserve",), {}, {}),
+    (("--no-binary-step",), {}, {}),
     (("--no-information",), {}, {"information": False}),
     (("--information",), {}, {"information": True}),
     (("--margin", "0.5"), {}, {"margin": 0.5}),
@@ -278,9 +278,8 @@ def test_a_configuration_file_of_0_1_goes_on_working(asked):
         margin = 0.5
     """
     found = asked(text=text)
-    method = JointOptions(neighbours=0.0, balance=0.0, margin=0.5)
+    method = JointOptions(neighbours=0.0, margin=0.5)
     assert found == TrainOptions((16, 64), steps=100, matryoshka=True, method=method)
-    assert asked("--set", "balance=0.25", text=text).method.balance == 0.25
     assert asked(text='[train]\nobjective = "dsah"\nfaithful = true\n').method == DsahOptions(official=True)
     assert asked(text="[train]\nneighbours = 0.5\n").method == JointOptions(neighbours=0.5)
 

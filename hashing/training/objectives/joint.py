@@ -98,7 +98,7 @@ class Joint(Objective):
             sides = torch.arange(len(own)).reshape(2, -1).T
             apart = batch.dissimilar[own][:, own]
             parts["constraint"] = amount.constraint * constraint(h[own], binary[own], sides, apart, amount.margin)
-        return parts
+        return parts or {"pairwise": 0 * h.sum()}
 
     def _contrast(self, cosine: Tensor, pairs: Tensor, repelled: Tensor) -> Tensor:
         i, j = pairs.T

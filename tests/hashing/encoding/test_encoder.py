@@ -127,7 +127,7 @@ def test_the_model_is_read_without_torch_as_with_it(network, vlad):
         stored, loaded = read_model(folder), load_model(folder, "cpu")
         assert (stored.fingerprint, stored.bits) == (loaded.fingerprint, loaded.bits)
         assert descriptors_fingerprint(stored) == loaded.describer.fingerprint
-        x = np.random.default_rng(0).normal(size=(3, len(loaded.heads[12].mean))).astype(np.float32)
+        x = np.random.default_rng(0).normal(size=(3, len(loaded.heads[12].arrays["mean"]))).astype(np.float32)
         np.testing.assert_array_equal(stored.head(12)(x), loaded.heads[12](x))
         np.testing.assert_array_equal(stored.thresholds(12), loaded.thresholds[12])
 

@@ -129,7 +129,7 @@ def test_ungraded_batches_carry_no_grades(monkeypatch):
     assert Joint.recipe(JointOptions(), True, 10).graded == (batches[0].grade is not None)
 
 
-WEIGHTS = ("pairwise", "neighbours", "constraint", "preserve", "quantise", "balance")
+WEIGHTS = ("pairwise", "neighbours", "constraint")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -89,44 +88,6 @@ def test_constraint_counts_hamming_distance_as_a_share_of_bits():
     assert float(joint.constraint(binary, binary, pair[:0], ~torch.eye(2, dtype=torch.bool), 0.75)) == 0.25
 
 
-def test_preserve():
-    geometry = cosines(codes(9))
-
-    def slow(h):
-        cosine = cosines(h)
-        pairs = [(i, j) for i in range(8) for j in range(8) if i != j]
-        return sum((cosine[i, j] - geometry[i, j]) ** 2 for i, j in pairs) / len(pairs)
-
-    agree(lambda h: joint.preserve(cosines(h), geometry), slow, codes(2))
-    assert float(joint.preserve(torch.ones(1, 1), torch.ones(1, 1))) == 0
-
-
-def test_balance():
-    def slow(h):
-        n, k = h.shape
-        mean = [sum(h[row, bit] for row in range(n)) / n for bit in range(k)]
-        total = sum(value**2 for value in mean) / k
-        for p in range(k):
-            for q in range(k):
-                if p != q:
-                    cov = sum((h[row, p] - mean[p]) * (h[row, q] - mean[q]) for row in range(n)) / n
-                    total = total + cov**2 / k
-        return total
-
-    agree(joint.balance, slow, codes(3))
-    even = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
-    assert float(joint.balance(even)) == 0
-
-
-def test_quantise():
-    binary = torch.where(codes(4) >= 0, 1.0, -1.0).double()
-
-    def slow(h):
-        return sum(1 - torch.dot(h[i], binary[i]) / h[i].norm() / math.sqrt(6) for i in range(8)) / 8
-
-    agree(lambda h: joint.quantise(h, binary), slow, codes(4))
-
-
 def test_pair_information_prefers_pairs_that_are_still_apart():
     content = joint.pair_information(torch.tensor([0.9, 0.5, -0.5], requires_grad=True), 0.2)
     assert content[2] > content[1] > content[0]
@@ -152,7 +113,7 @@ def guesses(batch: Batch) -> Batch:
     return replace(batch, pairs=pairs, label=label.to(torch.int8))
 
 
-WEIGHTS = {"pairwise", "neighbours", "constraint", "preserve", "quantise", "balance"}
+WEIGHTS = {"pairwise", "neighbours", "constraint"}
 
 
 def test_every_weight_multiplies_its_part_and_no_other():
@@ -218,18 +179,3 @@ def test_constraint_is_over_the_photos_of_known_pairs_and_its_margin_a_share_of_
     found = parts(batch, margin=margin, constraint=1.0)["constraint"]
     assert short > 0
     assert found == pytest.approx(together + short, abs=1e-9)
-
-
-def test_geometry_and_balance_are_those_of_the_photos_drawn_at_random():
-    """Photos of drawn pairs come first in a batch; those after them were drawn at random."""
-    batch = toys.batch()
-    batch = replace(batch, pairs=torch.tensor([[0, 1]]), label=torch.ones(1, dtype=torch.int8))
-    rest = slice(2, None)
-    h = torch.tanh(batch.u.detach())
-    geometry = batch.descriptors[rest] @ batch.descriptors[rest].T
-    found = parts(batch, preserve=1.0, balance=1.0)
-    assert found["preserve"] == pytest.approx(float(joint.preserve(cosines(h)[rest, rest], geometry)), abs=1e-9)
-    assert found["balance"] == pytest.approx(float(joint.balance(h[rest])), abs=1e-9)
-    assert found["preserve"] != pytest.approx(
-        float(joint.preserve(cosines(h), batch.descriptors @ batch.descriptors.T))
-    )
