@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import click
 
 from hashpipe.cli.main import LazyGroup, hashpipe
+from hashpipe.cli.option_fields import Option, options_of
+from hashpipe.hashing.training.objectives import OBJECTIVES, objective_class
+from hashpipe.hashing.training.options import TrainOptions
 
 PAGE = Path(__file__).with_name("commands.md")
 HEAD = """\
@@ -42,6 +46,25 @@ def commands(group: LazyGroup, above: tuple[str, ...] = ()) -> Iterator[tuple[st
             yield (*above, name)
 
 
+def further() -> Iterator[str]:
+    """The options of `train` that its help leaves to --set and configuration files, and those of each objective."""
+    yield "Further options of `train`, given as `--set name=value` or in the table `[train]` of a configuration file:\n"
+    yield table((one for one in options_of(TrainOptions) if one.metadata.get("hidden")), {})
+    for name in OBJECTIVES:
+        kind = objective_class(name).Options
+        yield f"Options of `--objective {name}`:\n"
+        yield table(options_of(kind), {one.name: one.default for one in fields(kind)})
+
+
+def table(options: Iterable[Option], defaults: dict[str, object]) -> str:
+    rows = []
+    for one in options:
+        default = defaults.get(one.name, one.default)
+        shown = "" if default is None else ",".join(map(str, default)) if isinstance(default, tuple) else default
+        rows.append(f"| `{one.key}` | {one.metadata.get('help', '')} | {shown} |")
+    return "\n".join(["| option | meaning | default |", "|---|---|---|", *rows, ""])
+
+
 def page() -> str:
     script = Path(sys.executable).with_name("hashpipe")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HASHPIPE_")}
@@ -55,6 +78,8 @@ def page() -> str:
             check=True,
         ).stdout
         parts.append(f"## {' '.join(('hashpipe', *command))}\n\n```text\n{shown.rstrip()}\n```\n")
+        if command == ("train",):
+            parts.extend(further())
     return "\n".join(parts)
 
 
