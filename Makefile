@@ -4,6 +4,7 @@
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
+OLDEST := .venv-oldest
 ROOMS := pairgen hashing cli
 
 # Python 3.10 to 3.12 by preference: the open3d for newer ones needs system packages (see README)
@@ -11,11 +12,12 @@ PYTHON ?= $(shell for name in python3 python3.12 python3.11 python3.10; do \
 	$$name -c 'import sys, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 \
 	&& echo $$name && break; done)
 
-.PHONY: help demo test test-slow mutants lint types check format docs wheel clean distclean
+.PHONY: help demo test test-slow test-oldest mutants mutants lint types check format docs wheel clean distclean
 
 help:
 	@echo "make demo       render demo photos and run the whole chain on them"
 	@echo "make test       the tests (a few minutes); make test-slow: the longer ones"
+	@echo "make test-oldest: some of them with the oldest versions of all packages; make mutants: errors that tests must notice"
 	@echo "make mutants    whether the tests fail where the code is made wrong (five minutes)"
 	@echo "make check      test, lint and types"
 	@echo "make format     let ruff format and mend what it can"
@@ -31,6 +33,18 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# the tests that depend on versions most, with the oldest versions that pyproject.toml allows
+test-oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/python -m pytest tests/common tests/hashing/baselines tests/hashing/codes tests/hashing/data \
+		tests/hashing/metrics tests/hashing/models tests/hashing/search/test_index.py tests/hashing/training/objectives \
+		tests/hashing/training/test_loop.py tests/hashing/training/test_neighbours_large.py tests/pairgen/colmap \
+		tests/pairgen/pairs tests/pairgen/photos $(ARGS)
+
+$(OLDEST)/.installed: pyproject.toml .ci/oldest.txt
+	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/oldest.txt -e . pytest pytest-timeout
+	@touch $@
 
 mutants: $(STAMP)
 	$(BIN)/python benchmarks/mutants.py $(ARGS)
@@ -65,7 +79,7 @@ clean:
 	find hashpipe $(ROOMS) tests docs data_manifests -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(OLDEST)
 
 $(STAMP): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.10 to 3.12 with venv found. Debian, Ubuntu: sudo apt-get install -y python3 python3-venv. Others: make PYTHON=/path/to/python"; exit 1; }
