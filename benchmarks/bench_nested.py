@@ -4,6 +4,7 @@
         --weights FILE --efficientnet FOLDER
     python benchmarks/bench_nested.py run DATA.npz RESULTS.jsonl --descriptors mobilenet_v2 vlad --workers 16
     python benchmarks/bench_nested.py table RESULTS.jsonl
+    python benchmarks/bench_nested.py publish RESULTS.jsonl docs/results/codes.json --commit ID --machine "2 CPU cores"
 
 Places are dealt to five folds. For each fold a variant is chosen on the other four and scored on this one; see
 nested/protocol.py for the forms known, adapted and unseen, nested/choice.py for the rule. `run` fits what `table`
@@ -52,6 +53,11 @@ def main() -> None:
     shown.add_argument("results", type=Path)
     shown.add_argument("--descriptors", nargs="+")
     shown.add_argument("--variants", nargs="+", default=["all"])
+    wrote = commands.add_parser("publish", help="write the tables of joint as JSON for docs/results")
+    wrote.add_argument("results", type=Path)
+    wrote.add_argument("json", type=Path)
+    wrote.add_argument("--commit", required=True, help="whose code was measured")
+    wrote.add_argument("--machine", required=True, help="processors and accelerator in words")
     for both in (one, shown):
         both.add_argument("--forms", nargs="+", default=["known", "adapted", "unseen"])
         both.add_argument("--bits", type=int, nargs="+", default=[16, 32, 64, 128])
@@ -66,7 +72,7 @@ def main() -> None:
     else:
         from nested import commands as do
 
-        do.run(given) if given.command == "run" else do.table(given)
+        {"run": do.run, "table": do.table, "publish": do.publish}[given.command](given)
 
 
 if __name__ == "__main__":

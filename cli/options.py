@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import click
 
 from hashpipe.cli.config_files import read_section
+from hashpipe.cli.option_fields import Option, check_range, from_toml, option_of, options_of
 from hashpipe.common.errors import UserError
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ def options_from(dataclass: type) -> Callable[[F], F]:
     """Decorator that adds one option for each field; the values arrive as keyword arguments, None where not given."""
 
     def decorate(function: F) -> F:
-        for option in reversed(list(_options(dataclass))):
+        for option in reversed(list(options_of(dataclass))):
             function = _click_option(option)(function)
         return function
 
@@ -84,19 +84,19 @@ def build(
     """
     if table is None:
         table = read_section(config, section) if config is not None else {}
-    known = {option.key: option for one in (dataclass, *also) for option in _options(one)}
+    known = {option.key: option for one in (dataclass, *also) for option in options_of(one)}
     for key in table:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(sorted(known))}."
             raise UserError(f"{config}: [{section}] has no option {key!r}; {hint}")
-    from_file = {key: _from_toml(known[key], value, f"{config}: [{section}] {key}") for key, value in table.items()}
-    settings = {key: _from_toml(known[key], value, f"--set {key}") for key, value in (assigned or {}).items()}
+    from_file = {key: from_toml(known[key], value, f"{config}: [{section}] {key}") for key, value in table.items()}
+    settings = {key: from_toml(known[key], value, f"--set {key}") for key, value in (assigned or {}).items()}
     given = {**settings, **{key: value for key, value in given.items() if value is not None}}
     values = {**from_file, **given}
     for key, value in values.items():
         if key in known:
-            _check_range(known[key], value)
+            check_range(known[key], value)
     for key, value in given.items():  # a file may say how things are done whenever they are done
         if key in known and (value, known[key].default) != (False, False):
             _check_effect(known[key], known, values)
@@ -105,54 +105,10 @@ def build(
 
 def keys_of(dataclass: type) -> list[str]:
     """The names under which options of a dataclass stand in a configuration file."""
-    return [option.key for option in _options(dataclass)]
+    return [option.key for option in options_of(dataclass)]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Option:
-    """One leaf field: `key` is its name in kwargs and in TOML, `kind` its type without None or tuple."""
-
-    name: str  # of the field
-    key: str
-    flag: str
-    kind: Any
-    many: bool
-    length: int | None  # of a tuple of fixed length
-    choices: tuple[str, ...]
-    default: Any
-    metadata: Mapping[str, Any]
-
-
-def _options(dataclass: type) -> Iterator[_Option]:
-    hints = get_type_hints(dataclass)
-    for field in dataclasses.fields(dataclass):
-        hint = hints[field.name]
-        if dataclasses.is_dataclass(hint):
-            yield from _options(hint)  # type: ignore[arg-type]
-        elif field.metadata.get("cli", True):
-            yield _option(field, hint)
-
-
-def _option(field: dataclasses.Field[Any], hint: Any) -> _Option:
-    many, length = False, None
-    if get_origin(hint) in (Union, types.UnionType):
-        (hint,) = (part for part in get_args(hint) if part is not type(None))
-    if get_origin(hint) is tuple:
-        parts = get_args(hint)
-        many, length, hint = True, None if Ellipsis in parts else len(parts), parts[0]
-    choices = tuple(map(str, field.metadata.get("choices", ())))
-    if get_origin(hint) is Literal:
-        choices, hint = tuple(map(str, get_args(hint))), str
-    if hint not in (bool, int, float, str, Path):
-        raise TypeError(f"no option can be made from field {field.name}: {hint}")
-    default = field.default
-    if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
-        default = field.default_factory()
-    flag = field.metadata.get("flag", "--" + field.name.replace("_", "-"))
-    return _Option(field.name, flag[2:].replace("-", "_"), flag, hint, many, length, choices, default, field.metadata)
-
-
-def _click_option(option: _Option) -> Callable[[F], F]:
+def _click_option(option: Option) -> Callable[[F], F]:
     names = [f"{option.flag}/--no-{option.flag[2:]}" if option.kind is bool else option.flag, option.key]
     if short := option.metadata.get("short"):
         names.insert(0, f"-{short}")
@@ -169,13 +125,13 @@ def _click_option(option: _Option) -> Callable[[F], F]:
     return click.option(*names, **keywords)
 
 
-def _shown(option: _Option) -> str:
+def _shown(option: Option) -> str:
     if option.kind is bool:
         return "on" if option.default else "off"
     return ",".join(map(str, option.default)) if option.many else str(option.default)
 
 
-def _click_type(option: _Option) -> click.ParamType:
+def _click_type(option: Option) -> click.ParamType:
     if option.choices:
         return click.Choice(option.choices)
     return click.Path(path_type=Path) if option.kind is Path else click.types.convert_type(option.kind)
@@ -184,7 +140,7 @@ def _click_type(option: _Option) -> click.ParamType:
 class _CommaList(click.ParamType):
     """Values separated by commas."""
 
-    def __init__(self, option: _Option) -> None:
+    def __init__(self, option: Option) -> None:
         self.option = option
         self.one = _click_type(option)
         self.name = f"{self.one.name},..."
@@ -198,42 +154,7 @@ class _CommaList(click.ParamType):
         return tuple(self.one.convert(part, param, ctx) for part in parts)
 
 
-def _from_toml(option: _Option, value: Any, where: str) -> Any:
-    if option.many:
-        values = value if isinstance(value, list) else [value]
-        if option.length not in (None, len(values)):
-            raise UserError(f"{where} is {value!r} but takes {option.length} values; correct it there.")
-        return tuple(_scalar(option, one, where) for one in values)
-    return _scalar(option, value, where)
-
-
-def _scalar(option: _Option, value: Any, where: str) -> Any:
-    if option.choices:
-        if value not in option.choices:
-            raise UserError(f"{where} is {value!r}; choose one of {', '.join(option.choices)}.")
-        return value
-    wanted = str if option.kind is Path else option.kind
-    if wanted is float and type(value) is int:
-        value = float(value)
-    if type(value) is not wanted:
-        raise UserError(f"{where} is {value!r} but takes {_NAMES[option.kind]}; correct it there.")
-    return option.kind(value)
-
-
-_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
-
-
-def _check_range(option: _Option, value: Any) -> None:
-    low, high = option.metadata.get("min"), option.metadata.get("max")
-    if low is None and high is None:
-        return
-    allowed = f"at most {high}" if low is None else f"at least {low}" if high is None else f"{low} to {high}"
-    for one in value if option.many else (value,):
-        if (low is not None and one < low) or (high is not None and one > high):
-            raise UserError(f"{option.flag} is {one}; give {allowed}.")
-
-
-def _check_effect(option: _Option, known: Mapping[str, _Option], values: Mapping[str, Any]) -> None:
+def _check_effect(option: Option, known: Mapping[str, Option], values: Mapping[str, Any]) -> None:
     """Refuse an option that nothing would look at, because another one does not ask for what it is about."""
     name, *wanted = option.metadata.get("only", ("",))
     other = next((one for one in known.values() if one.name == name), option)
@@ -250,7 +171,7 @@ def _fill(dataclass: type[T], values: Mapping[str, Any]) -> T:
         if dataclasses.is_dataclass(hints[field.name]):
             arguments[field.name] = _fill(hints[field.name], values)
         elif field.metadata.get("cli", True):
-            key = _option(field, hints[field.name]).key
+            key = option_of(field, hints[field.name]).key
             if key in values:
                 arguments[field.name] = values[key]
     return dataclass(**arguments)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
+from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import WAIT_SECONDS, locked, open_workspace, read_json
 from hashpipe.pairgen.diff import compare, contents, contents_before
@@ -22,19 +22,6 @@ from hashpipe.pairgen.photos.listing import describe_photos, distinct_photos, li
 from hashpipe.pairgen.report.page import write_report
 from hashpipe.pairgen.results import Results, write_results
 from hashpipe.pairgen.summary import BuildSummary
-
-
-class _Clock:
-    """Seconds of each stage, by name."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self.seconds[name] = round(now - self._last, 2)
-        self._last = now
 
 
 def build_pairs(photos: Path, workspace: Path, options: BuildOptions) -> BuildSummary:
@@ -64,7 +51,7 @@ def _refuse_imported(meta: Path) -> None:
 
 
 def _build(root: Path, names: list[str], folder: Path, options: BuildOptions) -> BuildSummary:
-    clock = _Clock()
+    clock = Clock()
     before = contents_before(folder)
 
     files = describe_photos(root, names)
@@ -89,7 +76,9 @@ def _build(root: Path, names: list[str], folder: Path, options: BuildOptions) ->
     clock.lap("mine")
 
     results = Results(root, files, photos, matches, components, mappings, models, labelled, splits)
-    summary, written = write_results(folder, results, options, clock.seconds)
+    summary, written = write_results(
+        folder, results, options, {name: round(value, 2) for name, value in clock.seconds.items()}
+    )
     write_report(folder)
     clock.lap("report")
     changes = compare(before, contents(written)) if before is not None else None

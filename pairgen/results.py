@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.environment import package_version
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.mapping.places import Models, collect_models
 from hashpipe.pairgen.mapping.reconstruct import Component, Mapping
@@ -61,7 +61,7 @@ def write_results(
     meta = {
         "parameters": identity(options),
         "options": asdict(options),
-        "versions": _versions(),
+        "versions": {"hashpipe": package_version("hashpipe") or "unknown", "pycolmap": adapter.VERSION},
         "root": str(results.root),
         "summary": summary.as_json(),
     }
@@ -119,11 +119,3 @@ def _notes(place: np.ndarray, by_place: bool, mappings: Sequence[Mapping], verif
             "those in use were verified again."
         )
     return notes + [f"Reconstruction of component {mapping.component} failed: {mapping.error}" for mapping in failed]
-
-
-def _versions() -> dict[str, str]:
-    try:
-        own = version("hashpipe")
-    except PackageNotFoundError:
-        own = "unknown"
-    return {"hashpipe": own, "pycolmap": adapter.VERSION}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 
@@ -12,8 +13,10 @@ from nested import data, results
 from nested.choice import Cell, Store
 from nested.items import Plan
 from nested.protocol import FORMS
+from nested.publish import DESCRIPTORS
+from nested.publish import tables as tables_of_joint
 from nested.tables import choices, tables
-from nested.variants import VARIANTS, Variant, given
+from nested.variants import TOWARDS, VARIANTS, Variant, given
 
 
 def run(asked: argparse.Namespace) -> None:
@@ -65,6 +68,29 @@ def table(asked: argparse.Namespace) -> None:
     print(f"\nseeds {sorted(store.seeds)}; median processor seconds of one fit with its searches:")
     for (method, descriptor, bits), seconds in sorted(store.seconds.items()):
         print(f"  {method}, {descriptor}, {bits} bits: {np.median(seconds):.2f} ({len(seconds)} fits)")
+
+
+def publish(asked: argparse.Namespace) -> None:
+    """Write the tables of joint, with how they were measured, as docs/results wants them."""
+    lines = results.read(asked.results)
+    store = Store(lines)
+    fitted = {descriptor for _, descriptor, _ in store.seconds}
+    bits = sorted({length for _, _, length in store.seconds if length})
+    content = {
+        "command": "python benchmarks/bench_nested.py "
+        + _without_paths(next(one["command"] for one in lines if "run" in one)),
+        "commit": asked.commit,
+        "seeds": sorted(store.seeds),
+        "machine": asked.machine,
+        "tables": tables_of_joint(store, [name for name in DESCRIPTORS if name in fitted], bits, TOWARDS),
+    }
+    asked.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _without_paths(command: str) -> str:
+    """`run` with its options; the files of data and results are named as everywhere in docs/results."""
+    words = command.split()
+    return " ".join(["run", "DATA.npz", "RESULTS.jsonl", *words[4:]])
 
 
 def _variants(texts: Sequence[str]) -> list[Variant]:

@@ -67,8 +67,8 @@ def score(
             own = named(name, weight)
             if case.unseen:
                 medians = packing.thresholds(u[protocol.database])
-                scores.add(protocol, coded(f"{own}, medians", bits, u, protocol, medians))
-                scores.add(protocol, coded(own, bits, u, protocol, medians / 2))
+                scores.add(protocol, coded(own, bits, u, protocol, medians))
+                scores.add(protocol, coded(f"{own}, half-way", bits, u, protocol, medians / 2))
             else:
                 scores.add(protocol, coded(own, bits, u, protocol))
     return scores

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.environment import environment
 from hashpipe.common.files import atomic_folder, write_json, write_text
 from hashpipe.common.progress import say
 from hashpipe.hashing.data.pair_labels import Targets
@@ -95,7 +95,7 @@ def write_model(
         save_model(folder, model)
         write_text(folder / METRICS, json_lines(lines))
         write_text(folder / "log.txt", result.as_text() + "\n")
-        write_json(folder / "env.json", _environment())
+        write_json(folder / "env.json", environment())
         card.write_card(folder, model.config)
         if tensorboard is not None and tensorboard.is_dir():
             shutil.copytree(tensorboard, folder / "tensorboard")
@@ -116,15 +116,3 @@ def final_losses(lines: list[dict[str, Any]]) -> dict[int, dict[str, float]]:
 
 def json_lines(lines: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(line) + "\n" for line in lines)
-
-
-def _environment() -> dict[str, Any]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found: dict[str, Any] = {"python": platform.python_version(), "system": platform.platform()}
-    for package in ("hashpipe", "torch", "torchvision", "numpy", "faiss-cpu", "pillow"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found

@@ -15,7 +15,7 @@ class Clock:
     def lap(self, name: str) -> None:
         """End the stage `name`, which began with the last lap or with the clock."""
         now = time.monotonic()
-        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._last, 3)
         self._last = now
 
     @property

@@ -40,7 +40,7 @@ def map_community(
 
     edges: their matches by SHA-256. Raises OSError where the disk is full.
     """
-    clock = _Clock(options.job_minutes)
+    clock = _TimeLimit(options.job_minutes)
     with tempfile.TemporaryDirectory() as scratch:
         names = [photo.sha256 for photo in photos]
         part = Path(scratch) / "part.db"
@@ -63,7 +63,7 @@ def map_community(
         write_json(temporary / "done.json", {**done, **stopped})
 
 
-class _Clock:
+class _TimeLimit:
     """Time of one job; `left` is what mapping may still take, 0 without a limit."""
 
     def __init__(self, minutes: float) -> None:
@@ -79,7 +79,7 @@ class _Clock:
         return max(1.0, self._limit - self.spent()) if self._limit else 0.0
 
 
-def _map_globally(part: Path, scratch: Path, options: BuildOptions, clock: _Clock) -> list[Any]:
+def _map_globally(part: Path, scratch: Path, options: BuildOptions, clock: _TimeLimit) -> list[Any]:
     """Models of the global mapper; none where it fails, runs out of time or makes something from hardly any points."""
     out = scratch / "global"
     out.mkdir()
@@ -94,7 +94,7 @@ def _map_globally(part: Path, scratch: Path, options: BuildOptions, clock: _Cloc
 
 
 def _map_until_registered(
-    part: Path, names: Sequence[str], edges: Sequence[Edge], options: BuildOptions, clock: _Clock
+    part: Path, names: Sequence[str], edges: Sequence[Edge], options: BuildOptions, clock: _TimeLimit
 ) -> tuple[list[Any], int]:
     """Models of a community and the attempts they took: each further one begins where photos are still missing."""
     models = _map(part, names, options, 0, None, clock)
@@ -119,7 +119,7 @@ def _map(
     options: BuildOptions,
     attempt: int,
     initial: tuple[str, str] | None,
-    clock: _Clock,
+    clock: _TimeLimit,
 ) -> list:
     if len(names) < options.min_model_size:
         return []

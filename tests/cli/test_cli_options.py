@@ -10,7 +10,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from hashpipe.cli.options import _options, build, options_from
+from hashpipe.cli.option_fields import options_of
+from hashpipe.cli.options import build, options_from
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.export.options import ExportOptions
@@ -180,7 +181,7 @@ def test_an_option_that_has_an_effect_is_taken(tmp_path):
 
 @pytest.mark.parametrize("dataclass", [IndexOptions, SearchOptions, GroupsOptions, ExportOptions, TrainOptions])
 def test_what_an_option_needs_can_be_given(dataclass):
-    known = {option.name: option for option in _options(dataclass)}
+    known = {option.name: option for option in options_of(dataclass)}
     needing = [option for option in known.values() if "only" in option.metadata]
     assert needing
     for option in needing:

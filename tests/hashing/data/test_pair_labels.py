@@ -74,6 +74,15 @@ def test_weights_even_out_overlap():
     assert weight[1] == pytest.approx(3 * weight[0])  # one pair of small overlap against three of large
 
 
+def test_near_duplicates_are_drawn_a_quarter_as_often():
+    near = [False, True, False]
+    one = toys.pairset(
+        {"place": [0, 0, 0]}, [(0, 1, 1), (0, 2, 1), (1, 2, 1)], overlap_ab=[0.8] * 3, near_duplicate=near
+    )
+    weight = targets_from_pairset(one, np.arange(3)).weight
+    assert weight.tolist() == pytest.approx([4 / 3, 1 / 3, 4 / 3])
+
+
 def test_subset_renumbers():
     targets = targets_from_pairset(pairset(), np.arange(11)).subset(np.array([5, 4, 0]))
     assert targets.similar.tolist() == [[0, 1]]

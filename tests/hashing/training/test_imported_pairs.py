@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pickle
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from colmap_text import write_place
 from PIL import Image
 
 from hashpipe.hashing.features.options import BackboneOptions
@@ -52,9 +52,6 @@ def test_training_on_a_cirtorch_database(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_training_on_a_colmap_model(tmp_path: Path) -> None:
-    sys.path.insert(0, str(Path(__file__).parents[2] / "pairgen"))
-    from colmap_text import write_place
-
     for number, seed in enumerate((1, 2, 4)):
         write_place(tmp_path / "sparse" / str(number), tmp_path / "images", seed)
     imported = import_pairs(tmp_path / "sparse", tmp_path / "ws", ImportOptions(places_differ=True))

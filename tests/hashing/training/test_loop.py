@@ -193,11 +193,12 @@ def test_more_bits_than_dimensions(objective):
     assert np.isfinite(u).all()
 
 
-@pytest.mark.parametrize("kind", ["one place", "no similar", "no dissimilar"])
-@pytest.mark.parametrize("objective", OBJECTIVES)
+ONE_SIDED = [(name, kind) for name in OBJECTIVES for kind in ("no similar", "no dissimilar")]
+ONE_SIDED += [(name, "one place") for name in PLACELESS]  # the others refuse it: test_greedyhash.py
+
+
+@pytest.mark.parametrize(("objective", "kind"), ONE_SIDED)
 def test_one_sided_targets(objective, kind):
-    if kind == "one place" and objective not in PLACELESS:
-        pytest.skip("is refused: test_greedyhash.py")
     x, targets = places(count=1 if kind == "one place" else 3)
     none = np.zeros((0, 2), np.int64)
     similar = none if kind == "no similar" else targets.similar
@@ -308,3 +309,30 @@ def test_discovered_neighbours_are_renewed_between_rounds(monkeypatch):
     assert changes == [7, 14, 21, 28]
     assert len(edges[0])
     assert not np.array_equal(edges[0], edges[-1])
+
+
+def test_an_objective_is_told_of_the_start_and_of_every_round(monkeypatch):
+    """begin before the first step, round between rounds: outputs of all photos, and what is known then."""
+    x, targets = places()
+    told: list[tuple[str, np.ndarray, Any, float]] = []
+    states: list[Any] = []
+    monkeypatch.setattr(Joint, "begin", lambda self, u, known: told.append(("begin", u.numpy(), known, 0.0)))
+    monkeypatch.setattr(Joint, "round", lambda self, u, known, done: told.append(("round", u.numpy(), known, done)))
+
+    class Looked(Checkpoint):
+        def after(self, step, steps, bits, parts, state):
+            states.append((state.outputs().numpy(), state.sampler.edges))
+            return False
+
+    options = TrainOptions((8,), **QUICK, recentre=False)
+    fit_heads(x, targets, options, checkpoint=Looked())
+    assert [(name, done) for name, _, _, done in told] == [
+        ("begin", 0.0),
+        *(("round", step / 30) for step in (7, 14, 21, 28)),
+    ]
+    start = fit_heads(x, targets, replace(options, steps=0))[8](x)
+    np.testing.assert_allclose(told[0][1], start, atol=1e-4)
+    for number, step in enumerate((7, 14, 21, 28), start=1):
+        np.testing.assert_array_equal(told[number][1], states[step - 1][0])
+        assert told[number][2].neighbours is states[step][1]
+    assert all(np.array_equal(known.similar, targets.similar) for _, _, known, _ in told)

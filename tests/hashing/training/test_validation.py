@@ -50,6 +50,20 @@ def test_score_against_random_orders():
     assert score(perfect) == pytest.approx(1.0)
 
 
+def test_junk_is_left_out_and_places_count_alike():
+    """Place 0: three photos with one code, so has a fourth that nobody knows to be similar. Place 1: opposite codes."""
+    generator = np.random.default_rng(0)
+    h = np.zeros((20, 64))
+    h[:4], h[4] = generator.choice([-1.0, 1.0], 64), generator.choice([-1.0, 1.0], 64)
+    h[5] = -h[4]
+    for bit in range(64):  # as many photos on one side as on the other
+        ones = 10 - 1 - 4 * (h[0, bit] > 0)
+        h[6:, bit] = generator.permutation([1.0] * ones + [-1.0] * (14 - ones))
+    score = validator(known())
+    assert score is not None
+    assert score(h) == pytest.approx((1 + 1 / 18) / 2)  # rank 18 of 18: photo 6 of place 1 is left out as well
+
+
 def test_nothing_to_validate_on():
     assert validator(no_targets(5)) is None
 

@@ -11,6 +11,7 @@ from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives import bcdh
 from hashpipe.hashing.training.objectives.bcdh import Bcdh, BcdhOptions
+from hashpipe.hashing.training.objectives.binary_step import binary_step
 from hashpipe.hashing.training.options import TrainOptions
 
 
@@ -46,6 +47,13 @@ def test_a_round_renews_the_codes_with_all_known_pairs():
     assert made.binary.abs().eq(1).all()
     distance = (made.binary[:, None] != made.binary[None]).sum(2)
     assert distance[0, 1] < (before[0] != before[1]).sum() or distance[0, 2] < (before[0] != before[2]).sum()
+    pairs, label = np.array(toys.SIMILAR + toys.DISSIMILAR).T, np.array([1, 1, -1, -1, -1])
+    for margin in (0.25, 0.75):
+        made = Bcdh(BcdhOptions(margin=margin), 4, toys.known())
+        made.begin(u, toys.known())
+        made.round(u, toys.known(), 0.25)
+        wanted = binary_step(torch.tanh(u).numpy(), before.numpy(), *pairs, label, 4 * margin, bcdh.penalty(4, 0.25))
+        np.testing.assert_array_equal(made.binary, wanted)
     without = Bcdh(BcdhOptions(binary_step=False), 4, toys.known())
     without.begin(u, toys.known())
     without.round(u, toys.known(), 0.25)

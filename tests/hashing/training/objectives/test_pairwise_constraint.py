@@ -41,7 +41,7 @@ def test_loss_and_gradient_agree_with_loops(seed, symmetric):
 
 
 def test_without_pairs_only_quantisation_remains():
-    h = torch.full((3, 4), 0.5, requires_grad=True)
+    h = torch.full((3, 4), 0.5)
     none = torch.zeros(0, dtype=torch.int64)
     parts = pairwise_constraint.loss(h, torch.ones(3, 4), none, none, none, 1.0, 2.0)
     assert float(parts["similar"]) == float(parts["dissimilar"]) == 0
