@@ -39,6 +39,33 @@ TRAINING, OBJECTIVES = "hashing/training", "hashing/training/objectives"
 
 # (what they change, pytest arguments) -> (what is wrong, old text, new text)
 TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
+    ("hashing/models/heads.py", ("tests/hashing/models/test_heads.py",)): (
+        ("attention: all positions alike", 'a["attend"][None] @ positions', '0 * a["attend"][None] @ positions'),
+        (
+            "attention: the mean is no unit vector",
+            "linear(a, mean / ops.sqrt((mean * mean)",
+            "linear(a, mean / ops.sqrt((0 * mean + 1)",
+        ),
+    ),
+    (
+        "hashing/training/loop.py",
+        ("tests/hashing/training/test_map_heads.py", "-k", "starts or finds or never or bytes"),
+    ): (
+        ("maps of other photos in the batch", "state.maps[rows.numpy()]", "state.maps[rows.numpy()[::-1].copy()]"),
+        (
+            "maps: centred on their means",
+            "torch.from_numpy(x) if maps is None else maps[0]",
+            "maps_of(0 * maps[0][:]) if maps else torch.from_numpy(x)",
+        ),
+    ),
+    ("hashing/features/feature_maps.py", ("tests/hashing/features/test_feature_maps.py",)): (
+        ("feature maps computed again", "if images.keys[row] not in known}", "}"),
+        (
+            "feature maps in the order of the cache",
+            "known.get(key) for key in images.keys",
+            "known.get(key) for key in sorted(images.keys)",
+        ),
+    ),
     (f"{OBJECTIVES}/joint.py", (f"tests/{OBJECTIVES}/test_joint.py",)): (
         ("joint: constraint all but off", "= amount.constraint *", "= 1e-3 *"),
         ("joint: neighbours ignored", "batch.label == 0]", "batch.label > 9]"),

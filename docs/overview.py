@@ -62,8 +62,9 @@ def draw(workspace: Path) -> Image.Image:
         left = GAP + (number % 2) * (cell[0] + 3 * GAP)
         top = GAP + (number // 2) * (cell[1] + GAP)
         color = GREEN if row["label"] == 1 else RED
-        described = model.describer.describe(from_pairset(pairset).subset([row["a"], row["b"]]))
-        code = signs(model.codes_input(described.values, bits), model.thresholds[bits])
+        shown = from_pairset(pairset).subset([row["a"], row["b"]])
+        seen = model.seen(shown, model.describer.describe(shown), None)
+        code = signs(model.codes_input(seen, bits), model.thresholds[bits])
         for side, photo in enumerate((row["a"], row["b"])):
             x = left + side * (WIDTH + GAP)
             picture = load_upright(paths[photo], 2 * WIDTH).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from hashpipe.common.files import atomic_folder, open_workspace
 from hashpipe.hashing.data import images
 from hashpipe.hashing.features.descriptors import make_describer
+from hashpipe.hashing.features.feature_maps import feature_maps
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.heads import Head, linear_head
 from hashpipe.hashing.models.network import make_model, save_model
@@ -66,7 +67,10 @@ def workspace_with(folder: Path, model: Path) -> Path:
 
 
 def _save(folder: Path, describer, bits: tuple[int, ...], seed: int) -> Path:
-    """Heads around the descriptors' mean, so that codes differ; that of 16 bits has a hidden layer, as in 0.1."""
+    """Heads around the descriptors' mean, so that codes differ.
+
+    That of 16 bits has a hidden layer, as in 0.1; that of 20 bits reads feature maps.
+    """
     probe = write_pictures(folder.parent / "probe", 8, seed + 1)
     values = describer.describe(images.from_folder_or_list(probe)).values
     generator = np.random.default_rng(seed)
@@ -79,6 +83,10 @@ def _save(folder: Path, describer, bits: tuple[int, ...], seed: int) -> Path:
             hidden = {"hidden": inner, "hidden_bias": np.full(8, 0.01), "outer": outer}
             hidden = {name: value.astype(np.float32) for name, value in hidden.items()}
             head = Head("residual", {**head.arrays, **hidden})
+        if length == 20:
+            maps = feature_maps(describer, images.from_folder_or_list(probe))
+            attend = generator.normal(size=values.shape[1]).astype(np.float32)
+            head = Head("attention", {**head.arrays, "mean": maps.pooled().mean(axis=0), "attend": attend})
         heads[length] = head
         thresholds[length] = generator.normal(0, 0.01, length).astype(np.float32)
     with atomic_folder(folder) as temporary:

@@ -49,6 +49,20 @@ def places(
     return x, pair_targets(pairs[placed & same], pairs[between], group)
 
 
+def hidden_places(count: int = 6, photos: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Targets]:
+    """Maps float16 (N,17,7,7) in which one position shows the place, marked in the last channel, and 48 show noise.
+
+    First come the descriptors that those positions hold, float32 (N,16). No position is the right one for all photos.
+    """
+    x, targets = places(count, photos, width=16, spread=0.2, seed=seed, apart=True)
+    generator = np.random.default_rng(seed)
+    maps = np.zeros((len(x), 17, 49), np.float32)
+    noise = generator.normal(size=(len(x), 16, 49))
+    maps[:, :16] = noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    maps[np.arange(len(x)), :, generator.integers(49, size=len(x))] = np.column_stack([x, np.ones(len(x))])
+    return x, (6 * maps).astype(np.float16).reshape(-1, 17, 7, 7), targets
+
+
 def gap(code: np.ndarray, group: np.ndarray) -> float:
     """How much farther apart photos of two places lie than those of one, as a share of the bits; code bool (N,k)."""
     distance = (code[:, None] != code[None]).mean(axis=2)
@@ -173,10 +187,12 @@ def batch(u: torch.Tensor | None = None, rows: tuple[int, ...] = (0, 1, 2, 3, 4)
     return whole
 
 
-def assert_resumes(x: np.ndarray, targets: Targets, options: TrainOptions, folder: Path) -> None:
+def assert_resumes(
+    x: np.ndarray, targets: Targets, options: TrainOptions, folder: Path, maps: np.ndarray | None = None
+) -> None:
     """A run stopped in the middle and gone on with from its checkpoint ends in the same bytes as one never stopped."""
     bits = options.bits[-1]
-    whole = fit_heads(x, targets, options)[bits]
+    whole = fit_heads(x, targets, options, maps=maps)[bits]
 
     class Stopped(Exception):
         pass
@@ -191,10 +207,10 @@ def assert_resumes(x: np.ndarray, targets: Targets, options: TrainOptions, folde
 
     path = folder / "state.safetensors"
     with contextlib.suppress(Stopped):
-        fit_heads(x, targets, options, checkpoint=Stopping(path, "id"))
+        fit_heads(x, targets, options, checkpoint=Stopping(path, "id"), maps=maps)
     again = Checkpoint(path, "id")
     assert again.resume()
-    found = fit_heads(x, targets, options, checkpoint=again)[bits]
+    found = fit_heads(x, targets, options, checkpoint=again, maps=maps)[bits]
     for name, value in whole.arrays.items():
         np.testing.assert_array_equal(found.arrays[name], value)
 

@@ -81,7 +81,7 @@ def encode(photos: Path | Sequence[Path], workspace: Path, options: EncodeOption
     folder = output.with_name(f"{output.name}.parts")
     with locked(folder):
         encode_parts.open_parts(folder, plan)
-        cached = {} if encoder.engine.name not in ("torch", "vlad") else _cached(model, home)
+        cached = _cached(encoder, home)
         work = Work(listing, encoder, folder, cached)
         done: list[Part] = []
         if options.recentre:
@@ -154,11 +154,16 @@ def _made_by(encoder: Encoder) -> dict[str, Any]:
     return {"hashpipe": version("hashpipe"), **made}
 
 
-def _cached(model: StoredModel, workspace: Path | None) -> dict[str, np.ndarray]:
-    """Float descriptors that the workspace keeps of this model's describer, by SHA-256 of the photo."""
-    return (
-        {} if workspace is None else descriptor_cache.read(workspace / "descriptors" / descriptors_fingerprint(model))
-    )
+def _cached(encoder: Encoder, workspace: Path | None) -> dict[str, np.ndarray]:
+    """Float descriptors that the workspace keeps of this model's describer, by SHA-256 of the photo.
+
+    None for a graph, which computes its own. Feature maps are kept in float16: outputs from them would differ a little.
+    """
+    model = encoder.model
+    usable = encoder.engine.name in ("torch", "vlad") and model.head(encoder.space.bits).reads == "descriptors"
+    if workspace is None or not usable:
+        return {}
+    return descriptor_cache.read(workspace / "descriptors" / descriptors_fingerprint(model))
 
 
 def _earlier(output: Path, space: CodeSpace, made_by: dict[str, Any]) -> CodeSet | None:

@@ -81,11 +81,11 @@ def torch_engine(model: StoredModel, bits: int, device: str = "auto") -> Engine:
         made.net.load_state_dict(shared, strict=False, assign=True)
         return made.requires_grad_(False).eval()
 
-    spare = _Spare([first], twin)
+    spare, head = _Spare([first], twin), model.head(bits)
 
     def run(pixels: np.ndarray) -> np.ndarray:
         with spare.one() as trunk:
-            return model.head(bits)(describe_pixels(trunk, pixels, config.get("scales", [1.0]), place))
+            return head(describe_pixels(trunk, pixels, config.get("scales", [1.0]), place, head.reads))
 
     about = {"runtime": "torch", "version": torch.__version__, "device": place.type}
     return Engine("torch", network_picture(model), run, 1 if place.type == "cpu" else _GPU_BATCH, about)

@@ -41,7 +41,8 @@ class HashNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         arrays = {name: getattr(self, name) for name in self.formula.arrays}
-        u: Tensor = self.formula.compute(arrays, self.trunk(network_descriptors.normalised(image)), torch)
+        seen = network_descriptors.seen(self.trunk, network_descriptors.normalised(image), self.formula.reads)
+        u: Tensor = self.formula.compute(arrays, seen, torch)
         return u
 
 

@@ -17,7 +17,7 @@ from hashpipe.hashing.evaluation.method_names import learnt_name
 from hashpipe.hashing.evaluation.methods import coded, recentred
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
-from hashpipe.hashing.evaluation.run_local import all_methods, check_described, hashes_of
+from hashpipe.hashing.evaluation.run_local import Seen, all_methods, check_described, hashes_of
 from hashpipe.hashing.evaluation.score_all import QueryPages, query_pages_of, score_all
 from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.features.descriptors import Descriptors
@@ -36,7 +36,9 @@ def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -
     described = model.describer.describe(benchmark.images, cache)
     hash_of = hashes_of(benchmark.images)
 
-    def learnt_codes(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
+    seen = model.seen(benchmark.images, described, cache)
+
+    def learnt_codes(protocol: Protocol, x: Seen, bits: int) -> Coded:
         u = model.codes_input(x, bits)
         t = recentred(u, protocol)
         where = "stored in the model" if t is None else "set on the database"
@@ -48,7 +50,7 @@ def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -
     for protocol in benchmark.protocols:
         check_described(result, protocol, described, benchmark.images)
         training = _training(result, protocol, described, model, workspace)
-        methods = all_methods(result, options, protocol, model, described, hash_of, learnt_codes, training)
+        methods = all_methods(result, options, protocol, model, described, seen, hash_of, learnt_codes, training)
         pages += query_pages_of(result, protocol, benchmark.images, score_all(result, protocol, methods, options))
     return pages
 

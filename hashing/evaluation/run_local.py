@@ -24,6 +24,7 @@ from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.score_all import QueryPages, query_pages_of, score_all
 from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
+from hashpipe.hashing.features.stored_maps import Maps
 from hashpipe.hashing.models.network import HashModel, Head, load_model
 from hashpipe.hashing.training.train import centre, fit_heads, stored_options
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
@@ -58,7 +59,8 @@ def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> li
     described = model.describer.describe(everything, workspace / "descriptors")
     check_described(result, protocol, described, everything)
     codes_of = _stored_thresholds(result, model)
-    methods = all_methods(result, options, protocol, model, described, hashes_of(everything), codes_of)
+    seen = model.seen(everything, described, workspace / "descriptors")
+    methods = all_methods(result, options, protocol, model, described, seen, hashes_of(everything), codes_of)
     return query_pages_of(result, protocol, everything, score_all(result, protocol, methods, options))
 
 
@@ -101,7 +103,8 @@ def _score_places(
             codes_of, describer = _stored_thresholds(result, model), model.describer
         described = describer.describe(images, cache)
         check_described(result, protocol, described, images)
-        methods = all_methods(result, options, protocol, model, described, hash_of, codes_of)
+        seen = described.values if describer is not model.describer else model.seen(images, described, cache)
+        methods = all_methods(result, options, protocol, model, described, seen, hash_of, codes_of)
         pages += query_pages_of(result, protocol, images, score_all(result, protocol, methods, options))
     if options.relevance is None:
         frozen = [protocol for _, protocol in protocols]
@@ -112,7 +115,8 @@ def _score_places(
     return pages
 
 
-CodesOf = Callable[[Protocol, np.ndarray, int], Coded]  # protocol, descriptors of all images, bits
+Seen = np.ndarray | Maps  # what a model's heads read of all images
+CodesOf = Callable[[Protocol, Seen, int], Coded]  # protocol, what heads read, bits
 
 
 def all_methods(
@@ -121,6 +125,7 @@ def all_methods(
     protocol: Protocol,
     model: HashModel,
     described: Descriptors,
+    seen: Seen,
     hash_of: Callable[[int], np.ndarray],
     codes_of: CodesOf,
     training: np.ndarray | None = None,
@@ -132,7 +137,7 @@ def all_methods(
     lengths = options.bits or model.bits
     for bits in lengths:
         if bits in model.bits:
-            yield codes_of(protocol, described.values, bits)
+            yield codes_of(protocol, seen, bits)
         else:
             result.note(f"the model has no head of {bits} bits: only baselines are scored at {bits}")
     if training is None:
@@ -210,9 +215,10 @@ def _unseen_model(
     stored: dict[int, np.ndarray] = {}
     if lengths:
         train_options = dataclasses.replace(train_options, bits=lengths)
-        values = described.values[rows]
-        heads = fit_heads(values, targets_from_pairset(pairset, rows), train_options)
-        stored, _ = centre(heads, values, train_options.recentre)
+        seen, values = model.seen(images, described, cache), described.values[rows]
+        maps = seen.subset(rows) if isinstance(seen, Maps) else None
+        heads = fit_heads(values, targets_from_pairset(pairset, rows), train_options, maps=maps)
+        stored, _ = centre(heads, values if maps is None else maps, train_options.recentre)
     on_database = len(protocol.database) >= ENOUGH_TO_CENTRE
     result.note(
         f"places/unseen: {result.learnt} is a second model with the same options, fitted to training places alone; "
@@ -220,7 +226,7 @@ def _unseen_model(
         + ("set on the database" if on_database else "its own: the database is too small to re-centre on")
     )
 
-    def codes(protocol: Protocol, x: np.ndarray, bits: int) -> Coded:
+    def codes(protocol: Protocol, x: Seen, bits: int) -> Coded:
         u = heads[bits](x)
         t = recentred(u, protocol) if on_database else stored[bits]
         return coded(result.learnt, bits, u, protocol, t)

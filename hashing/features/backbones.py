@@ -63,11 +63,15 @@ class Trunk(nn.Module):
             maps = functional.relu(maps)  # its forward applies this outside any module
         self._maps = maps
 
-    def forward(self, images: Tensor) -> Tensor:
+    def maps(self, images: Tensor) -> Tensor:
+        """The last feature map, float32 (B,D,H,W)."""
         self.net(images)
         maps, self._maps = self._maps, None
         assert maps is not None
-        return functional.normalize(pool(maps.float(), self.pooling), dim=1)
+        return maps.float()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return functional.normalize(pool(self.maps(images), self.pooling), dim=1)
 
 
 @dataclass(frozen=True)

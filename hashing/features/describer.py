@@ -31,12 +31,16 @@ class Descriptors:
 
 @dataclass(frozen=True)
 class Describer:
-    """Everything that turns an image into a descriptor; `config` and `tensors` are what a model folder keeps of it."""
+    """Everything that turns an image into a descriptor; `config` and `tensors` are what a model folder keeps of it.
+
+    compute_maps: feature maps float16 (C,7,7), None where an image cannot be read; itself None where there are no maps.
+    """
 
     config: dict[str, Any]
     tensors: dict[str, Tensor]
     fingerprint: str
     compute: Callable[[ImageList, Advance], Descriptors]
+    compute_maps: Callable[[ImageList, Advance], list[np.ndarray | None]] | None = None
 
     @property
     def name(self) -> str:

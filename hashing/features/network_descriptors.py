@@ -15,6 +15,7 @@ from hashpipe.common.progress import Advance
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.features import backbones, batch_memory, preprocess
 from hashpipe.hashing.features.describer import Describer, Descriptors, decoded, gather, identity
+from hashpipe.hashing.features.map_grid import grid
 from hashpipe.hashing.features.options import BackboneOptions
 
 NETWORK_SIDE = 384  # pixels
@@ -45,24 +46,38 @@ def describer_of(config: dict[str, Any], trunk: backbones.Trunk, device: torch.d
     tensors = {key: value.contiguous() for key, value in trunk.net.state_dict().items()}
     mark = identity(config, tensors)
     trunk = trunk.to(device)
-    return Describer(
-        config, tensors, mark, lambda images, advance: _describe_network(images, config, trunk, device, advance)
-    )
+
+    def descriptors(images: ImageList, advance: Advance) -> Descriptors:
+        return gather(_run_network(images, config, trunk, device, advance, "descriptors"))
+
+    def maps(images: ImageList, advance: Advance) -> list[np.ndarray | None]:
+        return _run_network(images, config, trunk, device, advance, "maps")
+
+    return Describer(config, tensors, mark, descriptors, maps)
 
 
-def _describe_network(
-    images: ImageList, config: dict[str, Any], trunk: backbones.Trunk, device: torch.device, advance: Advance
-) -> Descriptors:
+def _run_network(
+    images: ImageList,
+    config: dict[str, Any],
+    trunk: backbones.Trunk,
+    device: torch.device,
+    advance: Advance,
+    reads: str,
+) -> list[np.ndarray | None]:
+    """What a head reads of each image, None where it cannot be read; maps are float16 and finite."""
     values: list[np.ndarray | None] = [None] * len(images)
     waiting: dict[tuple[int, int], list[tuple[int, np.ndarray]]] = {}
 
     def run(batch: list[tuple[int, np.ndarray]]) -> None:
         pixels = np.stack([array for _, array in batch])
         out = batch_memory.in_halves(
-            lambda part: describe_pixels(trunk, pixels[part], config.get("scales", [1.0]), device), len(pixels)
+            lambda part: describe_pixels(trunk, pixels[part], config.get("scales", [1.0]), device, reads), len(pixels)
         )
-        for (row, _), vector in zip(batch, np.concatenate(out), strict=True):
-            values[row] = vector
+        for (row, _), value in zip(batch, np.concatenate(out), strict=True):
+            if reads == "descriptors":
+                values[row] = value
+            elif np.isfinite(value).all():
+                values[row] = value.astype(np.float16)
 
     fixed = trunk.size
     for row, picture in decoded(images, lambda index: _sized(images, index, config["image_size"], fixed)):
@@ -75,21 +90,36 @@ def _describe_network(
             run(waiting.pop(picture.shape[:2]))
     for batch in waiting.values():
         run(batch)
-    return gather(values)
+    return values
+
+
+def seen(trunk: backbones.Trunk, images: Tensor, reads: str) -> Tensor:
+    """What a head reads of images (B,3,H,W): unit descriptors (B,D), or maps (B,D,7,7)."""
+    found: Tensor = grid(trunk.maps(images)) if reads == "maps" else trunk(images)
+    return found
 
 
 def describe_pixels(
-    trunk: backbones.Trunk, pixels: np.ndarray, scales: Sequence[float], device: torch.device
+    trunk: backbones.Trunk,
+    pixels: np.ndarray,
+    scales: Sequence[float],
+    device: torch.device,
+    reads: str = "descriptors",
 ) -> np.ndarray:
-    """Unit descriptors float32 (B,D) of pictures uint8 (B,H,W,3): the mean of those at each share of their size."""
+    """Unit descriptors float32 (B,D) of pictures uint8 (B,H,W,3): the mean of those at each share of their size.
+
+    reads "maps": feature maps float32 (B,D,7,7), their mean as it is.
+    """
     tensor = normalised(torch.from_numpy(pixels).to(device))
     with torch.inference_mode():
         total = torch.zeros((), device=device)
         for scale in scales:
             size = [max(32, round(length * scale)) for length in tensor.shape[2:]]
-            seen = tensor if scale == 1 else functional.interpolate(tensor, size, mode="bilinear", antialias=True)
-            total = total + trunk(seen)
-        return functional.normalize(total, dim=1).cpu().numpy() if len(scales) > 1 else total.cpu().numpy()
+            sized = tensor if scale == 1 else functional.interpolate(tensor, size, mode="bilinear", antialias=True)
+            total = total + seen(trunk, sized, reads)
+        if len(scales) > 1:
+            total = total / len(scales) if reads == "maps" else functional.normalize(total, dim=1)
+        return total.cpu().numpy()
 
 
 def normalised(pixels: Tensor) -> Tensor:

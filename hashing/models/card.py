@@ -60,6 +60,8 @@ def _lines(config: Mapping[str, Any]) -> list[str]:
         f"| descriptor | {_describer(describer)} |",
         f"| thresholds | {'medians over the training photos' if config['centred'] else 'near 0, not re-centred'} |",
     ]
+    if options.get("head", "linear") != "linear":
+        lines.append(f"| head | {options['head']} |")
     if config.get("adapted_from"):
         lines.append(f"| adapted from | model `{config['adapted_from']}` |")
     tune = options.get("tune", {}).get("finetune", "none")

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import write_json
-from hashpipe.hashing.features.descriptors import Describer, restore_describer
+from hashpipe.hashing.data.images import ImageList
+from hashpipe.hashing.features.descriptors import Describer, Descriptors, restore_describer
+from hashpipe.hashing.features.feature_maps import feature_maps
+from hashpipe.hashing.features.stored_maps import Maps
 from hashpipe.hashing.models.heads import Head, stored_head
 from hashpipe.hashing.models.model_folder import DESCRIBER, MODEL_VERSION, model_fingerprint, read_model
 
@@ -31,8 +34,16 @@ class HashModel:
     config: dict[str, Any]
     fingerprint: str
 
-    def codes_input(self, descriptors: np.ndarray, bits: int) -> np.ndarray:
-        """Descriptors float32 (N,D) -> real outputs u float32 (N,bits), before thresholds.
+    @property
+    def reads_maps(self) -> bool:
+        return any(head.reads == "maps" for head in self.heads.values())
+
+    def seen(self, images: ImageList, described: Descriptors, cache: Path | None) -> np.ndarray | Maps:
+        """What the heads read of N images: their descriptors float32 (N,D), or where heads ask, their feature maps."""
+        return feature_maps(self.describer, images, cache) if self.reads_maps else described.values
+
+    def codes_input(self, seen: np.ndarray | Maps, bits: int) -> np.ndarray:
+        """What the heads read (`seen`) -> real outputs u float32 (N,bits), before thresholds.
 
         Raises UserError for a code length that the model does not have.
         """
@@ -41,7 +52,7 @@ class HashModel:
                 f"This model has codes of {', '.join(map(str, self.bits))} bits and none of {bits}; "
                 f"train it with --bits {','.join(map(str, sorted({*self.bits, bits})))}."
             )
-        return self.heads[bits](descriptors)
+        return self.heads[bits](seen)
 
 
 def make_model(

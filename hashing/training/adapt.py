@@ -13,6 +13,8 @@ from hashpipe.common.progress import say
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.pair_labels import no_targets
+from hashpipe.hashing.features.descriptors import Descriptors
+from hashpipe.hashing.features.stored_maps import Maps
 from hashpipe.hashing.models.network import load_model, make_model
 from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.loop import fit_heads
@@ -76,6 +78,8 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
     stored = stored_options(model.config)
     if objective_class(stored.objective).needs:
         stored = replace(stored, objective="joint", method=None)  # there are no pairs here
+    if model.reads_maps and options.start == "model":
+        raise UserError(f"--start model does not go with the head {stored.head} of {origin}; omit it to start at ITQ.")
     objective = stored.objective
     fit = replace(stored, pairs=False, seed=options.seed, photos=None, benchmark=None, root=None)
     if options.steps is not None:
@@ -84,14 +88,18 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
         listed = image_lists.from_folder_or_list(photos, workspace)
         say(f"adapting {model.fingerprint} to {len(listed)} photos with {model.describer.name}, without labels")
         described = model.describer.describe(listed, workspace / "descriptors")
+        seen = model.seen(listed, described, workspace / "descriptors")
+        if isinstance(seen, Maps):
+            described = Descriptors(described.values, described.ok & seen.ok)
+            seen = seen.subset(described.ok)
         values = described.values[described.ok]
         if not len(values):
             raise UserError(f"No photo of {photos} can be read; check that they are where they were.")
         targets, checkpoint = no_targets(len(values)), Checkpoint()
-        heads = fit_heads(
-            values, targets, fit, checkpoint=checkpoint, start=model.heads if options.start == "model" else None
-        )
-        thresholds, centred = centre(heads, values)
+        maps = seen if isinstance(seen, Maps) else None
+        start = model.heads if options.start == "model" else None
+        heads = fit_heads(values, targets, fit, checkpoint=checkpoint, start=start, maps=maps)
+        thresholds, centred = centre(heads, values if maps is None else maps)
         notes = []
         if not centred:
             notes.append(f"{len(values)} photos are too few to centre bits on (at least {ENOUGH_TO_CENTRE})")
@@ -111,7 +119,7 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
         adapted = make_model(model.describer, heads, thresholds, config)
         lost = int((~described.ok).sum())
         record = summary(out, adapted, len(values), lost, checkpoint.lines, time.monotonic() - started)
-        write_model(record, adapted, checkpoint.lines, values, targets)
+        write_model(record, adapted, checkpoint.lines, values if maps is None else maps, targets)
     return AdaptResult(
         out,
         adapted.fingerprint,

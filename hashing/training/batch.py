@@ -24,7 +24,7 @@ class Batch:
     place        int64 (B,), a number for each place, -1 for photos without one: classes that need no labels
     progress     share of the steps that are done, in [0,1)
     grade        float32 (B,B), co-visibility of similar pairs in [0,1], 0 elsewhere; None unless the recipe asks
-    maps         float32 (B,C,H,W), feature maps; None unless the head asks
+    maps         float32 (B,C,7,7), feature maps without noise; None unless the head reads them
     """
 
     rows: Tensor

@@ -154,10 +154,9 @@ class Checkpoint:
     def _distances(self, state: TrainState, bits: int) -> dict[str, list[int]]:
         """Pairs by Hamming distance 0..bits, for each kind."""
         found = {}
-        with torch.no_grad():
-            for kind, pairs in self.tracked_pairs.items():
-                left, right = (state.head(state.x[torch.from_numpy(pairs[:, side])]) >= 0 for side in (0, 1))
-                found[kind] = torch.bincount((left != right).sum(1), minlength=bits + 1).tolist()
+        for kind, pairs in self.tracked_pairs.items():
+            left, right = (state.outputs(torch.from_numpy(pairs[:, side])) >= 0 for side in (0, 1))
+            found[kind] = torch.bincount((left != right).sum(1), minlength=bits + 1).tolist()
         return found
 
     def _save(self, step: int, state: TrainState | None) -> None:

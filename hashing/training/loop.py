@@ -13,18 +13,19 @@ from torch.nn import functional
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import stage
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
+from hashpipe.hashing.features.stored_maps import Maps, maps_of
 from hashpipe.hashing.features.threads import one_torch_thread
 from hashpipe.hashing.models.heads import Head, stored_head
 from hashpipe.hashing.training import discovery, distributed, matryoshka, neighbours
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.finetuned_network import Network
-from hashpipe.hashing.training.heads import head_class
+from hashpipe.hashing.training.heads import head_class, reads_maps
 from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.objectives.base import Recipe
 from hashpipe.hashing.training.optimiser import make_optimiser
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.pca import fit_pca, itq
+from hashpipe.hashing.training.pca import Pca, fit_pca, itq
 from hashpipe.hashing.training.recipes import check_needs, method_of, recipe_of, uses_pairs
 from hashpipe.hashing.training.sampler import Sampler
 from hashpipe.hashing.training.train_state import TrainState
@@ -40,16 +41,19 @@ def fit_heads(
     record: Callable[[dict[str, Any]], None] | None = None,
     checkpoint: Checkpoint | None = None,
     start: Mapping[int, Head] | None = None,
+    maps: Maps | np.ndarray | None = None,
 ) -> dict[int, Head]:
     """Learn one head for each length in options.bits.
 
     descriptors: float32 (N,D), unit rows; targets over the same N rows. `record` receives metrics now and then. The
     same input, options and seed give the same heads. `checkpoint` keeps checkpoints and validates; learning goes on
-    from the heads in `start`, instead of ITQ. Raises UserError without a single photo, or for values that are no
+    from the heads in `start`, instead of ITQ. A head that reads maps learns from `maps` (N,C,g,g), and where it is told
+    of descriptors they are the means of these. Raises UserError without a single photo, or for values that are no
     numbers.
     """
     checkpoint = checkpoint or Checkpoint(record=record or (lambda line: None))
-    descriptors = np.asarray(descriptors, np.float32)
+    read = _maps_read(options, maps)
+    descriptors = np.asarray(descriptors, np.float32) if read is None else read.pooled()
     if len(descriptors) != len(targets):
         raise ValueError(f"{len(descriptors)} descriptors but targets over {len(targets)} rows")
     if not len(descriptors):
@@ -68,13 +72,23 @@ def fit_heads(
             if found is None:
                 before = start.get(bits) if start else None
                 weight = None if before is None else pca.weight(before)
-                whole = fit_head(x, targets, options, bits, checkpoint, weight).folded(pca)
+                learnt_from = None if read is None else (read, pca)
+                whole = fit_head(x, targets, options, bits, checkpoint, weight, maps=learnt_from).folded(pca)
                 checkpoint.finish(str(bits), whole.arrays)
             else:
                 whole = stored_head(found, "")
             for length in options.bits if options.matryoshka else (bits,):
                 heads[length] = whole.first(length)
     return heads
+
+
+def _maps_read(options: TrainOptions, maps: Maps | np.ndarray | None) -> Maps | None:
+    """The maps that the head reads, None where it reads descriptors."""
+    if not reads_maps(options.head):
+        return None
+    if maps is None:
+        raise ValueError(f"the head {options.head} reads maps and none are given")
+    return maps_of(maps) if isinstance(maps, np.ndarray) else maps
 
 
 def fit_head(
@@ -85,13 +99,15 @@ def fit_head(
     checkpoint: Checkpoint,
     start: np.ndarray | None = None,
     network: Network | None = None,
+    maps: tuple[Maps, Pca] | None = None,
 ) -> Any:
     """Learn a head of `bits` outputs on x float32 (N,d), from weights `start` (d,bits) or ITQ.
 
-    A network that learns too is changed in place. Returns the head, a `TrainedHead`.
+    A network that learns too is changed in place. maps: for a head that reads them, with the PCA that makes x of their
+    means. Returns the head, a `TrainedHead`.
     """
     recipe = recipe_of(options, len(targets.similar) > 0, len(x))
-    state, first, sample = _begin(x, targets, options, recipe, bits, start, network)
+    state, first, sample = _begin(x, targets, options, recipe, bits, start, network, maps)
     lengths = options.bits if options.matryoshka else (bits,)
     every = max(1, recipe.steps // recipe.rounds)
     epoch = -(-len(targets.similar) // (max(recipe.pairs, 1) * distributed.count())) or every
@@ -106,7 +122,7 @@ def fit_head(
             if recipe.hard and step % epoch == 0:
                 state.sampler.set_hard(neighbours.nearest(torch.tanh(state.outputs()).numpy(), _CANDIDATES)[0])
             if options.recentre and step % _CENTRE == 0:
-                state.head.centre(state.x[sample])
+                state.head.centre(state.seen(sample))
             batch = _draw(state, recipe, step, progress)
             parts = matryoshka.parts(lambda k: state.objective.loss(batch.first(k)), lengths)  # noqa: B023
             _update(state, parts)
@@ -117,7 +133,7 @@ def fit_head(
     if network is None and len(targets.similar):
         state.head.interpolate(first, recipe.towards_start)
     if options.recentre:
-        state.head.centre(torch.from_numpy(x))
+        state.head.centre(torch.from_numpy(x) if maps is None else maps[0])
     return state.head
 
 
@@ -129,6 +145,7 @@ def _begin(
     bits: int,
     start: np.ndarray | None,
     network: Network | None,
+    maps: tuple[Maps, Pca] | None,
 ) -> tuple[TrainState, dict[str, Tensor], Tensor]:
     """State before the first step, the head's parameters then, and the rows that bits are centred on."""
     generator = np.random.default_rng([options.seed, bits])
@@ -136,16 +153,17 @@ def _begin(
     inputs = torch.from_numpy(x)
     if start is None:
         start = matryoshka.start(x, options.bits, options.seed) if options.matryoshka else itq(x, bits, options.seed)
-    head = head_class(options.head)(start)
+    head = head_class(options.head)(start) if maps is None else head_class(options.head)(start, maps[1])
     sampler = Sampler(targets, generator)
     sampler.set_edges(discovery.first_edges(functional.normalize(inputs, dim=1, eps=1e-12).numpy(), recipe))
     with torch.random.fork_rng(devices=()):  # what an objective draws for its parameters follows the seed too
         torch.manual_seed(options.seed)
         objective = objective_class(options.objective)(method_of(options), bits, sampler.known())
     with torch.no_grad():
-        objective.begin(head(inputs), sampler.known())
+        objective.begin(head.outputs(inputs if maps is None else maps[0]), sampler.known())
     optimiser, schedule = make_optimiser(recipe, head, objective, network, options.tune.finetune_rate)
-    state = TrainState(inputs, head, objective, sampler, optimiser, schedule, generator, noise, network)
+    read = None if maps is None else maps[0]
+    state = TrainState(inputs, head, objective, sampler, optimiser, schedule, generator, noise, network, read)
     first = {name: value.detach().clone() for name, value in head.named_parameters()}
     return state, first, torch.from_numpy(generator.permutation(len(x))[:_CENTRE_ON])
 
@@ -164,15 +182,17 @@ def _draw(state: TrainState, recipe: Recipe, step: int, progress: float) -> Batc
     """A batch: rows and pairs, what is known of them, and the head's outputs with gradient."""
     drawn = state.sampler.draw(recipe, distributed.count())
     rows = torch.from_numpy(drawn.rows)
-    network, x = state.network, state.x[rows]
+    network, x, maps = state.network, state.x[rows], None
     if network is not None:
         network.step = step
         u = distributed.gathered(lambda part: state.head(network.features(rows, part)), len(rows))
     else:
-        seen = x
+        seen, noise = x, None
+        if state.maps is not None:
+            seen = maps = torch.from_numpy(state.maps[rows.numpy()])
         if recipe.noise:
-            seen = x + recipe.noise * state.deviation * torch.randn(x.shape, generator=state.noise)
-        u = distributed.gathered(lambda part: state.head(seen[part]), len(rows))
+            noise = recipe.noise * state.deviation * torch.randn(x.shape, generator=state.noise)
+        u = distributed.gathered(lambda part: state.head(seen[part], None if noise is None else noise[part]), len(rows))
     return Batch(
         rows,
         u,
@@ -182,6 +202,7 @@ def _draw(state: TrainState, recipe: Recipe, step: int, progress: float) -> Batc
         **state.sampler.relations(drawn.rows),
         progress=progress,
         grade=state.sampler.grades(drawn.rows) if recipe.graded else None,
+        maps=maps,
     )
 
 

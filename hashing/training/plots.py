@@ -10,6 +10,7 @@ import numpy as np
 
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets
+from hashpipe.hashing.features.stored_maps import Maps
 from hashpipe.hashing.models.network import HashModel
 
 _MOST_PAIRS = 20_000
@@ -18,7 +19,7 @@ _COLOURS = {"similar": "tab:blue", "dissimilar": "tab:orange", "random": "tab:gr
 
 
 def write(
-    folder: Path, model: HashModel, metrics: Sequence[dict[str, Any]], descriptors: np.ndarray, targets: Targets
+    folder: Path, model: HashModel, metrics: Sequence[dict[str, Any]], seen: np.ndarray | Maps, targets: Targets
 ) -> None:
     """Write loss_, epochs_, distances_ and bits_<bits>.png into `folder` (made when missing).
 
@@ -34,7 +35,7 @@ def write(
             _losses(folder / f"loss_{bits}.png", lines, f"{bits} bits")
         if epochs := [line for line in lines if "distances" in line]:
             _epochs(folder / f"epochs_{bits}.png", epochs, bits)
-        code = packing.signs(model.codes_input(descriptors, bits), model.thresholds[bits])
+        code = packing.signs(model.codes_input(seen, bits), model.thresholds[bits])
         _distances(folder / f"distances_{bits}.png", code, bits, targets)
         _bits(folder / f"bits_{bits}.png", code[:_MOST_PHOTOS], bits)
 

@@ -17,13 +17,17 @@ from hashpipe.common.files import locked, make_folder, open_workspace, write_tex
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
+from hashpipe.hashing.features import backbones
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
+from hashpipe.hashing.features.stored_maps import Maps
 from hashpipe.hashing.models.network import Head, load_model, make_model
 from hashpipe.hashing.training import datasets, distributed, plots, runs
 from hashpipe.hashing.training import tensorboard as events
 from hashpipe.hashing.training.checkpoint import STATE, Checkpoint
 from hashpipe.hashing.training.deferred_signals import deferred_signals
 from hashpipe.hashing.training.finetune import finetune
+from hashpipe.hashing.training.heads import check_head, reads_maps
+from hashpipe.hashing.training.inputs import describe, with_maps
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.options import TrainOptions
@@ -64,10 +68,14 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         events.check()
     with locked(workspace) if distributed.rank() == 0 else contextlib.nullcontext():
         source = datasets.open_source(options, workspace)
+        chosen = backbones.choose(options.describe.backbone, options.describe.weights)
+        check_head(options.head, chosen.backbone, options.tune.finetune != "none")
         cache = workspace / "descriptors"
         describer = make_describer(options.describe, source.images, cache)
         say(f"learning from {len(source.images)} photos with {describer.name}, without labels")
-        described = _describe(describer, source, cache)
+        described, maps = describe(describer, source, cache), None
+        if reads_maps(options.head):
+            described, maps = with_maps(describer, source, described, cache)
         values, targets = described.values[described.ok], source.targets.subset(described.ok)
         if not uses_pairs(options):
             targets = no_targets(len(values))
@@ -76,8 +84,9 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         if options.tune.finetune != "none":
             describer, values = _finetuned(describer, source, described, targets, options, checkpoint, cache)
         with deferred_signals() as checkpoint.signals:
-            heads = fit_heads(values, targets, options, checkpoint=checkpoint)
-        thresholds, centred = centre(heads, values, options.recentre)
+            heads = fit_heads(values, targets, options, checkpoint=checkpoint, maps=maps)
+        seen = values if maps is None else maps
+        thresholds, centred = centre(heads, seen, options.recentre)
         notes = (*source.notes, *_notes(options, values, targets, centred, checkpoint))
         for note in notes:
             say(note)
@@ -86,7 +95,7 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         lost = int((~described.ok).sum())
         result = summary(workspace / "model", model, len(values), lost, checkpoint.lines, time.monotonic() - started)
         if distributed.rank() == 0:
-            write_model(result, model, checkpoint.lines, values, targets, workspace / runs.RUN / "tensorboard")
+            write_model(result, model, checkpoint.lines, seen, targets, workspace / runs.RUN / "tensorboard")
             shutil.rmtree(workspace / runs.RUN, ignore_errors=True)
         distributed.barrier()
     return replace(result, seconds=round(time.monotonic() - started, 2))
@@ -127,34 +136,25 @@ def _finetuned(
     readable = source.images.subset(np.flatnonzero(described.ok))
     with deferred_signals() as checkpoint.signals:
         describer = finetune(describer, readable, described.values[described.ok], targets, options, checkpoint)
-    again = _describe(describer, source, cache)
+    again = describe(describer, source, cache)
     if not np.array_equal(again.ok, described.ok):
         raise UserError("The fine-tuned network gives values that are not finite; lower --finetune-rate.")
     return describer, again.values[again.ok]
 
 
 def centre(
-    heads: Mapping[int, Head], descriptors: np.ndarray, wanted: bool = True
+    heads: Mapping[int, Head], seen: np.ndarray | Maps, wanted: bool = True
 ) -> tuple[dict[int, np.ndarray], bool]:
     """Thresholds by code length, float32 (k,): medians over these photos; zeros where unwanted or of too few photos.
 
-    Those that an output lies on are moved off it.
+    seen: what the heads read of the photos. Those that an output lies on are moved off it.
     """
-    enough = wanted and len(descriptors) >= packing.ENOUGH_TO_CENTRE
+    enough = wanted and len(seen) >= packing.ENOUGH_TO_CENTRE
     found = {}
     for bits, head in heads.items():
-        u = head(descriptors)
+        u = head(seen)
         found[bits] = packing.clear_of_outputs(u, packing.thresholds(u) if enough else np.zeros(bits, np.float32))
     return found, enough
-
-
-def _describe(describer: Describer, source: datasets.Source, cache: Path) -> Descriptors:
-    """Descriptors of all photos; several processes compute a share each, and read the others' from the cache."""
-    if distributed.count() > 1:
-        part = distributed.share(len(source.images))
-        describer.describe(source.images.subset(np.arange(part.start, part.stop)), cache)
-        distributed.barrier()
-    return describer.describe(source.images, cache)
 
 
 def _checkpoint(

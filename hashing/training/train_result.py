@@ -14,6 +14,7 @@ from hashpipe.common.environment import environment
 from hashpipe.common.files import atomic_folder, write_json, write_text
 from hashpipe.common.progress import say
 from hashpipe.hashing.data.pair_labels import Targets
+from hashpipe.hashing.features.stored_maps import Maps
 from hashpipe.hashing.models import card
 from hashpipe.hashing.models.network import HashModel, save_model
 from hashpipe.hashing.training import plots
@@ -85,7 +86,7 @@ def write_model(
     result: TrainResult,
     model: HashModel,
     lines: list[dict[str, Any]],
-    values: np.ndarray,
+    seen: np.ndarray | Maps,
     targets: Targets,
     tensorboard: Path | None = None,
 ) -> None:
@@ -99,7 +100,7 @@ def write_model(
         if tensorboard is not None and tensorboard.is_dir():
             shutil.copytree(tensorboard, folder / "tensorboard")
         try:
-            plots.write(folder / "plots", model, lines, values, targets)
+            plots.write(folder / "plots", model, lines, seen, targets)
         except Exception as error:  # a picture never costs a model
             say(f"The plots could not be drawn ({type(error).__name__}: {error}); the model is whole without them.")
 

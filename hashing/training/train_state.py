@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hashpipe.hashing.features.stored_maps import Maps
 from hashpipe.hashing.training.finetuned_network import Network
 from hashpipe.hashing.training.heads.base import TrainedHead
 from hashpipe.hashing.training.objectives.base import Objective
@@ -17,7 +18,10 @@ from hashpipe.hashing.training.sampler import Sampler
 
 @dataclass
 class TrainState:
-    """x float32 (N,d): descriptors in PCA coordinates; `noise` draws what is added to them, `generator` the batches."""
+    """x float32 (N,d): descriptors in PCA coordinates; `noise` draws what is added to them, `generator` the batches.
+
+    maps: of the same photos, for a head that reads them; x are then the means of the maps.
+    """
 
     x: Tensor
     head: TrainedHead
@@ -28,6 +32,7 @@ class TrainState:
     generator: np.random.Generator
     noise: torch.Generator
     network: Network | None = None  # one that learns too, so that x changes
+    maps: Maps | None = None
 
     def __post_init__(self) -> None:
         self.deviation = self.x.std(0, correction=0)  # of each coordinate at the start, the unit of noise
@@ -37,10 +42,15 @@ class TrainState:
         """All that the optimiser changes."""
         return [one for group in self.optimiser.param_groups for one in group["params"]]
 
-    @torch.no_grad()
-    def outputs(self) -> Tensor:
-        """u float32 (N,k) of all photos, without gradient."""
-        return self.head(self.x)
+    def seen(self, rows: Tensor | None = None) -> Tensor | Maps:
+        """What the head reads of some photos, or of all; maps are not read yet."""
+        if self.maps is not None:
+            return self.maps if rows is None else self.maps.subset(rows.numpy())
+        return self.x if rows is None else self.x[rows]
+
+    def outputs(self, rows: Tensor | None = None) -> Tensor:
+        """u float32 (N,k) of some photos, or of all, without gradient."""
+        return self.head.outputs(self.seen(rows))
 
     def save(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors by name, and what is no tensor."""

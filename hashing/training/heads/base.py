@@ -1,4 +1,4 @@
-"""The interface of a head that learns: descriptors in PCA coordinates to outputs, one per bit."""
+"""The interface of a head that learns: descriptors in PCA coordinates, or maps, to outputs, one per bit."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hashpipe.hashing.features.stored_maps import Maps
 from hashpipe.hashing.models.heads import FORMULAS, Head
 from hashpipe.hashing.training.pca import Pca
 
@@ -15,7 +16,8 @@ from hashpipe.hashing.training.pca import Pca
 class TrainedHead(nn.Module):
     """A head whose parameters are named as the arrays of its formula; `inputs` are those that multiply the descriptor.
 
-    Made from the weights float32 (d,k) of a linear layer, where learning starts.
+    Made from the weights float32 (d,k) of a linear layer, where learning starts; a head that reads maps is also given
+    the PCA of their means.
     """
 
     kind: ClassVar[str]
@@ -23,7 +25,7 @@ class TrainedHead(nn.Module):
     bias: Tensor
     mean: Tensor
 
-    def __init__(self, start: np.ndarray) -> None:
+    def __init__(self, start: np.ndarray, pca: Pca | None = None) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(start.shape[1]))
         self.register_buffer("mean", torch.zeros(len(start)), persistent=False)  # PCA coordinates are centred
@@ -32,19 +34,27 @@ class TrainedHead(nn.Module):
         """The arrays of the formula, in PCA coordinates."""
         return {name: getattr(self, name) for name in FORMULAS[self.kind].arrays}
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x float32 (B,d) -> u float32 (B,k)."""
-        u: Tensor = FORMULAS[self.kind].compute(self.arrays(), x, torch)
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """x float32 (B,d) -> u float32 (B,k); noise float32 (B,d) is added to x."""
+        u: Tensor = FORMULAS[self.kind].compute(self.arrays(), x if noise is None else x + noise, torch)
         return u
 
     @torch.no_grad()
-    def centre(self, x: Tensor) -> None:
+    def outputs(self, x: Tensor | Maps) -> Tensor:
+        """u float32 (N,k) without gradient; maps are read part by part."""
+        if isinstance(x, Maps):
+            return torch.cat([self(torch.from_numpy(part)) for part in x.parts()])
+        u: Tensor = self(x)
+        return u
+
+    @torch.no_grad()
+    def centre(self, x: Tensor | Maps) -> None:
         """Move each bit's bias so that half of the photos x lie on either side of 0.
 
         0 lies midway between two neighbouring outputs, so that no photo lies on a bit's threshold.
         """
         self.bias.zero_()
-        self.bias.copy_(-middles(self(x)))
+        self.bias.copy_(-middles(self.outputs(x)))
 
     @torch.no_grad()
     def interpolate(self, start: dict[str, Tensor], weight: float) -> None:

@@ -7,15 +7,22 @@ import pytest
 import torch
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.features.stored_maps import maps_of
 from hashpipe.hashing.models.heads import FORMULAS
-from hashpipe.hashing.training.heads import HEADS, head_class
+from hashpipe.hashing.training.heads import HEADS, check_head, head_class, reads_maps
 from hashpipe.hashing.training.heads.base import TrainedHead, middles
-from hashpipe.hashing.training.pca import fit_pca
+from hashpipe.hashing.training.pca import Pca, fit_pca
+
+PLAIN = Pca(np.zeros(6, np.float32), np.eye(6, dtype=np.float32))
 
 
-def learnt(kind: str, d: int = 6, bits: int = 5) -> TrainedHead:
+def begun(kind: str, start: np.ndarray, pca: Pca = PLAIN) -> TrainedHead:
+    return head_class(kind)(start, pca) if reads_maps(kind) else head_class(kind)(start)
+
+
+def learnt(kind: str, d: int = 6, bits: int = 5, pca: Pca = PLAIN) -> TrainedHead:
     """A head whose arrays all differ from where they started."""
-    head = head_class(kind)(np.random.default_rng(0).normal(size=(d, bits)).astype(np.float32))
+    head = begun(kind, np.random.default_rng(0).normal(size=(d, bits)).astype(np.float32), pca)
     with torch.no_grad():
         for number, one in enumerate(head.parameters()):
             one += torch.randn(one.shape, generator=torch.Generator().manual_seed(number))
@@ -25,21 +32,33 @@ def learnt(kind: str, d: int = 6, bits: int = 5) -> TrainedHead:
 @pytest.mark.parametrize("kind", HEADS)
 def test_the_model_s_head_says_of_descriptors_what_the_learnt_one_says_of_their_coordinates(kind):
     x = np.random.default_rng(1).normal(1, 1, size=(40, 9)).astype(np.float32)
-    pca, head = fit_pca(x, 6, 0), learnt(kind)
+    pca = fit_pca(x, 6, 0)
+    head = learnt(kind, pca=pca)
     folded = head.folded(pca)
     assert folded.kind == head.kind
     assert set(folded.arrays) == set(FORMULAS[head.kind].arrays)
-    np.testing.assert_allclose(folded(x), head(torch.from_numpy(pca(x))).detach(), atol=1e-4)
+    if reads_maps(kind):
+        x = np.random.default_rng(2).normal(1, 1, size=(40, 9, 2, 2)).astype(np.float32)
+        assert np.ptp(folded.arrays["attend"]) > 0
+    seen = x if reads_maps(kind) else pca(x)
+    np.testing.assert_allclose(folded(x), head(torch.from_numpy(seen)).detach(), atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_starts_at_the_given_weights(kind):
     start = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
     x = np.random.default_rng(1).normal(size=(8, 6)).astype(np.float32)
-    head = head_class(kind)(start)
-    np.testing.assert_allclose(head(torch.from_numpy(x)).detach(), x @ start, atol=1e-5)
+    head = begun(kind, start)
+    if reads_maps(kind):  # of those maps the mean over positions is x
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        other = np.random.default_rng(2).normal(size=(8, 6)).astype(np.float32)
+        seen = np.stack([x + other, x - other], axis=2)[..., None]
+    else:
+        seen = x
+    np.testing.assert_allclose(head(torch.from_numpy(seen)).detach(), x @ start, atol=1e-5)
     with torch.no_grad():
-        next(head.parameters()).add_(1.0)
+        for one in head.parameters():
+            one.add_(1.0)
     assert start[0, 0] == np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)[0, 0]  # a copy learns
 
 
@@ -47,14 +66,32 @@ def test_starts_at_the_given_weights(kind):
 def test_centring_puts_half_of_the_photos_on_either_side_and_none_on_the_threshold(kind):
     head = learnt(kind)
     for n in (1, 2, 9, 10):
-        x = torch.randn(n, 6, generator=torch.Generator().manual_seed(n)) + 3
-        head.centre(x)
+        shape = (n, 6, 2, 2) if reads_maps(kind) else (n, 6)
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(n)) + 3
+        head.centre(maps_of(x.numpy()) if reads_maps(kind) else x)
         once = head(x).detach()
         if n > 1:
             assert ((once > 0).sum(0) - n / 2).abs().max() <= 0.5
             assert once.abs().min() > 1e-6
         head.centre(x)  # again from scratch
         torch.testing.assert_close(head(x).detach(), once)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_noise_moves_coordinates(kind):
+    head, noise = learnt(kind), torch.randn(4, 6)
+    x = torch.randn((4, 6, 2, 2) if reads_maps(kind) else (4, 6))
+    moved = head(x, noise) - head(x)
+    torch.testing.assert_close(moved, noise @ head.weight, atol=1e-5, rtol=0)
+
+
+def test_maps_are_where_they_must_be():
+    check_head("linear", "vlad", True)
+    check_head("attention", "resnet18", False)
+    with pytest.raises(UserError, match=r"head=attention reads feature maps and VLAD has none; .*--backbone"):
+        check_head("attention", "vlad", False)
+    with pytest.raises(UserError, match=r"--finetune does not go with --set head=attention"):
+        check_head("attention", "resnet18", True)
 
 
 def test_middles_lie_half_way_between_two_outputs():
