@@ -107,7 +107,7 @@ TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
         ("head: centred on a photo", "ordered[middle - 1] +", "ordered[middle] +"),
     ),
     (f"{TRAINING}/loop.py", (f"tests/{TRAINING}/test_loop.py", "-k", "centring or carries")): (
-        ("loop: centred on other rows", "centre(state.x[sample])", "centre(state.x[: len(sample)])"),
+        ("loop: centred on other rows", "centre(state.seen(sample))", "centre(state.seen(torch.arange(len(sample))))"),
         ("loop: descriptors of other photos", "functional.normalize(x, dim=1", "functional.normalize(x.flip(0), dim=1"),
     ),
     ("cli/train_settings.py", ("tests/cli/test_train_settings.py", "-k", "0_1")): (
