@@ -1,4 +1,4 @@
-"""CIFAR-10 on frozen descriptors: dsah, faithful dsah and joint beside ITQ and the float descriptor, over seeds.
+"""CIFAR-10 on frozen descriptors: dsah, its official form and joint beside ITQ and the float descriptor, over seeds.
 
     python benchmarks/bench_cifar.py ROOT --cache FOLDER --backbone mobilenet_v2 --weights FILE --bits 16 32 64
 
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_learner import changed
 
 from hashpipe.hashing.benchmarks.benchmarks import load_benchmark
 from hashpipe.hashing.benchmarks.protocols import Protocol
@@ -26,15 +25,17 @@ from hashpipe.hashing.evaluation.scoring import Coded, measure, ranked
 from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.objectives.dsah import DsahOptions
+from hashpipe.hashing.training.objectives.joint import JointOptions
 from hashpipe.hashing.training.options import TrainOptions
 
 METRICS = ("map", "map@1000")
 VARIANTS: dict[str, dict[str, Any]] = {
     "joint": {},
     "joint, re-centring off": {"recentre": False},
-    "joint, no information weights": {"information": False},
+    "joint, no information weights": {"method": JointOptions(information=False)},
     "dsah": {"objective": "dsah"},
-    "dsah --faithful": {"objective": "dsah", "faithful": True},
+    "dsah, official": {"objective": "dsah", "method": DsahOptions(official=True)},
 }
 
 
@@ -53,7 +54,6 @@ def main() -> None:
     parser.add_argument("--bits", type=int, nargs="*", default=[16, 32, 64])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=VARIANTS)
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="change training options")
     parser.add_argument("--describe-only", action="store_true")
     given = parser.parse_args()
     backbone = BackboneOptions(backbone=given.backbone, weights=given.weights, pooling="spoc", image_size=160)
@@ -67,7 +67,6 @@ def main() -> None:
     for seed in given.seeds:
         for name in given.variants:
             options = TrainOptions(bits=bits, describe=backbone, seed=seed, **VARIANTS[name])
-            options = changed(options, given.set)
             start = time.perf_counter()
             heads = fit_heads(x[protocol.training], no_targets(len(protocol.training)), options)
             seconds[name].append(time.perf_counter() - start)

@@ -34,6 +34,7 @@ from hashpipe.hashing.encoding.encoder import one_thread_each
 from hashpipe.hashing.features import preprocess
 from hashpipe.hashing.features.descriptors import make_describer
 from hashpipe.hashing.features.options import BackboneOptions
+from hashpipe.hashing.models.heads import linear_head
 from hashpipe.hashing.models.model_folder import read_model
 from hashpipe.hashing.models.network import make_model, save_model
 from hashpipe.hashing.training.pca import fit_pca, itq
@@ -177,7 +178,7 @@ def make_workspace(folder: Path, photos: Path, given: argparse.Namespace) -> Pat
     described = describer.describe(few)
     values = described.values[described.ok]
     space = fit_pca(values, 256, 0)
-    head = space.head(itq(space(values), BITS, 0), np.zeros(BITS, np.float32))
+    head = linear_head(space.mean, space.axes @ itq(space(values), BITS, 0), np.zeros(BITS, np.float32))
     t = packing.thresholds(head(values)) if len(values) >= packing.ENOUGH_TO_CENTRE else np.zeros(BITS, np.float32)
     with atomic_folder(workspace / "model") as temporary:
         save_model(temporary, make_model(describer, {BITS: head}, {BITS: t}, {}))
