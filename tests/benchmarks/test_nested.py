@@ -11,6 +11,7 @@ from nested import baselines, data, learner, protocol
 from toy_places import CASES, PHOTOS, PLACES, WIDTH, made
 
 from hashpipe.hashing.evaluation.methods import baseline_codes
+from hashpipe.hashing.training.options import TrainOptions
 
 
 @pytest.fixture(scope="module")
@@ -18,19 +19,19 @@ def toy() -> data.Collection:
     return made()
 
 
-def sensitive_fit(x, targets, bits, seed, settings):
+def sensitive_fit(x, targets, bits, seed, settings, towards):
     """A learner whose outputs change with any of its inputs, as a random projection drawn from all of them."""
     digest = hashlib.sha256()
     for array in (x, targets.a, targets.b, targets.label, targets.weight, targets.group):
         digest.update(np.ascontiguousarray(array).tobytes())
     rng = np.random.default_rng(list(digest.digest()))
     directions = rng.normal(size=(x.shape[1], bits)).astype(np.float32)
-    return lambda rows: (rows - x.mean(axis=0)) @ directions
+    return {weight: lambda rows: (rows - x.mean(axis=0)) @ directions for weight in towards}
 
 
 def scores(collection: data.Collection, form: str, hidden: tuple[int, ...], seed: int = 0) -> dict[int, float]:
     case = protocol.case(collection, form, hidden, seed)
-    found = learner.score(collection, case, "toy", "default", 16, seed, {}).by_place()["default"]
+    found = learner.score(collection, case, "toy", "joint", 16, seed, {}, (0.3,)).by_place()["joint, 0.3 start"]
     return {int(place): value for place, value in found.items()}
 
 
@@ -105,9 +106,9 @@ def test_no_descriptor_of_a_fold_left_out_reaches_a_fit(toy, monkeypatch):
     x[np.isin(toy.fold, (0, 2))] = np.nan
     spoilt, seen = replace(toy, descriptors={"toy": x}), []
 
-    def spy(rows, targets, bits, seed, settings):
+    def spy(rows, targets, bits, seed, settings, towards):
         seen.append(np.isfinite(rows).all())
-        return lambda other: np.zeros((len(other), bits), np.float32)
+        return {0.3: lambda other: np.zeros((len(other), bits), np.float32)}
 
     monkeypatch.setattr(learner, "fit", spy)
     for form, clean in (("unseen", True), ("adapted", False)):
@@ -153,20 +154,26 @@ def test_bits_are_re_centred_on_places_never_seen_and_only_there(toy, monkeypatc
     before = {form: scores(toy, form, hidden) for form, hidden in (("known", ()), ("unseen", (1,)))}
     asked = []
 
-    def out_of_reach(u, learnt):
+    def out_of_reach(u):
         asked.append(len(u))
         return np.full(u.shape[1], 1e9, np.float32)  # all codes become equal
 
-    monkeypatch.setattr(learner.packing, "recentred", out_of_reach)
+    monkeypatch.setattr(learner.packing, "thresholds", out_of_reach)
     assert scores(toy, "known", ()) == before["known"]
     assert not asked
     assert max(scores(toy, "unseen", (1,)).values()) < min(0.1, *before["unseen"].values())
     assert asked == [len(search.database) for search in protocol.case(toy, "unseen", (1,), 0).searches]
 
 
-def test_learnt_thresholds_are_taken_off_the_outputs(toy, monkeypatch):
+def test_bits_are_cut_in_the_middle_and_every_weight_of_the_start_comes_from_one_fit(toy, monkeypatch):
     case = protocol.case(toy, "known", (), 0)
-    x = toy.descriptors["toy"][case.training]
-    plain = learner.fit(x, case.targets, 16, 0, {"steps": 2})(x)
-    monkeypatch.setattr(learner, "centre", lambda *given: ({16: np.full(16, 7, np.float32)}, True))
-    assert learner.fit(x, case.targets, 16, 0, {"steps": 2})(x) == pytest.approx(plain - 7, abs=0.5)
+    x, fits = toy.descriptors["toy"][case.training], []
+    plain = learner.fit_heads
+    monkeypatch.setattr(learner, "fit_heads", lambda *given: fits.append(given) or plain(*given))
+    found = learner.fit(x, case.targets, 16, 0, {"steps": 20}, (0.0, 0.3, 1.0))
+    assert len(fits) == 2  # what is learnt, and where it starts
+    for encode in found.values():
+        assert np.abs((encode(x) >= 0).mean(axis=0) - 0.5).max() < 0.02
+    start = plain(x, case.targets, TrainOptions(bits=(16,), steps=0))[16](x)
+    assert ((found[1.0](x) >= 0) == (start >= np.median(start, axis=0))).mean() > 0.99
+    assert ((found[0.0](x) >= 0) != (found[1.0](x) >= 0)).mean() > 0.002

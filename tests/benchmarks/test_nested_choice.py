@@ -131,8 +131,9 @@ def test_results_of_older_code_do_not_count():
 
 
 def test_variants_of_the_command_line():
-    assert given("hidden=0 joint.back=.2").settings == {"hidden": 0, "joint.back": 0.2}
-    assert given("joint.unlabelled_start=0").settings == {"joint.unlabelled_start": False}
-    assert given("back 0").settings == {"joint.back": 0.0}
+    assert given("noise=0 temperature=.2").settings == {"noise": 0.0, "temperature": 0.2}
+    assert given("information=0 steps=20").settings == {"information": False, "steps": 20}
+    assert given("no constraint").settings == {"constraint": 0.0}
+    assert given("joint").names[0] == "joint, 0.3 start"
     with pytest.raises(SystemExit, match="nothing"):
         given("nothing=1")
