@@ -195,7 +195,7 @@ def test_holidays_and_ukbench_by_name(tmp_path):
 
 
 def development_files() -> Path:
-    root = Path(os.environ.get("HASHPIPE_PHOTOS", Path(__file__).resolve().parents[3] / "shared"))
+    root = Path(os.environ.get("HASHPIPE_PHOTOS", Path(__file__).resolve().parents[4] / "shared"))
     folder = (root if (root / "benchmarks").exists() else root.parent) / "benchmarks" / "ground_truth"
     if not folder.exists():
         pytest.skip("the published ground truth files are not here")
