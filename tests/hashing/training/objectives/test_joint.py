@@ -36,8 +36,9 @@ def contrast(cosine, i, j, unrelated, temperature):
     return joint.contrast(cosine, i, j, joint.repulsion(cosine, unrelated, temperature), temperature)
 
 
+@pytest.mark.parametrize("temperature", [0.2, 0.5])
 @pytest.mark.parametrize("seed", range(3))
-def test_contrast(seed):
+def test_contrast(seed, temperature):
     generator = np.random.default_rng(seed)
     i, j = torch.tensor([0, 1, 2]), torch.tensor([3, 4, 5])
     negative = torch.tensor(generator.random((8, 8)) < 0.5)
@@ -47,12 +48,12 @@ def test_contrast(seed):
         cosine, total = cosines(h), 0.0
         for left, right in zip(i.tolist(), j.tolist(), strict=True):
             for anchor in (left, right):
-                positive = torch.exp(cosine[left, right] / 0.2)
-                others = [torch.exp(cosine[anchor, row] / 0.2) for row in range(8) if negative[anchor, row]]
+                positive = torch.exp(cosine[left, right] / temperature)
+                others = [torch.exp(cosine[anchor, row] / temperature) for row in range(8) if negative[anchor, row]]
                 total = total - torch.log(positive / (positive + sum(others))) / 2
         return total
 
-    agree(lambda h: contrast(cosines(h), i, j, negative, 0.2).sum(), slow, codes(seed))
+    agree(lambda h: contrast(cosines(h), i, j, negative, temperature).sum(), slow, codes(seed))
 
 
 def test_contrast_without_negatives_is_zero():
