@@ -9,7 +9,7 @@ constraint  the pairwise constrained loss (arXiv 1802.07437) on known pairs, per
 Contrast of a pair (i,j), both ways: -log e^{c_ij/τ} / (e^{c_ij/τ} + Σ_{l unrelated to i} e^{c_il/τ}). Each is
 multiplied by its pairwise information content (DSAH) relative to its kind's mean, so that pairs whose codes are far
 apart count more. Learning starts at ITQ, and the learnt head is interpolated with that start at the end: this keeps
-codes good on places never seen, where nothing beats ITQ. docs/decisions/0010-weight-interpolation.md has the figures.
+codes about as good as ITQ on places never seen. docs/decisions/0010-weight-interpolation.md has the figures.
 """
 
 from __future__ import annotations

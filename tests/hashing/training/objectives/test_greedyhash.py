@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 import toys
@@ -60,14 +59,9 @@ def test_without_a_place_in_the_batch_the_loss_is_0():
 OPTIONS = TrainOptions(bits=(8,), objective="greedyhash", steps=60, batch_pairs=16, batch_others=16, pca=16)
 
 
-def test_places_come_together_and_the_classifier_learns():
+def test_places_come_together():
     x, targets = toys.places(lone=10)
-    code = fit_heads(x, targets, OPTIONS)[8](x) >= 0
-    distance = (code[:, None] != code[None]).sum(axis=2)
-    placed = targets.group >= 0
-    same = (targets.group[:, None] == targets.group[None]) & placed[:, None] & ~np.eye(len(x), dtype=bool)
-    apart = (targets.group[:, None] != targets.group[None]) & placed[:, None] & placed[None]
-    assert distance[same].mean() < 0.4 * distance[apart].mean()
+    assert toys.gap(fit_heads(x, targets, OPTIONS)[8](x) >= 0, targets.group) > 0.25
 
 
 def test_a_stopped_run_ends_in_the_same_bytes(tmp_path):
