@@ -9,6 +9,7 @@ import click
 
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import show
+from hashpipe.cli.usage_errors import refuse_split_lists
 from hashpipe.hashing.evaluation.options import EvalOptions
 
 
@@ -31,6 +32,8 @@ def eval_command(
     no labels are needed. Values are exact expectations over the order of tied photos, with the best and the worst order
     beside them. The table goes to the terminal; WORKSPACE/eval holds eval.json and report.html.
     """
+    if not compare:
+        refuse_split_lists(click.get_current_context())
     if compare or runs:
         from hashpipe.hashing.evaluation.compare import compare_runs
 

@@ -10,6 +10,7 @@ import click
 
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import show
+from hashpipe.cli.usage_errors import refuse_split_lists
 from hashpipe.hashing.search.index_options import IndexFolder, IndexOptions, RemoveOptions
 
 _codes = click.argument("codes", nargs=-1, type=click.Path(path_type=Path))
@@ -60,6 +61,7 @@ def remove_command(photos: tuple[str, ...], workspace: Path, as_json: bool, **gi
 
     PHOTOS are paths as `hashpipe search` prints them, or folders with all below them; - reads a list from stdin.
     """
+    refuse_split_lists(click.get_current_context())
     options = build(RemoveOptions, given)
     from hashpipe.hashing.search.index_commands import remove_from_index
 

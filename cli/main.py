@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import importlib
 import io
@@ -13,12 +12,13 @@ from typing import Any
 
 import click
 
-from hashpipe.cli import signals
+from hashpipe.cli import advice, signals, usage_errors
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import show_progress
 
 EXIT_USER = 2
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2; before it help was no error
 _USER_CAN_FIX = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
 
 
@@ -46,10 +46,24 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in self.table and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], self.table, n=3)
+            near = advice.meant(args[0], self._names(ctx), ctx.command_path)
             hint = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(self.table)}."
-            ctx.fail(f"There is no command {args[0]!r}; {hint}")
+            raise UserError(f"There is no command {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
+
+    def _names(self, ctx: click.Context) -> dict[str, list[str]]:
+        """Names of commands by group, "" for this one."""
+        members = {name: self.get_command(ctx, name) for name in self.table}
+        below = {name: one.list_commands(ctx) for name, one in members.items() if isinstance(one, click.Group)}
+        return {"": list(self.table), **below}
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            with advice.no_empty_workspace(ctx):
+                return super().invoke(ctx)
+        except UserError as error:
+            error.args = (advice.named(str(error), ctx.meta),)
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -133,8 +147,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         return _refuse(str(error))
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        if isinstance(error, _HELP):
+            error.show()
+            return EXIT_USER
+        return _refuse(usage_errors.sentence(error))
     except (click.Abort, KeyboardInterrupt) as error:
         terminated = isinstance(error, signals.Terminated) or isinstance(error.__cause__, signals.Terminated)
         print("hashpipe: stopped; finished work is kept; run the same command to continue.", file=sys.stderr)

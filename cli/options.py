@@ -20,14 +20,16 @@ from typing import Any, TypeVar, get_type_hints
 
 import click
 
+from hashpipe.cli import advice
 from hashpipe.cli.config_files import read_section
 from hashpipe.cli.option_fields import Option, check_range, from_toml, option_of, options_of
 from hashpipe.common.errors import UserError
+from hashpipe.common.nearest import DEFAULT_NAME
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
-DEFAULT_WORKSPACE = Path("hashpipe-workspace")
+DEFAULT_WORKSPACE = Path(DEFAULT_NAME)
 
 
 def workspace_option(function: F) -> F:
@@ -37,6 +39,7 @@ def workspace_option(function: F) -> F:
         type=click.Path(path_type=Path),
         default=DEFAULT_WORKSPACE,
         envvar="HASHPIPE_WORKSPACE",
+        callback=advice.remember,
         metavar="DIR",
         help="Workspace folder, else $HASHPIPE_WORKSPACE, else ./hashpipe-workspace.",
     )(function)
@@ -139,6 +142,8 @@ def _click_type(option: Option) -> click.ParamType:
 
 class _CommaList(click.ParamType):
     """Values separated by commas."""
+
+    separator = ","
 
     def __init__(self, option: Option) -> None:
         self.option = option

@@ -99,7 +99,9 @@ def _summary(folder: Path, results: Results, options: BuildOptions, seconds: dic
 
 def _notes(place: np.ndarray, by_place: bool, mappings: Sequence[Mapping], verified_again: int) -> list[str]:
     notes = []
-    if (place < 0).all():
+    if len(place) < 3:
+        notes.append(f"{len(place)} photos are too few: a place needs three. `train` uses neighbour discovery alone.")
+    elif (place < 0).all():
         notes.append(
             "No place could be reconstructed: the photos overlap too little. `train` uses neighbour discovery alone."
         )

@@ -85,11 +85,14 @@ def load_benchmark(name: str, root: Path | None) -> Benchmark:
         )
     if root is None:
         raise UserError(f"{manifest.name} needs its files; name them with --root PATH.")
-    if not Path(root).exists():
-        raise UserError(
-            f"--root {root} does not exist; `hashpipe benchmarks show {manifest.name}` tells what it should hold."
-        )
+    check_root(manifest.name, root)
     return _READERS[manifest.layout](manifest, asked, Path(root))
+
+
+def check_root(name: str, root: Path) -> None:
+    """Raise UserError where the folder or archive of a benchmark does not exist."""
+    if not Path(root).exists():
+        raise UserError(f"--root {root} does not exist; `hashpipe benchmarks show {name}` says what it should hold.")
 
 
 def _cifar10(manifest: Manifest, asked: str, root: Path) -> Benchmark:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,7 @@ def read_codes(path: Path) -> CodeSet:
     """Read a codes file. Raises UserError where it is missing, cut off, of another version or contradicts itself."""
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path} does not exist; make it with `hashpipe encode PHOTOS -o {path}`.")
+        raise UserError(f"{path} does not exist; make it with `hashpipe encode PHOTOS -o {shlex.quote(str(path))}`.")
     try:
         table = pq.read_table(path)
         meta = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}

@@ -52,8 +52,7 @@ def list_photos(source: Path | Sequence[Path], exclude: Path | None = None) -> L
         if not names:
             raise UserError(f"{path} holds no photos; name a folder with jpg, png, tif, bmp or webp files.")
         return Listing(path.absolute().as_posix(), names)
-    if not path.exists():
-        raise UserError(f"{path} does not exist; name a folder of photos, a photo, or a text file that lists them.")
+    must_exist(path)
     folder = path.parent.absolute().as_posix()
     if path.suffix.lower() in EXTENSIONS:
         return Listing(folder, (path.name,))
@@ -61,6 +60,12 @@ def list_photos(source: Path | Sequence[Path], exclude: Path | None = None) -> L
     if not names:
         raise UserError(f"{path} lists no photos; write one path per line.")
     return Listing(folder, names)
+
+
+def must_exist(source: Path | Sequence[Path]) -> None:
+    """Raise UserError where a folder, list or photo that was named is not there; cheap, to be asked before any work."""
+    if isinstance(source, (str, Path)) and not (path := Path(source).expanduser()).exists():
+        raise UserError(f"{path} does not exist; name a folder of photos, a photo, or a text file that lists them.")
 
 
 def split_list(content: bytes) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import locked, make_folder, open_workspace
+from hashpipe.common.files import locked, open_workspace
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import Calibration, read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSet, read_codes
@@ -74,9 +74,14 @@ def groups(workspace: Path, options: GroupsOptions) -> GroupsResult:
 
 
 def _own_folder(folder: Path) -> Path:
-    """Make the folder, or check that it is one of ours: old pictures are removed from it."""
-    make_folder(folder)
-    if any(folder.iterdir()) and not any((folder / name).exists() for name in (".lock", "groups.json")):
+    """Check that the folder is new, empty or one of ours: old pictures are removed from it."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; name another place with -o.")
+    if (
+        folder.exists()
+        and any(folder.iterdir())
+        and not any((folder / name).exists() for name in (".lock", "groups.json"))
+    ):
         raise UserError(f"{folder} holds other files; name a new or empty folder with -o.")
     return folder
 

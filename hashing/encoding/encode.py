@@ -17,7 +17,7 @@ from hashpipe.common.files import atomic_path, fingerprint, locked, open_workspa
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, read_codes, write_codes
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
-from hashpipe.hashing.data.listing import Listing, list_photos, shown
+from hashpipe.hashing.data.listing import Listing, list_photos, must_exist, shown
 from hashpipe.hashing.encoding import parts as encode_parts
 from hashpipe.hashing.encoding import photo_jobs, runtimes
 from hashpipe.hashing.encoding.centring import common_thresholds, given_thresholds
@@ -50,6 +50,7 @@ def encode(photos: Path | Sequence[Path], workspace: Path, options: EncodeOption
     Raises UserError for every error that the user can fix.
     """
     started = time.monotonic()
+    must_exist(photos)
     output, model_folder, home = places(workspace, options)
     model = read_model(model_folder)
     listing = list_photos(photos, home or Path(workspace))

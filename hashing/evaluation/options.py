@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.benchmarks.names import check_name
 from hashpipe.hashing.codes.options import BITS_MAX, BITS_MIN
 
 BASELINES = ("lsh", "pca", "pca-rr", "itq", "sh", "phash", "float")
@@ -78,6 +79,7 @@ class EvalOptions:
                 raise UserError(f"--baselines has {name!r}; choose from {', '.join(BASELINES)} or none.")
         object.__setattr__(self, "bits", tuple(sorted(set(self.bits))))
         object.__setattr__(self, "baselines", tuple(name for name in self.baselines if name != "none"))
+        check_name(self.benchmark)
         local = self.benchmark.split("/")[0] in ("places", "copies")
         if not local and self.root is None:
             raise UserError(

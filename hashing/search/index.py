@@ -81,6 +81,16 @@ class Index:
         """SHA-256 of the photo file of a row, as it was when it was encoded."""
         return str(self.stored.photos["sha256"][int(row)].as_py())
 
+    def quality(self, row: int) -> float:
+        """0 (flat or tiny: its code is unreliable) to 1."""
+        return float(self.stored.photos["quality"][int(row)].as_py())
+
+    def rows_ending(self, name: str) -> list[int]:
+        """Rows of the photos whose path ends in `name`, from one `/` on: `IMG_1.jpg` or `holiday/IMG_1.jpg`."""
+        paths, tail = self.stored.photos["path"], "/" + name.removeprefix("./").lstrip("/")
+        ends = pc.or_(pc.ends_with(paths, tail), pc.equal(paths, tail[1:]))
+        return [int(row) for row in np.flatnonzero(ends.to_numpy())]
+
     def row_with(self, sha256: str, path: Path | None = None) -> int:
         """The row of the photo whose file had this content when it was encoded, -1 where there is none.
 

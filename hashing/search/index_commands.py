@@ -29,10 +29,12 @@ def build_index(codes: Sequence[Path], workspace: Path, options: IndexOptions) -
     codes: files that `hashpipe encode` wrote; without any, WORKSPACE/codes.parquet. Raises UserError for codes that do
     not fit together, and where another command writes the same index.
     """
+    if not codes:
+        workspace = open_workspace(workspace, create=False)
+    loaded = _read_all(codes or [workspace / "codes.parquet"])  # refused before a folder is made
     workspace = open_workspace(workspace, create=True)
     folder = index_folder(workspace, options.index)
     with locked(folder):
-        loaded = _read_all(codes or [workspace / "codes.parquet"])
         space = loaded[0][1].space
         empty = index_files.PHOTOS_SCHEMA.empty_table()
         merged = merge(empty, np.zeros((0, space.width), np.uint8), 0, [codeset for _, codeset in loaded])

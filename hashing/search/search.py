@@ -12,17 +12,16 @@ import numpy as np
 
 from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import open_workspace, sha256_file
+from hashpipe.common.files import open_workspace
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
 from hashpipe.hashing.encoding.encoder import Encoder, open_encoder
-from hashpipe.hashing.features.quality import LOW
 from hashpipe.hashing.search.index import Index, index_folder, open_index, rows_of
 from hashpipe.hashing.search.options import DEFAULT_K, SearchOptions
+from hashpipe.hashing.search.queries import Query, encoded, find_queries
 from hashpipe.hashing.search.results import Hit, SearchResult
 from hashpipe.hashing.search.sources import IndexSource, QueryFile, Source, TableSource, encoder_for
-from hashpipe.pairgen.photos.load import load_upright
 
 RERANK_POOL = 10  # times k candidates by Hamming distance are put in order by asymmetric distance
 _FEWEST_CANDIDATES = 200
@@ -46,15 +45,22 @@ def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> Se
         source = TableSource(options.postgres, options.table, options.hnsw)
     with contextlib.closing(source):
         clock.lap("index")
-        encoder = _encoder(source, workspace, model, options)
-        rule = _rule(options, workspace, encoder.space, len(source))
+        asked = find_queries(source, source.index if isinstance(source, IndexSource) else None, photos)
+        encoder = None
+        if not _all_known(asked, options):
+            encoder = _encoder(source, workspace, model, options)
+        space = source.index.space if encoder is None else encoder.space  # type: ignore[union-attr]
+        rule = _rule(options, workspace, space, len(source))
         clock.lap("model")
-        queries, u, skipped = _encoded(encoder, photos)
-        files = [_query_file(query) for query in queries]
-        codes = _known_codes(source, files, encoder.codes(u))
+        asked = encoded(encoder, asked, lambda query: query.code is None or options.rerank)
+        skipped = [(one.name, one.reason) for one in asked if one.file is None]
+        asked = [one for one in asked if one.file is not None]
+        queries, codes = [one.name for one in asked], np.stack([one.code for one in asked])  # type: ignore[misc]
+        files = [one.file for one in asked if one.file is not None]
         clock.lap("encode")
         hits = [_find(source, code, rule, options.rerank, file) for code, file in zip(codes, files, strict=True)]
         if options.rerank and isinstance(source, IndexSource):
+            u = np.stack([one.u for one in asked])  # type: ignore[misc]
             hits = [_reranked(source.index, *one, rule) for one in zip(hits, u, codes, strict=True)]
         clock.lap("search")
         _say_nothing_found(source, codes, hits, queries, files, rule)
@@ -67,6 +73,13 @@ def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> Se
 
         return replace(result, page=write_and_open(result, workspace / "search.html"))
     return result
+
+
+def _all_known(queries: Sequence[Query], options: SearchOptions) -> bool:
+    """Whether the index alone answers: it holds the codes of all queries, and nobody asked for a model."""
+    if options.postgres or options.rerank or options.model is not None:
+        return False
+    return all(query.code is not None for query in queries if query.file is not None)
 
 
 def _encoder(source: IndexSource | TableSource, workspace: Path, model: Path, options: SearchOptions) -> Encoder:
@@ -95,38 +108,6 @@ def _rule(options: SearchOptions, workspace: Path, space: CodeSpace, size: int) 
     if calibration is None:
         return {"radius": None, "k": DEFAULT_K, "source": "default"}
     return {"radius": calibration.radius, "k": None, "source": "calibration"}
-
-
-def _encoded(encoder: Encoder, photos: Sequence[str]) -> tuple[list[str], np.ndarray, list[tuple[str, str]]]:
-    """Queries that could be read, their outputs float32 (Q,bits), and the others with a reason."""
-    queries, outputs, skipped = [], [], []
-    paths = [Path(photo).expanduser() for photo in photos]
-    stream = encoder.stream(len(photos), lambda row: lambda side: load_upright(paths[row], side))
-    for photo, one in zip(photos, stream, strict=True):
-        if one.u is None:
-            skipped.append((photo, one.reason))
-            say(f"{photo} is skipped: {one.reason}")
-            continue
-        if one.quality < LOW:
-            say(f"{photo} is flat or tiny (quality {one.quality:.2f}): its code is unreliable")
-        queries.append(photo)
-        outputs.append(one.u)
-    if not queries:
-        first, reason = skipped[0]
-        rest = f" (nor could the other {len(skipped) - 1})" if len(skipped) > 1 else ""
-        raise UserError(f"{first} cannot be read: {reason}{rest}; give a photo that opens.")
-    return queries, np.stack(outputs), skipped
-
-
-def _query_file(query: str) -> QueryFile:
-    path = Path(query).expanduser()
-    return QueryFile(sha256_file(path), path.absolute())
-
-
-def _known_codes(source: Source, files: Sequence[QueryFile], codes: np.ndarray) -> np.ndarray:
-    """Codes uint8 (Q,W) with those that the source holds of the same files: another runtime may have made these."""
-    stored = [source.code_of(file) for file in files]
-    return np.stack([code if known is None else known for code, known in zip(codes, stored, strict=True)])
 
 
 def _find(source: Source, code: np.ndarray, rule: dict[str, Any], rerank: bool, file: QueryFile) -> list[Hit]:

@@ -12,6 +12,7 @@ from hashpipe.common.files import fingerprint, locked, open_workspace
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data import images as image_lists
+from hashpipe.hashing.data.listing import must_exist
 from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.features.descriptors import Descriptors
 from hashpipe.hashing.features.stored_maps import Maps
@@ -67,6 +68,7 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
     """
     started = time.monotonic()
     options = options or AdaptOptions()
+    must_exist(photos)
     workspace = open_workspace(workspace, create=options.model is not None)
     origin = options.model or workspace / "model"
     out = Path(options.output or workspace / MODEL).expanduser().absolute()

@@ -10,6 +10,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.images import ImageList
+from hashpipe.hashing.data.listing import must_exist
 from hashpipe.hashing.data.pair_labels import Targets, learnable, no_targets, targets_from_pairset
 from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
@@ -29,6 +30,16 @@ class Source:
     identity: dict[str, Any]
     notes: tuple[str, ...] = ()
     pairset: str | None = None
+
+
+def check_source(options: TrainOptions) -> None:
+    """Raise UserError where the photos or the benchmark that the options name are not there; reads none of them."""
+    if options.photos is not None:
+        must_exist(options.photos)
+    if options.benchmark is not None and options.root is not None:
+        from hashpipe.hashing.benchmarks.benchmarks import check_root
+
+        check_root(options.benchmark.split("/")[0], options.root)
 
 
 def open_source(options: TrainOptions, workspace: Path) -> Source:

@@ -30,6 +30,12 @@ from hashpipe.hashing.training.pca import Pca, fit_pca
 LAST = 0.25  # share of the network's weight tensors, from its end, that --finetune last lets learn
 
 
+def check_network(which: str, backbone: str) -> None:
+    """Raise UserError where a network is to learn and the descriptor is computed by none."""
+    if which != "none" and backbone == "vlad":
+        raise UserError(f"--finetune {which} needs a network and vlad has no layers; name one with --backbone.")
+
+
 def finetune(
     describer: Describer,
     images: ImageList,
@@ -43,8 +49,7 @@ def finetune(
     Raises UserError for vlad, which has no layers, and where not even one photo fits into memory.
     """
     tune, key = options.tune, "network"
-    if describer.name == "vlad":
-        raise UserError(f"--finetune {tune.finetune} needs a network and vlad has no layers; give --backbone NAME.")
+    check_network(tune.finetune, describer.name)
     pca = fit_pca(descriptors, options.pca, options.seed)
     network = Tuned(describer, images, pca, options)
     found = checkpoint.finished(key)

@@ -25,13 +25,13 @@ from hashpipe.hashing.training import datasets, distributed, plots, runs
 from hashpipe.hashing.training import tensorboard as events
 from hashpipe.hashing.training.checkpoint import STATE, Checkpoint
 from hashpipe.hashing.training.deferred_signals import deferred_signals
-from hashpipe.hashing.training.finetune import finetune
+from hashpipe.hashing.training.finetune import check_network, finetune
 from hashpipe.hashing.training.heads import check_head, reads_maps
 from hashpipe.hashing.training.inputs import describe, with_maps
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.recipes import recipe_of, uses_pairs
+from hashpipe.hashing.training.recipes import check_needs, recipe_of, uses_pairs
 from hashpipe.hashing.training.stored_options import options_as_json, stored_options
 from hashpipe.hashing.training.train_result import METRICS, TrainResult, json_lines, summary, write_model
 from hashpipe.hashing.training.validation import validator
@@ -47,8 +47,10 @@ def train(options: TrainOptions, workspace: Path) -> TrainResult:
     Raises UserError for errors that the user can fix.
     """
     alone = options.photos is not None or options.benchmark is not None
+    datasets.check_source(options)
+    without = "learn from photos alone with `hashpipe train --photos DIR`"
     with distributed.joined():
-        return _train(options, open_workspace(workspace, create=alone), False)
+        return _train(options, open_workspace(workspace, create=alone, otherwise=without), False)
 
 
 def resume(run: Path) -> TrainResult:
@@ -70,6 +72,8 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         source = datasets.open_source(options, workspace)
         chosen = backbones.choose(options.describe.backbone, options.describe.weights)
         check_head(options.head, chosen.backbone, options.tune.finetune != "none")
+        check_network(options.tune.finetune, chosen.backbone)
+        check_needs(options, source.targets)
         cache = workspace / "descriptors"
         describer = make_describer(options.describe, source.images, cache)
         say(f"learning from {len(source.images)} photos with {describer.name}, without labels")
@@ -88,8 +92,6 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         seen = values if maps is None else maps
         thresholds, centred = centre(heads, seen, options.recentre)
         notes = (*source.notes, *_notes(options, values, targets, centred, checkpoint))
-        for note in notes:
-            say(note)
         config = _config(options, source, values, targets, centred, notes)
         model = make_model(describer, heads, thresholds, config)
         lost = int((~described.ok).sum())

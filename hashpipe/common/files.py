@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import tempfile
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.nearest import MARKER, nearest_workspace
 
 WORKSPACE_VERSION = 1
 WAIT_SECONDS = 60.0  # for those who share a folder of pairs and write to it for moments only
@@ -117,16 +119,16 @@ def make_folder(path: Path) -> Path:
     return Path(path)
 
 
-def open_workspace(path: Path, *, create: bool) -> Path:
+def open_workspace(path: Path, *, create: bool, otherwise: str = "") -> Path:
     """Check that `path` is a workspace of this version (made when `create`), and that it can be written.
 
-    Returns the absolute path.
+    Returns the absolute path. otherwise: what the caller can do without a workspace, for the refusal.
     """
     path = Path(path).expanduser().absolute()
-    marker = path / "workspace.json"
+    marker = path / MARKER
     if not marker.exists():
         if not create:
-            raise UserError(f"{path} is not a hashpipe workspace; run `hashpipe pairs build PHOTOS -w {path}` first.")
+            raise UserError(_no_workspace(path, otherwise))
         if path.is_dir() and any(
             entry.name != ".lock" and not entry.name.startswith(".workspace-") for entry in path.iterdir()
         ):
@@ -148,12 +150,27 @@ def open_workspace(path: Path, *, create: bool) -> Path:
     return path
 
 
+def _no_workspace(path: Path, otherwise: str) -> str:
+    """Where was looked, which workspace is near, and what to name or to run."""
+    variable = os.environ.get("HASHPIPE_WORKSPACE")
+    source = " (from $HASHPIPE_WORKSPACE)" if variable and Path(variable).expanduser().absolute() == path else ""
+    near = nearest_workspace(path)
+    found = f"none lies above or below {Path.cwd()}: name yours" if near is None else f"the nearest is {near}: name it"
+    make = f"make a new one with `hashpipe pairs build PHOTOS -w {shlex.quote(str(path))}`"
+    return (
+        f"{path} is not a hashpipe workspace{source}; {found} with -w or in $HASHPIPE_WORKSPACE, or {make}"
+        f"{f', or {otherwise}' if otherwise else ''}."
+    )
+
+
 @contextlib.contextmanager
 def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """Hold a folder for one writer; a second one gets a UserError after `wait` seconds. The lock dies with its process.
 
-    A folder that was replaced meanwhile is held anew, so that no two hold folders of one name.
+    A folder that was replaced meanwhile is held anew, so that no two hold folders of one name. A folder that is made
+    here, and that a block that fails leaves empty, is removed again.
     """
+    new = not Path(folder).exists()
     make_folder(folder)
     path = Path(folder) / ".lock"
     until = time.monotonic() + wait
@@ -173,9 +190,23 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
                 time.sleep(_ASK_AGAIN)
                 continue
             if _is_still(path, lock):
-                yield
+                try:
+                    yield
+                except BaseException:
+                    if new:
+                        remove_if_empty(folder)
+                    raise
                 return
         make_folder(folder)
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder that holds nothing but the marks of its kind: lock and workspace.json."""
+    with contextlib.suppress(OSError):
+        if {path.name for path in Path(folder).iterdir()} <= {".lock", MARKER}:
+            for name in (MARKER, ".lock"):  # the lock last: until then nobody else takes the folder
+                (Path(folder) / name).unlink(missing_ok=True)
+            Path(folder).rmdir()
 
 
 def _is_still(path: Path, opened: IO) -> bool:

@@ -85,12 +85,12 @@ def test_no_command_shows_help(hashpipe):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("piars",), "did you mean pairs?"),
-        (("pairs", "biuld"), "did you mean build?"),
+        (("piars",), "did you mean `hashpipe pairs`?"),
+        (("pairs", "biuld"), "did you mean `hashpipe pairs build`?"),
         (("frobnicate",), "choose one of pairs, train"),
         (("doctor", "--jsno"), "--json"),
         (("--versoin",), "--version"),
-        (("pairs", "build"), "Missing argument 'PHOTOS'"),
+        (("pairs", "build"), "PHOTOS is missing; write `hashpipe pairs build PHOTOS`"),
     ],
 )
 def test_slips_name_what_was_meant(refused, arguments, expected):
@@ -101,7 +101,7 @@ def test_user_error_is_one_sentence(hashpipe, tmp_path):
     done = hashpipe("pairs", "check")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert re.fullmatch(r"hashpipe: .*hashpipe-workspace is not a hashpipe workspace; run .* first\.\n", done.stderr)
+    assert re.fullmatch(r"hashpipe: .*hashpipe-workspace is not a hashpipe workspace; .* with `.*`\.\n", done.stderr)
 
 
 def test_traceback_on_request(hashpipe):

@@ -178,7 +178,8 @@ def test_thresholds_of_the_index_are_those_of_the_query(workspace, pictures, tmp
 
 def test_nothing_within_the_radius_is_said(workspace, pictures, tmp_path, monkeypatch):
     said: list[str] = []
-    monkeypatch.setattr(searching, "say", said.append)
+    monkeypatch.setattr("hashpipe.hashing.search.search.say", said.append)
+    monkeypatch.setattr("hashpipe.hashing.search.queries.say", said.append)
     build_index([], workspace, IndexOptions(index=tmp_path / "index"))
     same = [hit.path for hit in search([str(pictures / "007.png")], workspace, options(radius=0)).hits[0]]
     remove_from_index(same, workspace, RemoveOptions(index=tmp_path / "index"))
@@ -279,3 +280,31 @@ def test_own_first_keeps_what_else_was_found():
     ):
         found = own_first(distances, rows, own, distance, limit)
         assert list(zip(*(one.tolist() for one in found), strict=True)) == wanted
+
+
+def test_a_photo_of_the_index_is_named_by_the_end_of_its_path_and_needs_no_network(tied, pictures, monkeypatch):
+    """Photos 3 to 9 have one code; the one that was named comes first. Nothing is encoded, and no model is read."""
+    said: list[str] = []
+    monkeypatch.setattr("hashpipe.hashing.search.queries.say", said.append)
+    monkeypatch.setattr(searching, "open_encoder", lambda *all, **more: pytest.fail("a network was loaded"))
+    for name in ("007.png", "./007.png", "photos of é/007.png", str(pictures / "007.png")):
+        result = search([name], tied, options(k=3))
+        assert (result.hits[0][0].path, result.hits[0][0].distance) == (str(pictures / "007.png"), 0)
+        assert [hit.distance for hit in result.hits[0]] == [0, 0, 0]
+    assert result.queries == (str(pictures / "007.png"),)
+    assert said[0] == f"007.png is {pictures / '007.png'} of the index"
+    for name, reason in (("07.png", "no path of a photo"), ("é/008.png", "no path"), ("nowhere.jpg", "no such file")):
+        with pytest.raises(UserError, match=reason):
+            search([name], tied, options(k=3))
+
+
+def test_the_end_of_several_paths_is_refused_with_some_of_them(tmp_path, workspace, pictures):
+    for folder in ("a", "b"):
+        write_pictures(tmp_path / "photos" / folder, 1)
+        (tmp_path / "photos" / folder / "000.png").rename(tmp_path / "photos" / folder / "same.png")
+    made = workspace_with(tmp_path / "ws", workspace / "model")
+    encode(tmp_path / "photos", made, EncodeOptions(runtime="torch", bits=16))
+    build_index([], made, IndexOptions())
+    with pytest.raises(UserError, match=r"end of 2 paths in the index \(.*a/same.png, .*b/same.png\); give more"):
+        search(["same.png"], made, options(k=1))
+    assert search(["b/same.png"], made, options(k=1)).hits[0][0].path.endswith("b/same.png")
