@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment
 
 from hashpipe.hashing.evaluation import plots
+from hashpipe.hashing.evaluation.conclusions import sentences
 from hashpipe.hashing.evaluation.method_names import is_learnt
 from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.tables import best_values, ordered_methods, title
@@ -22,6 +23,8 @@ def render(result: EvalResult, pages: list[dict[str, Any]]) -> str:
     return page.render(
         is_learnt=is_learnt,
         sections=[_section(result, protocol, pages) for protocol in result.protocols],
+        summary=sentences(result),
+        marks=", ".join(f"{one['protocol']} {one['fingerprint']}" for one in result.protocols),
         notes=result.notes,
         meta=_flat(result.meta),
     )

@@ -11,6 +11,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import read_json
 from hashpipe.hashing.benchmarks.protocols import Protocol
+from hashpipe.hashing.evaluation.conclusions import sentences
 from hashpipe.hashing.evaluation.method_names import FIRST_NAME, with_first_name, without_first_name
 from hashpipe.hashing.evaluation.scoring import Score
 from hashpipe.hashing.evaluation.tables import as_text
@@ -71,6 +72,7 @@ class EvalResult:
             "results": with_first_name(self.rows, self.learnt),
             "protocols": self.protocols,
             "notes": self.notes,
+            "summary": sentences(self),
             **self._named(),
             **self.meta,
             "details": self.details,
@@ -82,7 +84,8 @@ class EvalResult:
         protocols = [{k: v for k, v in one.items() if k != "clusters"} for one in self.protocols]
         where = {} if self.folder is None else {"folder": str(self.folder)}
         results = with_first_name(self.rows, self.learnt)
-        return {"results": results, "protocols": protocols, "notes": self.notes, **self._named(), **self.meta, **where}
+        said = {"summary": sentences(self), "notes": self.notes}
+        return {"results": results, "protocols": protocols, **said, **self._named(), **self.meta, **where}
 
     def _named(self) -> dict[str, str]:
         return {FIRST_NAME: self.learnt} if self.learnt else {}
@@ -106,7 +109,7 @@ def read_result(path: Path) -> EvalResult:
         raise UserError(
             f"{path} is an evaluation of format {version}, this hashpipe reads {FORMAT_VERSION}; run eval again."
         )
-    known = ("format_version", "results", "protocols", "notes", "details", "per_query", FIRST_NAME)
+    known = ("format_version", "results", "protocols", "notes", "summary", "details", "per_query", FIRST_NAME)
     meta = {key: value for key, value in content.items() if key not in known}
     return EvalResult(
         without_first_name(content["results"]),

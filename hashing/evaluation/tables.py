@@ -13,9 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hashpipe.hashing.evaluation.conclusions import sentences
 from hashpipe.hashing.evaluation.method_names import is_learnt
 
 _CELL = 32  # columns of one code length
+_NARROWEST = 80  # columns
+_VALUE = 5  # columns of one value and what stands before it
 
 
 class Scored(Protocol):
@@ -23,19 +26,22 @@ class Scored(Protocol):
 
     rows: list[dict[str, Any]]
     protocols: list[dict[str, Any]]
+    per_query: list[dict[str, Any]]
     notes: list[str]
     folder: Path | None
 
 
 def as_text(result: Scored) -> str:
-    """Tables of all protocols, then the notes; plain text where the output is no terminal."""
+    """Three sentences, tables of all protocols, then the notes; plain text of 80 columns where there is no terminal."""
     terminal = sys.stdout.isatty()
-    width = os.get_terminal_size().columns if terminal else 120
+    width = max(os.get_terminal_size().columns, _NARROWEST) if terminal else _NARROWEST
     buffer = io.StringIO()
-    width = max(width, 80)
     console = Console(file=buffer, width=width, force_terminal=terminal, highlight=False)
+    for sentence in sentences(result):
+        console.print(sentence, markup=False)
+    console.print()
     for protocol in result.protocols:
-        console.print(title(protocol), style="bold", markup=False, soft_wrap=True)
+        console.print(title(protocol), style="bold", markup=False)
         for table in _tables(result, protocol, width):
             console.print(table)
         for note in protocol["notes"]:
@@ -43,6 +49,8 @@ def as_text(result: Scored) -> str:
         console.print()
     if result.protocols:
         console.print(f"  {_LEGEND}", markup=False)
+        marks = ", ".join(f"{one['protocol']} {one['fingerprint']}" for one in result.protocols)
+        console.print(f"  protocols: {marks}", markup=False)
     for note in result.notes:
         console.print(f"  note: {note}", markup=False)
     if result.folder is not None:
@@ -62,8 +70,7 @@ def title(protocol: dict[str, Any]) -> str:
     asked = "" if places is None else f"{places} place{'' if places == 1 else 's'}, "
     return (
         f"{protocol['protocol']}: {asked}{queries} {'query' if queries == 1 else 'queries'}, "
-        f"{protocol['database']} database photos "
-        f"(protocol {protocol['fingerprint']})"
+        f"{protocol['database']} database photos"
     )
 
 
@@ -102,9 +109,24 @@ def _tables(result: Scored, protocol: dict[str, Any], width: int) -> list[Table]
             if any(found):
                 table.add_row(method, *[_cell(row, best) for row in found])
         tables.append(table)
-    if others:
-        tables.append(_other_metrics(rows, lengths, others, best))
+    for some in _that_fit(others, lengths, width - _longest(rows)):
+        tables.append(_other_metrics(rows, lengths, some, best))
     return tables
+
+
+def _that_fit(metrics: Sequence[str], lengths: Sequence[int | None], width: int) -> list[list[str]]:
+    """Metrics in groups whose columns fit beside each other; one that is wider than all stands alone."""
+    groups: list[list[str]] = []
+    left = 0
+    for metric in metrics:
+        heads = "/".join("-" if bits is None else str(bits) for bits in lengths)
+        columns = max(len(metric), len(heads), _VALUE * len(lengths) - 1) + 1
+        if not groups or columns > left:
+            groups.append([])
+            left = width
+        groups[-1].append(metric)
+        left -= columns
+    return groups
 
 
 def _other_metrics(
