@@ -15,6 +15,7 @@ import click
 KEY = "hashpipe.workspace"  # in a context's meta: the workspace, where it is not the default
 _NEW = "hashpipe.new"  # the workspace, where it did not exist before the command
 _COMMAND = re.compile(r"(?<! as )`hashpipe ([^`]+)`")
+_NEXT = re.compile(r"(?m)^next: hashpipe (.+?)(?=  \(|$)")
 _WITHOUT = ("benchmarks", "demo", "doctor")  # commands that have no workspace
 _GROUPS = ("pairs", "index", "export")
 _NAMED = {"-w", "--workspace", "-h", "--help", "--resume", "--compare"}
@@ -43,7 +44,7 @@ def no_empty_workspace(context: click.Context) -> Iterator[None]:
 
 
 def named(text: str, meta: Mapping[str, Any] | None = None) -> str:
-    """`text` with `-w FOLDER` in every command between backticks that reads a workspace.
+    """`text` with `-w FOLDER` in every command that reads a workspace, between backticks or after `next: `.
 
     meta: of a context; without it that of the running command. The default folder is not named.
     """
@@ -53,6 +54,7 @@ def named(text: str, meta: Mapping[str, Any] | None = None) -> str:
     folder = meta.get(KEY)
     if folder is None:
         return text
+    text = _NEXT.sub(lambda match: f"next: hashpipe {_with(match[1], folder)}", text)
     return _COMMAND.sub(lambda match: f"`hashpipe {_with(match[1], folder)}`", text)
 
 

@@ -27,4 +27,4 @@ def calibrate_command(workspace: Path, config: Path | None, as_json: bool, **giv
     options = build(CalibrateOptions, given, config, "calibrate")
     from hashpipe.hashing.calibration.calibrate import calibrate
 
-    show(lambda: calibrate(workspace, options), as_json)
+    show(lambda: calibrate(workspace, options), as_json, workspace)

@@ -33,4 +33,4 @@ def encode_command(photos: Path, workspace: Path, config: Path | None, as_json: 
     from hashpipe.hashing.encoding.encode import encode
 
     source = split_list(sys.stdin.buffer.read()) if str(photos) == "-" else photos
-    show(lambda: encode(source, workspace, options), as_json)
+    show(lambda: encode(source, workspace, options), as_json, None if options.output else workspace)

@@ -42,4 +42,4 @@ def eval_command(
     options = build(EvalOptions, given, config, "eval")
     from hashpipe.hashing.evaluation import evaluate
 
-    show(lambda: evaluate(options, workspace), as_json)
+    show(lambda: evaluate(options, workspace), as_json, workspace)

@@ -27,7 +27,7 @@ def import_command(source: Path, workspace: Path, as_json: bool, **given: Any) -
     options = build(ImportOptions, given)
     from hashpipe.pairgen.formats.import_pairs import import_pairs
 
-    show(lambda: import_pairs(source, workspace, options), as_json)
+    show(lambda: import_pairs(source, workspace, options), as_json, workspace)
 
 
 @click.command("export")

@@ -32,7 +32,7 @@ def build_command(codes: tuple[Path, ...], workspace: Path, config: Path | None,
     options = build(IndexOptions, given, config, "index.build")
     from hashpipe.hashing.search.index_commands import build_index
 
-    show(lambda: build_index(codes, workspace, options), as_json)
+    show(lambda: build_index(codes, workspace, options), as_json, workspace)
 
 
 @click.command("add")

@@ -122,6 +122,7 @@ TABLE = {
     "serve": ("hashpipe.cli.serve:serve_command", "Search a collection on a local page, or by its HTTP API."),
     "benchmarks": ("hashpipe.cli.benchmarks:benchmarks", "List, show, fetch and verify public benchmarks."),
     "demo": ("hashpipe.cli.demo:demo_command", "Render demo photos and run the whole chain on them."),
+    "status": ("hashpipe.cli.status:status_command", "Say what a workspace holds, what is stale, what to run next."),
     "doctor": ("hashpipe.cli.doctor:doctor_command", "Say what is installed, what is missing and how to get it."),
     "clean": ("hashpipe.cli.clean:clean_command", "List what a workspace holds; remove its caches."),
 }

@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from hashpipe.cli import advice
+from hashpipe.common.errors import UserError
+
 
 class Result(Protocol):
     """What every stage returns."""
@@ -21,14 +24,29 @@ class Result(Protocol):
     def as_text(self) -> str: ...
 
 
-def show(work: Callable[[], Result], as_json: bool) -> None:
-    """Do the work and print its result; with `as_json` nothing else reaches stdout, not even from native code."""
+def show(work: Callable[[], Result], as_json: bool, after: Path | None = None) -> None:
+    """Do the work and print its result; with `as_json` nothing else reaches stdout, not even from native code.
+
+    after: the workspace whose next command is said at the end.
+    """
     with stdout_to_stderr() if as_json else contextlib.nullcontext():
         result = work()
     if as_json:
         print_json(result.as_json())
     else:
-        print(result.as_text().rstrip("\n"), flush=True)
+        following = "" if after is None else _following(after)
+        print(advice.named(result.as_text().rstrip("\n") + following), flush=True)
+
+
+def _following(workspace: Path) -> str:
+    """A line with the next command; nothing where the workspace cannot be read: the result is what was asked for."""
+    from hashpipe.hashing.workspace.status import status
+
+    try:
+        found = status(workspace)
+    except (UserError, OSError):
+        return ""
+    return f"\nnext: {found.next}  ({found.why})"
 
 
 def print_json(value: Mapping[str, Any]) -> None:

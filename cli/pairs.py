@@ -38,7 +38,7 @@ def build_command(
         return
     from hashpipe.pairgen.build import build_pairs
 
-    show(lambda: build_pairs(photos, workspace, options), as_json)
+    show(lambda: build_pairs(photos, workspace, options), as_json, workspace)
 
 
 @click.command("show")

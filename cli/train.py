@@ -61,12 +61,12 @@ def train_command(
             raise UserError(f"--resume continues with the options of its run; omit {', '.join(named)}.")
         from hashpipe.hashing.training import train
 
-        _show(lambda: train.resume(resume), as_json)
+        _show(lambda: train.resume(resume), as_json, None)
         return
     options = _options(given, settings, config)
     from hashpipe.hashing.training.train import train as learn
 
-    _show(lambda: learn(options, workspace), as_json)
+    _show(lambda: learn(options, workspace), as_json, workspace)
 
 
 def _options(given: dict[str, Any], settings: tuple[str, ...], config: Path | None) -> TrainOptions:
@@ -85,10 +85,10 @@ def _options(given: dict[str, Any], settings: tuple[str, ...], config: Path | No
     return replace(options, method=build(method, given, config, "train", (TrainOptions,), assigned, table))
 
 
-def _show(work: Callable[[], Result], as_json: bool) -> None:
+def _show(work: Callable[[], Result], as_json: bool, workspace: Path | None) -> None:
     """Show progress and result once, also where torchrun started several processes."""
     if os.environ.get("RANK", "0") == "0":
-        show(work, as_json)
+        show(work, as_json, workspace)
     else:
         show_progress("off")
         work()
