@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from hashpipe.common import journal
+
 KEY = "hashpipe.workspace"  # in a context's meta: the workspace, where it is not the default
 _NEW = "hashpipe.new"  # the workspace, where it did not exist before the command
+_UNLOGGED = {"search", "serve", "status", "clean", "show", "check", "info"}  # commands that look, or often run
 _COMMAND = re.compile(r"(?<! as )`hashpipe ([^`]+)`")
 _NEXT = re.compile(r"(?m)^next: hashpipe (.+?)(?=  \(|$)")
 _WITHOUT = ("benchmarks", "demo", "doctor")  # commands that have no workspace
@@ -22,25 +24,23 @@ _NAMED = {"-w", "--workspace", "-h", "--help", "--resume", "--compare"}
 
 
 def remember(context: click.Context, parameter: click.Parameter, value: Path) -> Path:
-    """Callback of `-w`: keep the folder for sentences, where the user named one."""
+    """Callback of `-w`: keep the folder for sentences, where the user named one, and for the log of the command."""
     if not value.expanduser().exists():
         context.meta[_NEW] = value.expanduser().absolute()
+    if context.info_name not in _UNLOGGED:
+        line = context.find_root().obj
+        journal.begin(value.expanduser().absolute(), f"hashpipe {line}" if line else context.command_path)
     if context.get_parameter_source(parameter.name or "") is not click.core.ParameterSource.DEFAULT:
         context.meta[KEY] = value
     return value
 
 
-@contextlib.contextmanager
-def no_empty_workspace(context: click.Context) -> Iterator[None]:
-    """Where the command fails, remove the workspace that it made and left empty."""
-    try:
-        yield
-    except BaseException:
-        if folder := context.meta.get(_NEW):
-            from hashpipe.common.files import remove_if_empty
+def remove_empty_workspace(context: click.Context) -> None:
+    """Remove the workspace that a command which failed has made and left empty."""
+    if folder := context.meta.get(_NEW):
+        from hashpipe.common.files import remove_if_empty
 
-            remove_if_empty(folder)
-        raise
+        remove_if_empty(folder)
 
 
 def named(text: str, meta: Mapping[str, Any] | None = None) -> str:

@@ -32,6 +32,8 @@ _PARTS = {
     "groups": "groups of photos and the page that shows them",
     "export": "codes for other programs",
     "thumbnails": "cache: small pictures for the page of `hashpipe serve`",
+    "hashpipe.log": "what the commands said",
+    "hashpipe.log.1": "what earlier commands said",
     "shown": "cache: pictures of pairs that were shown",
 }
 _CACHES = ("descriptors", "eval", "verified", "shown", "thumbnails")

@@ -6,6 +6,7 @@ import errno
 import importlib
 import io
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import click
 
 from hashpipe.cli import advice, signals, usage_errors
+from hashpipe.cli.loudness import loudness_options
+from hashpipe.common import journal
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import show_progress
 
@@ -58,12 +61,19 @@ class LazyGroup(click.Group):
         return {"": list(self.table), **below}
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what it fails with names the workspace, stands in its log, and leaves no empty one."""
         try:
-            with advice.no_empty_workspace(ctx):
-                return super().invoke(ctx)
-        except UserError as error:
-            error.args = (advice.named(str(error), ctx.meta),)
+            result = super().invoke(ctx)
+        except BaseException as error:
+            if isinstance(error, UserError):
+                error.args = (advice.named(str(error), ctx.meta),)
+            if ctx.parent is None:
+                journal.end(None if isinstance(error, click.exceptions.Exit) else error)
+                advice.remove_empty_workspace(ctx)
             raise
+        if ctx.parent is None:
+            journal.end()
+        return result
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -134,13 +144,13 @@ hashpipe = LazyGroup(
     context_settings=_CONTEXT,
     table=TABLE,
 )
-click.version_option(package_name="hashpipe", prog_name="hashpipe")(hashpipe)
+loudness_options(click.version_option(package_name="hashpipe", prog_name="hashpipe")(hashpipe))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code: 0, 2 for errors that the user can fix, 130 or 143 when stopped."""
     try:
-        code = hashpipe.main(arguments, prog_name="hashpipe", standalone_mode=False)
+        code = hashpipe.main(arguments, prog_name="hashpipe", standalone_mode=False, obj=_line(arguments))
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except UserError as error:
@@ -182,6 +192,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     sys.exit(run())
+
+
+def _line(arguments: Sequence[str] | None) -> str:
+    return shlex.join(sys.argv[1:] if arguments is None else arguments)
 
 
 def _debugging() -> bool:

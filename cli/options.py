@@ -22,9 +22,11 @@ import click
 
 from hashpipe.cli import advice
 from hashpipe.cli.config_files import read_section
+from hashpipe.cli.loudness import loudness_options
 from hashpipe.cli.option_fields import Option, check_range, from_toml, option_of, options_of
 from hashpipe.common.errors import UserError
 from hashpipe.common.nearest import DEFAULT_NAME
+from hashpipe.common.progress import detail
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,6 +35,8 @@ DEFAULT_WORKSPACE = Path(DEFAULT_NAME)
 
 
 def workspace_option(function: F) -> F:
+    """`-w`, and unlisted how much is said: `hashpipe --help` lists these, and they may stand before or after."""
+    function = loudness_options(function, hidden=True)
     return click.option(
         "-w",
         "--workspace",
@@ -103,6 +107,8 @@ def build(
     for key, value in given.items():  # a file may say how things are done whenever they are done
         if key in known and (value, known[key].default) != (False, False):
             _check_effect(known[key], known, values)
+    if chosen := ", ".join(f"{known[key].flag} {value}" for key, value in values.items() if key in known):
+        detail(f"{section or 'settings'}: {chosen}")
     return _fill(dataclass, values)
 
 

@@ -31,6 +31,7 @@ from hashpipe.hashing.training.sampler import Sampler
 from hashpipe.hashing.training.train_state import TrainState
 
 _CENTRE, _CENTRE_ON = 10, 4096  # steps between two re-centrings, and the photos they are taken over
+_TOLD = 20  # steps between two losses beside the bar
 _CANDIDATES = 20  # nearest in code space that hard negatives are looked for among
 
 
@@ -126,7 +127,7 @@ def fit_head(
             batch = _draw(state, recipe, step, progress)
             parts = matryoshka.parts(lambda k: state.objective.loss(batch.first(k)), lengths)  # noqa: B023
             _update(state, parts)
-            advance(1)
+            advance(1, _loss(parts) if step % _TOLD == 0 or step == recipe.steps - 1 else "")
             if checkpoint.after(step, recipe.steps, bits, parts, state):
                 break
     checkpoint.end(state)
@@ -135,6 +136,10 @@ def fit_head(
     if options.recentre:
         state.head.centre(torch.from_numpy(x) if maps is None else maps[0])
     return state.head
+
+
+def _loss(parts: dict[str, Tensor]) -> str:
+    return f"loss {sum(float(value.detach()) for value in parts.values()):.4f}"
 
 
 def _begin(
