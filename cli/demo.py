@@ -1,7 +1,9 @@
-"""`hashpipe demo`: rendered photos through the three commands, as a user would run them."""
+"""`hashpipe demo`: rendered photos through all commands up to a search, as a user would run them."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shlex
 import time
 from itertools import pairwise
@@ -25,11 +27,13 @@ def demo_command(output: Path, seed: int, open_reports: bool) -> None:
     """Render photos of made-up places and run the whole chain on them.
 
     Renders eight places from twelve viewpoints each, and photos without a partner, a duplicate and a broken file; then
-    runs `pairs build`, `train --unsupervised` and `eval` on them. Needs no network and no weights, and takes a few
-    minutes. Run it again to continue where it stopped.
+    runs `pairs build`, `train --unsupervised` and `eval` on them, and searches for one of them. Needs no network and no
+    weights, and takes a few minutes. Run it again to continue where it stopped.
     """
-    from hashpipe.cli.main import hashpipe
-    from hashpipe.pairgen.synthetic.demo import check_pairs, prepare_photos
+    from hashpipe.common.browser import open_page
+    from hashpipe.hashing.evaluation.conclusions import in_short
+    from hashpipe.hashing.evaluation.result import read_result
+    from hashpipe.pairgen.synthetic.demo import check_pairs, example_query, prepare_photos
 
     laps = [time.monotonic()]
     output = output.expanduser()
@@ -37,17 +41,36 @@ def demo_command(output: Path, seed: int, open_reports: bool) -> None:
     laps.append(time.monotonic())
     where = ["-w", str(workspace)]
     for arguments in (["pairs", "build", str(photos), *where], ["train", "--unsupervised", *where], ["eval", *where]):
-        click.echo(f"\n$ {shlex.join(['hashpipe', *arguments])}")
-        hashpipe.main(arguments, prog_name="hashpipe", standalone_mode=False)
+        _run(arguments)
         laps.append(time.monotonic())
         if arguments[0] == "pairs":
             click.echo(check_pairs(output, workspace / "pairs").as_text())
-    reports = [path for path in (workspace / "pairs/report.html", workspace / "eval/report.html") if path.exists()]
-    stages = zip(("photos", "pairs", "train", "eval"), pairwise(laps), strict=True)
+    _run(["encode", str(photos), *where], first_line=True)
+    _run(["index", "build", *where], first_line=True)
+    _run(["search", str(example_query(photos, workspace / "pairs")), "-k", "4", "--page", *where])
+    laps.append(time.monotonic())
+    names = ("pairs/report.html", "eval/report.html", "search.html")
+    pages = [path for name in names if (path := workspace / name).exists()]
+    stages = zip(("photos", "pairs", "train", "eval", "search"), pairwise(laps), strict=True)
     seconds = ", ".join(f"{name} {stop - start:.0f}" for name, (start, stop) in stages)
-    click.echo(f"\nDone in {laps[-1] - laps[0]:.0f} s ({seconds}). Look at")
-    for report in reports:
-        click.echo(f"  {report}")
+    click.echo(f"\nDone in {laps[-1] - laps[0]:.0f} s ({seconds}).")
+    click.echo(in_short(read_result(workspace)))
+    click.echo("Look at")
+    for page in pages:
+        click.echo(f"  {page}")
         if open_reports:
-            click.launch(str(report))
-    click.echo(f"Now your own photos: hashpipe pairs build PHOTOS (the demo's folder {output} can be deleted)")
+            open_page(page)
+    click.echo(f"next: hashpipe pairs build PHOTOS  (your own; the demo's folder {output} can be deleted)")
+
+
+def _run(arguments: list[str], first_line: bool = False) -> None:
+    """Run a command as it is shown; of its result all, or the first line alone."""
+    from hashpipe.cli.main import hashpipe
+
+    line = shlex.join(["hashpipe", *arguments])
+    click.echo(f"\n$ {line}")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed) if first_line else contextlib.nullcontext():
+        hashpipe.main(arguments, prog_name="hashpipe", standalone_mode=False, obj=line.removeprefix("hashpipe "))
+    if first_line:
+        click.echo(printed.getvalue().split("\n")[0])

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
+from hashpipe.cli.options import build, config_option, json_option, open_option, options_from, workspace_option
 from hashpipe.cli.output import show
 from hashpipe.cli.usage_errors import refuse_split_lists
 from hashpipe.hashing.evaluation.options import EvalOptions
@@ -20,10 +20,17 @@ from hashpipe.hashing.evaluation.options import EvalOptions
 )
 @options_from(EvalOptions)
 @workspace_option
+@open_option
 @config_option
 @json_option
 def eval_command(
-    runs: tuple[Path, ...], compare: bool, workspace: Path, config: Path | None, as_json: bool, **given: Any
+    runs: tuple[Path, ...],
+    compare: bool,
+    workspace: Path,
+    open_page: bool,
+    config: Path | None,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Score the codes on held-out photos, beside the baselines.
 
@@ -42,4 +49,5 @@ def eval_command(
     options = build(EvalOptions, given, config, "eval")
     from hashpipe.hashing.evaluation import evaluate
 
-    show(lambda: evaluate(options, workspace), as_json, workspace)
+    page = (lambda result: result.folder / "report.html") if open_page else None
+    show(lambda: evaluate(options, workspace), as_json, workspace, page)

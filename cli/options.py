@@ -62,6 +62,12 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")(function)
 
 
+def open_option(function: F) -> F:
+    return click.option("--open", "open_page", is_flag=True, help="Open the page that is written in a browser.")(
+        function
+    )
+
+
 def options_from(dataclass: type) -> Callable[[F], F]:
     """Decorator that adds one option for each field; the values arrive as keyword arguments, None where not given."""
 

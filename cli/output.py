@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hashpipe.cli import advice
+from hashpipe.common.browser import open_page
 from hashpipe.common.errors import UserError
 
 
@@ -24,10 +25,15 @@ class Result(Protocol):
     def as_text(self) -> str: ...
 
 
-def show(work: Callable[[], Result], as_json: bool, after: Path | None = None) -> None:
+def show(
+    work: Callable[[], Result],
+    as_json: bool,
+    after: Path | None = None,
+    page: Callable[[Any], Path] | None = None,
+) -> None:
     """Do the work and print its result; with `as_json` nothing else reaches stdout, not even from native code.
 
-    after: the workspace whose next command is said at the end.
+    after: the workspace whose next command is said at the end; page: of the result, to be opened in a browser.
     """
     with stdout_to_stderr() if as_json else contextlib.nullcontext():
         result = work()
@@ -36,6 +42,8 @@ def show(work: Callable[[], Result], as_json: bool, after: Path | None = None) -
     else:
         following = "" if after is None else _following(after)
         print(advice.named(result.as_text().rstrip("\n") + following), flush=True)
+    if page is not None and (written := page(result)).exists():
+        open_page(written)
 
 
 def _following(workspace: Path) -> str:

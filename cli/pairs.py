@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
+from hashpipe.cli.options import build, config_option, json_option, open_option, options_from, workspace_option
 from hashpipe.cli.output import Result, print_json, show
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import say
@@ -19,10 +19,11 @@ from hashpipe.pairgen.options import BuildOptions
 @click.option("--dry-run", is_flag=True, help="Estimate time and result from a small sample; write nothing.")
 @options_from(BuildOptions)
 @workspace_option
+@open_option
 @config_option
 @json_option
 def build_command(
-    photos: Path, dry_run: bool, workspace: Path, config: Path | None, as_json: bool, **given: Any
+    photos: Path, dry_run: bool, workspace: Path, open_page: bool, config: Path | None, as_json: bool, **given: Any
 ) -> None:
     """Photos to 3D models to similar and dissimilar pairs.
 
@@ -38,7 +39,8 @@ def build_command(
         return
     from hashpipe.pairgen.build import build_pairs
 
-    show(lambda: build_pairs(photos, workspace, options), as_json, workspace)
+    page = (lambda result: result.pairs_folder / "report.html") if open_page else None
+    show(lambda: build_pairs(photos, workspace, options), as_json, workspace, page)
 
 
 @click.command("show")

@@ -11,6 +11,7 @@ import click
 from hashpipe.cli.index import listed
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import print_json, stdout_to_stderr
+from hashpipe.common.progress import say
 from hashpipe.hashing.search.options import SearchOptions
 
 
@@ -36,3 +37,5 @@ def search_command(photos: tuple[str, ...], workspace: Path, config: Path | None
         print_json(result.as_json())
     elif text := result.as_text():  # nothing found is no line, not an empty one
         print(text, flush=True)
+    if not as_json and result.page is not None:
+        say(f"page: {result.page}")

@@ -56,6 +56,8 @@ def manifest_text(manifest: Manifest) -> str:
     ):
         lines.append(f"{label + ':':<10}{value}")
     lines += [f"  step {i}: {step}" for i, step in enumerate(manifest.steps, start=1)]
+    if manifest.name in _with_training():
+        lines.append(f"learn:    hashpipe train --benchmark {manifest.name} --root PATH -w NEW")
     lines += ["", "Protocols"]
     for table in manifest.protocols:
         lines.append(f"  {manifest.name}/{table['name']}: {table['what']}")
@@ -81,6 +83,19 @@ def markdown() -> str:
         "- `hashpipe benchmarks fetch NAME --root DIR` brings the files, where that is allowed.",
         "- `hashpipe benchmarks verify NAME --root DIR` checks a folder that you have.",
         "- `hashpipe eval --benchmark NAME --root DIR` scores the model of the workspace on it.",
+        f"- `hashpipe train --benchmark NAME --root DIR -w NEW` learns from its training photos, without their labels: "
+        f"{', '.join(_with_training())}.",
+        "",
+        "A model of your photos says little about photos of another kind, and `eval` says so. For a score to compare",
+        "with papers learn from the benchmark's own training photos, in a workspace of its own:",
+        "",
+        "```sh",
+        "hashpipe train --benchmark cifar10 --root DIR -w cifar --bits 16,32,64",
+        "hashpipe eval --benchmark cifar10/I --root DIR -w cifar",
+        "```",
+        "",
+        "The descriptors of CIFAR-10's 60,000 photos take a quarter of an hour or more on two cores. Both commands",
+        "share them. The time is said after the first few, and a stop keeps those that are done.",
         "",
         "Metrics and protocols are defined in [metrics.md](metrics.md).",
         "",
@@ -102,6 +117,11 @@ def markdown() -> str:
             parts.append(f"| `{one.name}/{table['name']}` | {table['what']} | {metrics} | {table['normaliser']} |")
         parts += ["", "Pitfalls:", "", *(f"- {pitfall}" for pitfall in one.pitfalls)]
     return "\n".join(parts) + "\n"
+
+
+def _with_training() -> list[str]:
+    """Benchmarks that have photos to learn from."""
+    return [one.name for one in all_manifests().values() if one.layout in ("cifar10", "mirflickr", "nuswide")]
 
 
 def _anchor(manifest: Manifest) -> str:

@@ -29,6 +29,7 @@ class ImageList:
     keys      N texts, identity of the content: equal keys mean equal pixels, so that descriptors can be cached by them
     open      (index, longest side or None) -> upright RGB image, shrunk in proportion; raises photos.UnreadablePhoto
     names     N texts for people
+    unreadable  keys of images that `pairs build` could not read and has listed: nobody needs to be told again
     features  SIFT descriptors that reconstruction stored, by key; None where there are none
     """
 
@@ -36,6 +37,7 @@ class ImageList:
     open: Callable[[int, int | None], Image.Image]
     names: tuple[str, ...]
     features: vlad.StoredFeatures | None = None
+    unreadable: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -49,6 +51,7 @@ class ImageList:
             lambda index, max_side: source(int(rows[index]), max_side),
             tuple(self.names[row] for row in rows),
             self.features,
+            self.unreadable,
         )
 
 
@@ -67,12 +70,15 @@ def from_pairset(pairset: PairSet) -> ImageList:
     from hashpipe.pairgen.matching import vlad
 
     paths = pairset.photo_paths()
-    keys = tuple(pairset.photos["sha256"].to_pylist())
+    hashes = pairset.photos["sha256"].to_pylist()
+    keys = tuple(key or f"none:{path}" for key, path in zip(hashes, paths, strict=True))
+    listed = [status in ("unreadable", "absent") for status in pairset.photos["status"].to_pylist()]
     return ImageList(
-        tuple(key or f"none:{path}" for key, path in zip(keys, paths, strict=True)),
+        keys,
         lambda index, max_side: load_upright(paths[index], max_side),
         tuple(pairset.photos["path"].to_pylist()),
         vlad.stored_features(pairset.folder),
+        frozenset(key for key, lost in zip(keys, listed, strict=True) if lost),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import read_json
+from hashpipe.common.progress import say, shown
 from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.evaluation.conclusions import sentences
 from hashpipe.hashing.evaluation.method_names import FIRST_NAME, with_first_name, without_first_name
@@ -23,7 +24,7 @@ FORMAT_VERSION = 1
 class EvalResult:
     """rows: flat list of results. protocols: what was asked. details, per_query: for reports and comparisons.
 
-    learnt: the method that is the model's codes, "" where there is no model.
+    learnt: the method that is the model's codes, "" where there is no model. said: notes that the user has read.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -34,11 +35,15 @@ class EvalResult:
     meta: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
     learnt: str = ""
+    said: list[str] = field(default_factory=list)
 
-    def note(self, text: str) -> None:
-        """Add a remark once."""
+    def note(self, text: str, before: bool = False) -> None:
+        """Add a remark once. before: it is worth knowing before the work, and is said at once and not again."""
         if text not in self.notes:
             self.notes.append(text)
+            if before and shown():
+                say(text)
+                self.said.append(text)
 
     def add_protocol(self, protocol: Protocol) -> None:
         clusters = protocol.clusters

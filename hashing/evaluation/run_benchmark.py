@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -
     result.meta |= {"model": model.fingerprint, "describer": model.describer.name, "benchmark": benchmark.name}
     if benchmark.identities is not None:
         result.meta["files"] = {"split.json": lambda path: write_json(path, split(benchmark))}
+    if foreign := from_elsewhere(model.config, benchmark, options.root):
+        result.note(foreign, before=True)
     cache = workspace / "descriptors"
     described = model.describer.describe(benchmark.images, cache)
     hash_of = hashes_of(benchmark.images)
@@ -53,6 +57,22 @@ def score_benchmark(result: EvalResult, options: EvalOptions, workspace: Path) -
         methods = all_methods(result, options, protocol, model, described, seen, hash_of, learnt_codes, training)
         pages += query_pages_of(result, protocol, benchmark.images, score_all(result, protocol, methods, options))
     return pages
+
+
+def from_elsewhere(config: Mapping[str, Any], benchmark: Benchmark, root: Path | None) -> str:
+    """What is to be said of a model that learnt from other photos than those of the benchmark; "" where it did not."""
+    source = config.get("source") or {}
+    if str(source.get("benchmark", "")).split("/")[0] == benchmark.name:
+        return ""
+    from_what = source.get("photos") or source.get("benchmark") or "the photos of this workspace"
+    own = ""
+    if len(benchmark.training) and root is not None:
+        command = f"hashpipe train --benchmark {benchmark.name} --root {shlex.quote(str(root))}"
+        own = f"; `{command} -w NEW` learns from its training photos, and `hashpipe eval` with the same -w scores that"
+    return (
+        f"the model learnt from {from_what}, not from {benchmark.name}: the score says how its codes do on photos of "
+        f"another kind{own}"
+    )
 
 
 def find(options: EvalOptions) -> Benchmark:

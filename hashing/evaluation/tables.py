@@ -28,6 +28,7 @@ class Scored(Protocol):
     protocols: list[dict[str, Any]]
     per_query: list[dict[str, Any]]
     notes: list[str]
+    said: list[str]
     folder: Path | None
 
 
@@ -51,7 +52,7 @@ def as_text(result: Scored) -> str:
         console.print(f"  {_LEGEND}", markup=False)
         marks = ", ".join(f"{one['protocol']} {one['fingerprint']}" for one in result.protocols)
         console.print(f"  protocols: {marks}", markup=False)
-    for note in result.notes:
+    for note in [note for note in result.notes if note not in result.said]:
         console.print(f"  note: {note}", markup=False)
     if result.folder is not None:
         console.print(f"  report: {result.folder / 'report.html'}", markup=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from hashpipe.hashing.features import descriptor_cache, preprocess
 from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 CHUNK = 256  # images between two writes to the cache
+_MANY, _FIRST = 2000, 64  # of more images than these, the first few tell how long all take
 _DECODERS = 4
 
 
@@ -57,9 +59,11 @@ class Describer:
         first_row = {images.keys[row]: row for row in reversed(missing)}
         todo = sorted(first_row.values())
         with stage(f"describe ({self.name})", len(todo), "photos") as advance:
-            for start in range(0, len(todo), CHUNK):
-                rows = todo[start : start + CHUNK]
+            for rows in _chunks(todo):
+                began = time.monotonic()
                 part = self.compute(images.subset(rows), advance)
+                if len(todo) > _MANY and rows[0] == todo[0]:
+                    say(_expected(len(todo), len(rows), time.monotonic() - began))
                 keys = [images.keys[row] for row, good in zip(rows, part.ok, strict=True) if good]
                 if keys:
                     known.update(descriptor_cache.write(folder, keys, part.values[part.ok]))
@@ -68,11 +72,26 @@ class Describer:
         values = np.zeros((len(images), width), np.float32)
         for row in np.flatnonzero(ok):
             values[row] = known[images.keys[row]]
-        if not ok.all():
-            lost = [images.names[row] for row in np.flatnonzero(~ok)]
+        lost = [images.names[row] for row in np.flatnonzero(~ok) if images.keys[row] not in images.unreadable]
+        if lost:
             listed = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
             say(f"{len(lost)} photos cannot be read and are left out ({listed})")
         return Descriptors(values, ok)
+
+
+def _chunks(rows: list[int]) -> Iterator[list[int]]:
+    """Rows between two writes to the cache; of many the first are few, to tell the time that all take."""
+    first = _FIRST if len(rows) > _MANY else CHUNK
+    if rows:
+        yield rows[:first]
+    yield from (rows[start : start + CHUNK] for start in range(first, len(rows), CHUNK))
+
+
+def _expected(count: int, measured_on: int, seconds: float) -> str:
+    """How long descriptors of `count` images take, from the first of them."""
+    left = seconds * (count - measured_on) / measured_on
+    time_left = f"{left / 60:.0f} minutes" if left >= 90 else f"{left:.0f} seconds"
+    return f"descriptors of {count:,} photos will take about {time_left} here; a stop keeps those that are done"
 
 
 def identity(config: dict[str, Any], tensors: dict[str, Tensor]) -> str:

@@ -41,9 +41,10 @@ class SearchOptions(IndexFolder):
         default=False,
         metadata={"help": "order hits by asymmetric distance: the query's float output against binary codes"},
     )
-    open: bool = field(
-        default=False, metadata={"help": "write a page with thumbnails, WORKSPACE/search.html, and open it"}
+    page: bool = field(
+        default=False, metadata={"help": "write a page with thumbnails of the hits, WORKSPACE/search.html"}
     )
+    open: bool = field(default=False, metadata={"help": "write that page and open it in a browser"})
     model: Path | None = field(
         default=None, metadata={"help": "folder of the model, else WORKSPACE/model", "metavar": "DIR"}
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import webbrowser
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
 
+from hashpipe.common.browser import open_page
 from hashpipe.common.files import write_text
-from hashpipe.common.progress import say, stage
+from hashpipe.common.progress import stage
 from hashpipe.hashing.search.geometric import MIN_INLIERS
 from hashpipe.hashing.search.results import Hit, SearchResult
 from hashpipe.pairgen.photos.jpegs import as_uri, small
@@ -21,9 +21,14 @@ _MOST_HITS = 200  # of one query; more make a page slow and are said to be left 
 
 def write_and_open(result: SearchResult, path: Path) -> Path:
     """Write the page and show it in the browser; where none opens, it says where the page is. Returns the path."""
+    write_page(result, path)
+    open_page(path)
+    return path
+
+
+def write_page(result: SearchResult, path: Path) -> Path:
+    """Write the page; returns the path."""
     write_text(path, render(result))
-    if not webbrowser.open(path.absolute().as_uri()):
-        say(f"no browser could be opened; the page is {path}")
     return path
 
 

@@ -72,6 +72,10 @@ def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> Se
         from hashpipe.hashing.search.page import write_and_open
 
         return replace(result, page=write_and_open(result, workspace / "search.html"))
+    if options.page:
+        from hashpipe.hashing.search.page import write_page
+
+        return replace(result, page=write_page(result, workspace / "search.html"))
     return result
 
 

@@ -42,6 +42,11 @@ def detail(message: str) -> None:
         note(message)
 
 
+def shown() -> bool:
+    """Whether what is said reaches the user."""
+    return _mode.get() != "off"
+
+
 def say(message: str) -> None:
     """Print one line on stderr where progress is shown; the log of the workspace has it always."""
     note(message)

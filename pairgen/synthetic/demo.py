@@ -72,6 +72,18 @@ def check_pairs(folder: Path, pairs_folder: Path) -> DemoCheck:
     return compare(truth, pairs_folder)
 
 
+def example_query(photos: Path, pairs_folder: Path) -> Path:
+    """A held-out photo with a similar one, to search for; any photo where there is none."""
+    pairset = read_pairset(pairs_folder)
+    a, b, label = (np.asarray(pairset.pair_column(name)) for name in ("a", "b", "label"))
+    paired = np.union1d(a[label == 1], b[label == 1])
+    held_out = np.flatnonzero(np.asarray(pairset.photo_column("query")))
+    rows = np.intersect1d(paired, held_out)
+    names = pairset.photos["path"].to_pylist()
+    row = next(iter(rows), next(iter(np.flatnonzero(np.asarray(pairset.photo_column("status")) == "ok")), 0))
+    return Path(photos) / names[int(row)]
+
+
 def compare(truth: DemoTruth, pairs_folder: Path) -> DemoCheck:
     pairset = read_pairset(pairs_folder)
     names = [Path(path).name for path in pairset.photos["path"].to_pylist()]

@@ -285,3 +285,43 @@ def test_unknown_names(name, match, tmp_path):
 def test_the_documentation_is_what_the_manifests_say():
     page = Path(__file__).resolve().parents[3] / "docs" / "benchmarks.md"
     assert page.read_text(encoding="utf-8") == markdown(), "write docs/benchmarks.md again, see its first lines"
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ({"benchmark": "cifar10/II", "fingerprint": "x"}, ""),
+        ({"pairs": "abc"}, "the model learnt from the photos of this workspace, not from cifar10"),
+        ({"photos": "/holiday"}, "the model learnt from /holiday, not from cifar10"),
+        ({"benchmark": "nuswide"}, "the model learnt from nuswide, not from cifar10"),
+        ({}, "not from cifar10"),
+    ],
+)
+def test_a_model_of_other_photos_is_said_with_the_command_that_learns_from_these(source, says, tmp_path):
+    from types import SimpleNamespace
+
+    from hashpipe.hashing.evaluation.run_benchmark import from_elsewhere
+
+    benchmark = SimpleNamespace(name="cifar10", training=np.arange(3))
+    said = from_elsewhere({"source": source}, benchmark, tmp_path / "my files")
+    assert says in said
+    assert bool(said) == bool(says)
+    command = f"`hashpipe train --benchmark cifar10 --root '{tmp_path / 'my files'}' -w NEW`"
+    assert (command in said) == bool(says)
+    without = from_elsewhere({"source": source}, SimpleNamespace(name="cifar10", training=np.arange(0)), tmp_path)
+    assert "hashpipe train" not in without
+
+
+def test_a_note_that_was_said_before_the_work_is_not_printed_again(capsys):
+    from hashpipe.common.progress import show_progress
+    from hashpipe.hashing.evaluation.result import EvalResult
+
+    for mode, again in (("auto", False), ("off", True)):
+        before = show_progress(mode)
+        result = EvalResult()
+        result.note("learnt from other photos", before=True)
+        result.note("learnt from other photos", before=True)
+        show_progress(before)
+        assert (capsys.readouterr().err == "") == again
+        assert ("learnt from other photos" in result.as_text()) == again
+        assert result.as_json()["notes"] == ["learnt from other photos"]

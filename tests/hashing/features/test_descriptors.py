@@ -329,3 +329,47 @@ def test_store_ignores_parts_that_do_not_fit(tmp_path):
     names.write_text(json.dumps(["a"]), encoding="utf-8")
     assert set(descriptor_cache.read(tmp_path)) == {"c"}
     assert descriptor_cache.read(tmp_path / "none") == {} == descriptor_cache.read(None)
+
+
+def test_the_time_that_many_descriptors_take_is_said_after_the_first_few(tmp_path, monkeypatch):
+    """All are computed once and in order, whatever the size of the parts."""
+    from hashpipe.hashing.features import describer as module
+    from hashpipe.hashing.features.describer import Describer, Descriptors
+
+    said, parts = [], []
+    monkeypatch.setattr(module, "say", said.append)
+
+    def compute(images, advance):
+        parts.append(len(images))
+        values = np.array([[float(name), 1.0] for name in images.names], np.float32)
+        return Descriptors(values, np.ones(len(images), bool))
+
+    names = tuple(str(number) for number in range(2500))
+    many = Describer({"backbone": "x"}, {}, "mark", compute)
+    found = many.describe(images.ImageList(names, lambda row, side: None, names), tmp_path)
+    assert found.values[:, 0].tolist() == list(range(2500))
+    assert (parts[0], sum(parts), max(parts)) == (64, 2500, 256)
+    assert len(said) == 1
+    assert said[0].startswith("descriptors of 2,500 photos will take about ")
+    assert many.describe(images.ImageList(names, lambda row, side: None, names), tmp_path).ok.all()
+    few = names[:2000]
+    many.describe(images.ImageList(few, lambda row, side: None, few), tmp_path / "other")
+    assert len(said) == 1
+
+
+def test_photos_that_the_build_has_listed_as_unreadable_are_not_told_again(monkeypatch):
+    from hashpipe.hashing.features import describer as module
+    from hashpipe.hashing.features.describer import Describer, Descriptors
+
+    said = []
+    monkeypatch.setattr(module, "say", said.append)
+    none = Describer(
+        {"backbone": "x"},
+        {},
+        "m",
+        lambda images, advance: Descriptors(np.zeros((len(images), 0)), np.zeros(len(images), bool)),
+    )
+    listed = images.ImageList(("a", "b"), lambda row, side: None, ("a.jpg", "b.jpg"), unreadable=frozenset({"a"}))
+    none.describe(listed)
+    none.describe(listed.subset([0]))
+    assert said == ["1 photos cannot be read and are left out (b.jpg)"]
