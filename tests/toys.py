@@ -147,6 +147,7 @@ U = (
     (0.3, -0.6, 0.1, 0.8),
 )
 SIMILAR, DISSIMILAR, PLACE = ((0, 1), (0, 2)), ((0, 3), (1, 3), (2, 3)), (0, 0, 0, 1, -1)
+GRADE = (0.8, 0.2)  # co-visibility of the similar pairs
 
 
 def known() -> Known:
@@ -163,6 +164,9 @@ def batch(u: torch.Tensor | None = None, rows: tuple[int, ...] = (0, 1, 2, 3, 4)
     for matrix, pairs in ((similar, SIMILAR), (dissimilar, DISSIMILAR)):
         for i, j in pairs:
             matrix[i, j] = matrix[j, i] = True
+    grade = torch.zeros(n, n)
+    for (i, j), value in zip(SIMILAR, GRADE, strict=True):
+        grade[i, j] = grade[j, i] = value
     place = torch.tensor(PLACE)
     same = (place[:, None] == place[None]) & (place >= 0)[:, None]
     unrelated = ~(same | torch.eye(n, dtype=torch.bool) | similar)
@@ -183,6 +187,7 @@ def batch(u: torch.Tensor | None = None, rows: tuple[int, ...] = (0, 1, 2, 3, 4)
         *(one[order][:, order] for one in (similar, dissimilar, torch.zeros(n, n, dtype=torch.bool), unrelated)),
         place[order],
         progress,
+        grade[order][:, order],
     )
     return whole
 
@@ -228,4 +233,5 @@ def nothing_known(of: Batch) -> Batch:
         neighbours=none,
         unrelated=apart,
         place=torch.full_like(of.place, -1),
+        grade=None if of.grade is None else torch.zeros_like(of.grade),
     )

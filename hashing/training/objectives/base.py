@@ -73,7 +73,13 @@ class Objective(nn.Module):
 
     name: ClassVar[str]
     Options: ClassVar[type]
-    needs: ClassVar[frozenset[str]] = frozenset()  # of: pairs (without any the codes stay ITQ), places (two at least)
+    idea: ClassVar[str] = ""  # one clause: what is learnt
+    source: ClassVar[str] = "this project"  # authors, venue, year, link
+    reconstruction: ClassVar[str] = ""  # what is chosen here for want of the paper; empty where its formula is known
+    head: ClassVar[str] = "linear"  # the kind of head that the method is published with
+    # of: pairs (a similar one), dissimilar (such a pair, or two places), places (two at least), grades (co-visibility
+    # of pairs; without it all are of one level), neighbours (discovered, so always there)
+    needs: ClassVar[frozenset[str]] = frozenset()
     prefix_codes: ClassVar[bool] = True  # whether the loss of the first bits alone makes sense (Matryoshka)
 
     def __init__(self, options: Any, bits: int, known: Known) -> None:

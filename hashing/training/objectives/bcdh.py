@@ -37,6 +37,9 @@ class Bcdh(Objective):
 
     name = "bcdh"
     Options = BcdhOptions
+    idea = "pairwise constrained loss, alternating with binary codes"
+    source = "[arXiv 1802.07437](https://arxiv.org/abs/1802.07437)"
+    reconstruction = "all beside the loss: the paper is known by its abstract"
     needs = frozenset({"pairs"})
     binary: Tensor
 

@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.objectives.base import Known, Objective, Recipe
-from hashpipe.hashing.training.objectives.terms import KnownPairs, masked_mean, signs
+from hashpipe.hashing.training.objectives.terms import KnownPairs, likelihood, masked_mean, sign_gap
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,8 @@ class Dpsh(Objective):
 
     name = "dpsh"
     Options = DpshOptions
+    idea = "likelihood of known pairs under their inner products, against all photos seen"
+    source = "Li, Wang, Kang, IJCAI 2016, [arXiv 1511.03855](https://arxiv.org/abs/1511.03855)"
     needs = frozenset({"pairs"})
     memory: Tensor
     seen: Tensor
@@ -63,5 +64,5 @@ class Dpsh(Objective):
         else:
             other, similar, known = u, batch.similar, batch.similar | batch.dissimilar
         theta = u @ other.T / 2
-        pairs = masked_mean(functional.softplus(theta) - similar * theta, known)
-        return {"pairs": pairs, "quantise": self.options.quantise * (signs(u.detach()) - u).square().mean()}
+        pairs = masked_mean(likelihood(theta, similar), known)
+        return {"pairs": pairs, "quantise": self.options.quantise * sign_gap(u)}

@@ -52,6 +52,8 @@ class Dsah(Objective):
 
     name = "dsah"
     Options = DsahOptions
+    idea = "neighbours are discovered and attracted, weighted by information content"
+    source = "[arXiv 2108.07094](https://arxiv.org/abs/2108.07094)"
 
     @classmethod
     def recipe(cls, options: DsahOptions, has_pairs: bool, photos: int) -> Recipe:

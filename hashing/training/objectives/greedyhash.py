@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.objectives.base import Known, Objective, Recipe
+from hashpipe.hashing.training.objectives.classes import PlaceClassifier
 from hashpipe.hashing.training.objectives.terms import signs
 
 
@@ -31,15 +30,14 @@ class GreedyHash(Objective):
 
     name = "greedyhash"
     Options = GreedyHashOptions
+    idea = "places are told from the binary codes themselves, gradient straight through the sign"
+    source = "Su, Zhang, Han, Tian, NeurIPS 2018"
     needs = frozenset({"places"})
     prefix_codes = False  # the classifier reads all bits
-    classes: Tensor
 
     def __init__(self, options: GreedyHashOptions, bits: int, known: Known) -> None:
         super().__init__(options, bits, known)
-        places = torch.from_numpy(known.place).unique()
-        self.register_buffer("classes", places[places >= 0])
-        self.classifier = nn.Linear(bits, len(self.classes), bias=False)
+        self.classifier = PlaceClassifier(bits, known, bias=False)
 
     @classmethod
     def recipe(cls, options: GreedyHashOptions, has_pairs: bool, photos: int) -> Recipe:
@@ -48,8 +46,5 @@ class GreedyHash(Objective):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         u = batch.u
         code = u + (signs(u) - u).detach()  # the value of the sign, the gradient of u
-        placed = batch.place >= 0
-        logits = self.classifier(code[placed])
-        target = torch.searchsorted(self.classes, batch.place[placed])
-        places = functional.cross_entropy(logits, target, reduction="sum") / placed.sum().clamp(min=1)
+        places = self.classifier.loss(code, batch.place)
         return {"places": places, "quantise": self.options.quantise * (u.abs() - 1).abs().pow(3).mean()}

@@ -70,6 +70,11 @@ class Joint(Objective):
 
     name = "joint"
     Options = JointOptions
+    idea = "pairs and discovered neighbours in one contrast, with the pairwise constraint"
+    source = (
+        "this project; [arXiv 1802.07437](https://arxiv.org/abs/1802.07437), "
+        "[arXiv 2108.07094](https://arxiv.org/abs/2108.07094)"
+    )
 
     @classmethod
     def recipe(cls, options: JointOptions, has_pairs: bool, photos: int) -> Recipe:

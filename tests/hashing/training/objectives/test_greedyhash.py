@@ -20,7 +20,7 @@ WEIGHT = ((0.5, -0.2, 0.4, 0.1), (-0.3, 0.6, -0.5, 0.2))
 
 def objective(**options: float) -> GreedyHash:
     made = GreedyHash(GreedyHashOptions(**options), 4, toys.known()).double()
-    made.classifier.weight.data = torch.tensor(WEIGHT, dtype=torch.float64)
+    made.classifier.layer.weight.data = torch.tensor(WEIGHT, dtype=torch.float64)
     return made
 
 

@@ -1,0 +1,42 @@
+"""Triplets of a batch: a photo, one similar to it and one dissimilar to it, both known from 3D."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hashpipe.hashing.training.batch import Batch
+from hashpipe.hashing.training.objectives.terms import mean_or_zero
+
+MOST = 4096  # triplets of one batch
+_FACTOR = 0x27D4EB2F165667C5  # an odd number that spreads integers over 64 bits (xxHash's fifth prime)
+
+
+def triplets(batch: Batch, most: int = MOST) -> Tensor:
+    """All (i,p,n) of positions in the batch with i,p similar and i,n dissimilar, int64 (T,3); at most `most` of them.
+
+    Where there are more, those with the smallest hash of their photos and of the progress are taken: evenly over all
+    triplets, others at each step, whatever the order of the batch.
+    """
+    pairs = batch.similar.nonzero()
+    pair, n = batch.dissimilar[pairs[:, 0]].nonzero().T
+    found = torch.cat([pairs[pair], n[:, None]], dim=1)
+    if len(found) <= most:
+        return found
+    mixed = torch.full((len(found),), int(batch.progress * 2**40), dtype=torch.int64)
+    for photo in batch.rows[found].T:
+        mixed = (mixed + photo + 1) * _FACTOR
+        mixed = mixed ^ (mixed >> 29)
+    return found[mixed.argsort(stable=True)[:most]]
+
+
+def squared(h: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """||h_i - h_p||² and ||h_i - h_n||² of triplets int64 (T,3), float (T,) each; h (B,k)."""
+    i, p, n = chosen.T
+    return (h[i] - h[p]).square().sum(1), (h[i] - h[n]).square().sum(1)
+
+
+def hinge(h: Tensor, chosen: Tensor, margin: float) -> Tensor:
+    """mean over triplets of [margin + ||h_i - h_p||² - ||h_i - h_n||²]_+, scalar; 0 without any."""
+    near, far = squared(h, chosen)
+    return mean_or_zero((margin + near - far).clamp(min=0))
