@@ -49,7 +49,7 @@ def residual(a: Mapping[str, Any], x: Any, ops: Any) -> Any:
 
 
 def layers(a: Mapping[str, Any], x: Any, ops: Any) -> Any:
-    """u = tanh((x - mean) hidden + hidden_bias) outer + bias; hidden (D,m), hidden_bias (m,), outer (m,k), bias (k,)."""
+    """u = tanh((x - mean) hidden + hidden_bias) outer + bias; hidden (D,m), hidden_bias (m,), outer (m,k)."""
     return ops.tanh((x - a["mean"]) @ a["hidden"] + a["hidden_bias"]) @ a["outer"] + a["bias"]
 
 

@@ -87,7 +87,8 @@ def attended_parts(maps: Any, x: Any, ops: Any) -> Any:
 def vlad(a: Mapping[str, Any], x: Any, ops: Any) -> Any:
     """u = max(v transform + transform_bias, 0) outer + bias, v the `residuals` of all positions against anchors (A,r).
 
-    Positions are unit vectors less mean (C,), times project (C,r), again of unit length; transform (A r,m), outer (m,k).
+    Positions are unit vectors less mean (C,), times project (C,r), again of unit length; transform (A r,m), outer
+    (m,k).
     """
     local = unit((unit(_positions(x).swapaxes(1, 2), ops) - a["mean"]) @ a["project"], ops)
     found = residuals(local, a["anchors"], SHARPNESS, ops)

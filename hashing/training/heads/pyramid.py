@@ -1,4 +1,4 @@
-"""Spatial pyramid (W. Zhao et al., SPDH, Neurocomputing 2017): half of the bits from the whole photo, half from quarters."""
+"""Spatial pyramid (W. Zhao et al., SPDH, Neurocomputing 2017): bits of the whole photo and of its quarters."""
 
 from __future__ import annotations
 

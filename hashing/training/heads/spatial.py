@@ -1,4 +1,4 @@
-"""Spatial attention on feature maps (Fang, Fu, Liu, ATH, Medical Image Analysis 2021), then one hyperplane for each bit."""
+"""Spatial attention on feature maps (Fang, Fu, Liu, ATH, Medical Image Analysis 2021), then a linear layer."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from hashpipe.hashing.training.batch import Batch
+from hashpipe.hashing.training.heads.base import TrainedHead
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class Objective(nn.Module):
     idea: ClassVar[str] = ""  # one clause: what is learnt
     source: ClassVar[str] = "this project"  # authors, venue, year, link
     reconstruction: ClassVar[str] = ""  # what is chosen here for want of the paper; empty where its formula is known
-    head: ClassVar[str] = "linear"  # the kind of head that the method is published with
+    head: ClassVar[str] = "linear"  # the kind of head that the method is published with, taken where none is named
+    heads: ClassVar[frozenset[str]] = frozenset()  # the only kinds that it works with; any where empty
     # of: pairs (a similar one), dissimilar (such a pair, or two places), places (two at least), grades (co-visibility
     # of pairs; without it all are of one level), neighbours (discovered, so always there)
     needs: ClassVar[frozenset[str]] = frozenset()
@@ -94,6 +96,9 @@ class Objective(nn.Module):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalars whose sum is minimised; 0 where a batch has nothing for a part, never nan."""
         raise NotImplementedError
+
+    def meet(self, head: TrainedHead) -> None:
+        """Called once before `begin`; here parameters are made whose shape depends on the head."""
 
     def begin(self, u: Tensor, known: Known) -> None:
         """Called once before the first step; u float32 (N,k), outputs for all photos, without gradient."""
