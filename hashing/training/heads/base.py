@@ -12,6 +12,8 @@ from hashpipe.hashing.features.stored_maps import Maps
 from hashpipe.hashing.models.heads import FORMULAS, Head
 from hashpipe.hashing.training.pca import Pca
 
+_FOR_EACH_UNIT = ("hidden_bias", "scale", "shift")
+
 
 class TrainedHead(nn.Module):
     """A head whose parameters are named as the arrays of its formula; `inputs` are those that multiply the descriptor.
@@ -39,6 +41,11 @@ class TrainedHead(nn.Module):
     def arrays(self) -> dict[str, Tensor]:
         """The arrays of the formula, in PCA coordinates."""
         return {name: getattr(self, name) for name in FORMULAS[self.kind].arrays}
+
+    @property
+    def matrices(self) -> list[Tensor]:
+        """The weights that learn, without biases and what else there is for each unit."""
+        return [one for name, one in self.named_parameters() if one.dim() > 1 and name not in _FOR_EACH_UNIT]
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """x float32 (B,d) -> u float32 (B,k); noise float32 (B,d) is added to x."""

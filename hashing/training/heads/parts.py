@@ -18,11 +18,17 @@ class PartsHead(MapHead):
 
     A part's map is max(batch norm(attend . maps), 0). While it learns, batch norm uses the batch; elsewhere, and in the
     model, the mean and variance that ran along. Starts as the linear layer on the whole map, parts with weights 0.
+
+    Of the last batch: found float32 (B,4,P), where each part is; pooled (B,5,C), unit descriptors of the whole and of
+    the parts; coordinates (B,5,d), those in PCA coordinates; all with gradient.
     """
 
     kind, whole = "parts", True
     map_mean: Tensor
     map_variance: Tensor
+    found: Tensor
+    pooled: Tensor
+    coordinates: Tensor
 
     def make_own(self) -> None:
         self.attend = nn.Parameter(torch.randn(len(self.mean), PARTS) / len(self.mean) ** 0.5)
@@ -36,7 +42,10 @@ class PartsHead(MapHead):
         """maps float32 (B,C,g,g) -> u float32 (B,k); noise float32 (B,d) is added to coordinates of the whole map."""
         if not self.training:
             return super().forward(x, noise)
-        u = self.hashed(self.coordinates(attended_parts(self.part_maps(x), x, torch)))
+        self.found = self.part_maps(x)
+        self.pooled = attended_parts(self.found, x, torch)
+        self.coordinates = (self.pooled - self.mean) @ self.axes
+        u = self.hashed(self.coordinates)
         return u if noise is None else u + noise @ self.weight
 
     def part_maps(self, maps: Tensor) -> Tensor:
@@ -48,10 +57,6 @@ class PartsHead(MapHead):
             self.map_variance.lerp_(variance, MOMENTUM)
         normal = (raw - mean[:, None]) * (variance + EPSILON).rsqrt()[:, None]
         return functional.relu(normal * self.scale[:, None] + self.shift[:, None])
-
-    def coordinates(self, pooled: Tensor) -> Tensor:
-        """Unit descriptors (B,5,C) in PCA coordinates, (B,5,d)."""
-        return (pooled - self.mean) @ self.axes
 
     def hashed(self, coordinates: Tensor) -> Tensor:
         """PCA coordinates (B,5,d) of the whole and of the parts -> u (B,k)."""

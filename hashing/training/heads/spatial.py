@@ -10,14 +10,19 @@ from hashpipe.hashing.training.heads.base import MapHead
 
 
 class SpatialHead(MapHead):
-    """Starts with kernel 0, where every position counts the same, and weights float32 (d,k) of a linear layer."""
+    """Starts with kernel 0, where every position counts the same, and weights float32 (d,k) of a linear layer.
+
+    pooled: what the bits of the last batch were made of, float32 (B,d), PCA coordinates of pooled maps, with gradient.
+    """
 
     kind, whole = "spatial", True
+    pooled: Tensor
 
     def make_own(self) -> None:
         self.kernel = nn.Parameter(torch.zeros(2, 3, 3))
 
-    def features(self, maps: Tensor) -> Tensor:
-        """What the bits are made of: maps float32 (B,C,g,g) -> float32 (B,d), PCA coordinates of pooled maps."""
-        found: Tensor = (spatially_pooled(self.kernel, maps, torch) - self.mean) @ self.axes
-        return found
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """maps float32 (B,C,g,g) -> u float32 (B,k); noise float32 (B,d) is added to `pooled`."""
+        self.pooled = (spatially_pooled(self.kernel, x, torch) - self.mean) @ self.axes
+        u = self.pooled @ self.weight + self.bias
+        return u if noise is None else self.moved(u, noise)

@@ -18,6 +18,15 @@ OBJECTIVES: dict[str, str | type[Objective]] = {
     "dsah": "dsah:Dsah",
     "dpsh": "dpsh:Dpsh",
     "greedyhash": "greedyhash:GreedyHash",
+    "ninh": "ninh:Ninh",
+    "dh": "dh:Dh",
+    "sdh": "dh:Sdh",
+    "rvssdh": "rvssdh:RvSsdh",
+    "ddh": "ddh:Ddh",
+    "ath": "ath:Ath",
+    "exchnet": "exchnet:ExchNet",
+    "drlih": "drlih:Drlih",
+    "spdh": "spdh:Spdh",
 }
 
 
