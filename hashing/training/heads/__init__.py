@@ -65,7 +65,8 @@ def check_lengths(name: str, lengths: Iterable[int]) -> None:
     multiple = head_class(name).multiple
     for bits in lengths:
         if bits % multiple:
+            near = sorted({max(multiple, bits // multiple * multiple), (bits // multiple + 1) * multiple})
             raise UserError(
                 f"--bits {bits} does not go with the head {name}, whose codes come in groups of {multiple} bits; give "
-                f"{max(multiple, bits // multiple * multiple)} or {(bits // multiple + 1) * multiple}."
+                f"{' or '.join(map(str, near))}."
             )
