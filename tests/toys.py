@@ -63,6 +63,13 @@ def hidden_places(count: int = 6, photos: int = 12, seed: int = 0) -> tuple[np.n
     return x, (6 * maps).astype(np.float16).reshape(-1, 17, 7, 7), targets
 
 
+def coarse_maps(count: int = 6, photos: int = 8, seed: int = 0) -> tuple[np.ndarray, Targets]:
+    """Maps float16 (N,16,3,3), not negative, whose positions all show the place, each with noise of its own."""
+    x, targets = places(count, photos, width=16, spread=0.2, seed=seed, apart=True)
+    noise = np.random.default_rng(seed).normal(size=(len(x), 16, 9))
+    return np.maximum(4 * x[:, :, None] + noise, 0).astype(np.float16).reshape(-1, 16, 3, 3), targets
+
+
 def gap(code: np.ndarray, group: np.ndarray) -> float:
     """How much farther apart photos of two places lie than those of one, as a share of the bits; code bool (N,k)."""
     distance = (code[:, None] != code[None]).mean(axis=2)
