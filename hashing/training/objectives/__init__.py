@@ -18,6 +18,21 @@ OBJECTIVES: dict[str, str | type[Objective]] = {
     "dsah": "dsah:Dsah",
     "dpsh": "dpsh:Dpsh",
     "greedyhash": "greedyhash:GreedyHash",
+    "dtsh": "dtsh:Dtsh",
+    "cnnh": "cnnh:Cnnh",
+    "drsdh": "drsdh:Drsdh",
+    "dsrh": "dsrh:Dsrh",
+    "lin2015": "lin2015:Lin2015",
+    "ssdh": "ssdh:Ssdh",
+    "rdh": "rdh:Rdh",
+    "cohesion": "cohesion:Cohesion",
+    "exponentiated": "exponentiated:Exponentiated",
+    "csdh": "csdh:Csdh",
+    "ssdh-semi": "ssdh_semi:SsdhSemi",
+    "itdh": "itdh:Itdh",
+    "dsh": "dsh:Dsh",
+    "cibhash": "cibhash:CibHash",
+    "bihalf": "bihalf:BiHalf",
 }
 
 
