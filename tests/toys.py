@@ -10,16 +10,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 import torch
 from PIL import Image
 
+from hashpipe.common.errors import UserError
 from hashpipe.common.files import sha256_file
 from hashpipe.hashing.data.pair_labels import Targets
+from hashpipe.hashing.models.heads import Head
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.objectives.base import Known
 from hashpipe.hashing.training.options import TrainOptions
+from hashpipe.hashing.training.recipes import recipe_of
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet
 
 
@@ -197,6 +202,35 @@ def batch(u: torch.Tensor | None = None, rows: tuple[int, ...] = (0, 1, 2, 3, 4)
         grade[order][:, order],
     )
     return whole
+
+
+def learning(objective: str, bits: tuple[int, ...] = (8,), steps: int = 30, **changes: Any) -> TrainOptions:
+    """A short training by an objective, of small batches where it draws pairs."""
+    options = TrainOptions(bits, objective, steps=steps)
+    recipe = recipe_of(options, True, 1000)
+    if recipe.pairs + recipe.dissimilar + recipe.neighbours:
+        changes = {"batch_pairs": 16, **changes}
+    return replace(options, **changes)
+
+
+def lacks(objective: str, targets: Targets) -> bool:
+    """Whether an objective needs of 3D what these targets do not hold."""
+    places = len(set(targets.group[targets.group >= 0].tolist()))
+    needs = objective_class(objective).needs
+    return bool(
+        ("pairs" in needs and not (targets.label > 0).any())
+        or ("dissimilar" in needs and not (targets.label < 0).any() and places < 2)
+        or ("places" in needs and places < 2)
+    )
+
+
+def fit_or_refused(x: np.ndarray, targets: Targets, options: TrainOptions) -> dict[int, Head] | None:
+    """The heads; None where the objective lacks what it needs, and says so."""
+    if not lacks(options.objective, targets):
+        return fit_heads(x, targets, options)
+    with pytest.raises(UserError, match=f"^--objective {options.objective} needs .*, and 3D found .*; add photos"):
+        fit_heads(x, targets, options)
+    return None
 
 
 def assert_resumes(

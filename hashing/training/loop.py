@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.finetuned_network import Network
 from hashpipe.hashing.training.heads import head_class, reads_maps
-from hashpipe.hashing.training.objectives import objective_class
+from hashpipe.hashing.training.objectives import dead_bits, objective_class
 from hashpipe.hashing.training.objectives.base import Recipe
 from hashpipe.hashing.training.optimiser import make_optimiser
 from hashpipe.hashing.training.options import TrainOptions
@@ -112,6 +113,7 @@ def fit_head(
     every = max(1, recipe.steps // recipe.rounds)
     epoch = -(-len(targets.similar) // (max(recipe.pairs, 1) * distributed.count())) or every
     name = "network" if network is not None else str(bits)
+    loss = partial(dead_bits.rescued, state.objective) if options.amplify else state.objective.loss
     done = checkpoint.begin(name, state)
     with stage(f"learn {bits} bits" if network is None else "fine-tune", recipe.steps, "steps") as advance:
         advance(done)
@@ -124,7 +126,7 @@ def fit_head(
             if options.recentre and step % _CENTRE == 0:
                 state.head.centre(state.seen(sample))
             batch = _draw(state, recipe, step, progress)
-            parts = matryoshka.parts(lambda k: state.objective.loss(batch.first(k)), lengths)  # noqa: B023
+            parts = matryoshka.parts(lambda k: loss(batch.first(k)), lengths)  # noqa: B023
             _update(state, parts)
             advance(1)
             if checkpoint.after(step, recipe.steps, bits, parts, state):
@@ -151,14 +153,17 @@ def _begin(
     generator = np.random.default_rng([options.seed, bits])
     noise = torch.Generator().manual_seed(int(generator.integers(2**62)))
     inputs = torch.from_numpy(x)
-    if start is None:
-        start = matryoshka.start(x, options.bits, options.seed) if options.matryoshka else itq(x, bits, options.seed)
+    method, kind = method_of(options), objective_class(options.objective)
     sampler = Sampler(targets, generator)
     sampler.set_edges(discovery.first_edges(functional.normalize(inputs, dim=1, eps=1e-12).numpy(), recipe))
+    if start is None:
+        start = kind.start(method, x, bits, sampler.known())
+    if start is None:
+        start = matryoshka.start(x, options.bits, options.seed) if options.matryoshka else itq(x, bits, options.seed)
     with torch.random.fork_rng(devices=()):  # what heads and objectives draw for their parameters follows the seed too
         torch.manual_seed(options.seed)
         head = head_class(head_of(options))(start, *(() if maps is None else maps[1:]))
-        objective = objective_class(options.objective)(method_of(options), bits, sampler.known())
+        objective = kind(method, bits, sampler.known())
         objective.meet(head)
     with torch.no_grad():
         objective.begin(head.outputs(inputs if maps is None else maps[0]), sampler.known())

@@ -153,6 +153,14 @@ class TrainOptions:
             "hidden": True,
         },
     )
+    amplify: bool = field(
+        default=False,
+        metadata={
+            "help": "rescue dead bits: amplify gradients of bits saturated on the wrong side and quantise only bits "
+            "that agree with a pair (RDH), for objectives that go through tanh",
+            "hidden": True,
+        },
+    )
     patience: int = field(
         default=0,
         metadata={

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hashpipe.hashing.training.batch import Batch
-from hashpipe.hashing.training.objectives.base import Known, Objective, Recipe
+from hashpipe.hashing.training.objectives.base import Known, Objective
 from hashpipe.hashing.training.objectives.classes import PlaceClassifier
 
 
@@ -37,15 +37,12 @@ class Ddh(Objective):
     source = "Lin, Li, Tang, IJCAI 2017"
     head = "divided"
     needs = frozenset({"places"})
+    through_tanh = True
     prefix_codes = False  # the classifier reads all bits
 
     def __init__(self, options: DdhOptions, bits: int, known: Known) -> None:
         super().__init__(options, bits, known)
         self.classifier = PlaceClassifier(bits, known)
-
-    @classmethod
-    def recipe(cls, options: DdhOptions, has_pairs: bool, photos: int) -> Recipe:
-        return Recipe(pairs=96, random=128, distinct=True)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         t = torch.tanh(batch.u)

@@ -57,17 +57,19 @@ class Dh(Objective):
     reconstruction = "the weights"
     head = "layers"
     heads = frozenset({"layers"})
+    through_tanh = True
     prefix_codes = False  # layers are judged as a whole
 
     @classmethod
     def recipe(cls, options: DhOptions, has_pairs: bool, photos: int) -> Recipe:
-        return Recipe(random=256, distinct=True)
+        """Random photos alone, without supervision."""
+        return super().recipe(options, has_pairs, photos) if cls.needs else Recipe(random=256, distinct=True)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         h, options = torch.tanh(batch.u), self.options
         found = {
             "quantise": 0.5 * (signs(h.detach()) - h).square().sum(1).mean(),
-            "variance": -options.variance * (0.5 * h.square().sum(1).mean() + self.pairs(h, batch)),
+            "variance": -options.variance * 0.5 * h.square().sum(1).mean(),
         }
         if batch.head is not None:
             layers = torch.stack([orthogonality(one) for one in batch.head.matrices])
@@ -75,10 +77,6 @@ class Dh(Objective):
             found["orthogonal"] = options.orthogonal * layers.sum()
             found["decay"] = options.decay * 0.5 * small.sum()
         return found
-
-    def pairs(self, h: Tensor, batch: Batch) -> Tensor:
-        """What is added to the variance of outputs h (B,k); nothing without supervision."""
-        return h.new_zeros(())
 
 
 class Sdh(Dh):
@@ -89,12 +87,7 @@ class Sdh(Dh):
     idea = "dh, whose variance lies between dissimilar pairs and not within similar ones"
     needs = frozenset({"pairs"})
 
-    @classmethod
-    def recipe(cls, options: DhOptions, has_pairs: bool, photos: int) -> Recipe:
-        return Recipe(pairs=96, random=128, distinct=True)
-
-    def pairs(self, h: Tensor, batch: Batch) -> Tensor:
-        """½ α (S_B - S_W), scalar; h (B,k)."""
-        apart = squared_distances(h)
-        between, within = masked_mean(apart, batch.dissimilar), masked_mean(apart, batch.similar)
-        return 0.5 * self.options.scatter * (between - within)
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        apart = squared_distances(torch.tanh(batch.u))
+        spread = masked_mean(apart, batch.dissimilar) - masked_mean(apart, batch.similar)
+        return {**super().loss(batch), "scatter": -self.options.variance * 0.5 * self.options.scatter * spread}

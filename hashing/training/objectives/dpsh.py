@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from hashpipe.hashing.training.batch import Batch
-from hashpipe.hashing.training.objectives.base import Known, Objective, Recipe
+from hashpipe.hashing.training.objectives.base import Known, Objective
 from hashpipe.hashing.training.objectives.terms import KnownPairs, likelihood, masked_mean, sign_gap
 
 
@@ -48,10 +48,6 @@ class Dpsh(Objective):
         self.pairs = KnownPairs(known)
         self.register_buffer("memory", torch.zeros(len(known.place), bits))
         self.register_buffer("seen", torch.zeros(len(known.place), dtype=torch.bool))
-
-    @classmethod
-    def recipe(cls, options: DpshOptions, has_pairs: bool, photos: int) -> Recipe:
-        return Recipe(pairs=96, random=128, distinct=True)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         u = batch.u

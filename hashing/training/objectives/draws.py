@@ -16,10 +16,10 @@ class Draws(nn.Module):
         seed = int(torch.randint(2**62, ()))
         self.register_buffer("state", torch.Generator().manual_seed(seed).get_state())
 
-    def __call__(self, chance: Tensor) -> Tensor:
-        """bool, shaped like chance: True with that chance each."""
+    def __call__(self, chance: Tensor, rows: Tensor) -> Tensor:
+        """bool, shaped like chance (B,...): True with that chance each, whatever the order of the photos rows (B,)."""
         generator = torch.Generator()
         generator.set_state(self.state)
-        found = torch.rand(chance.shape, generator=generator).to(chance) < chance
+        drawn = torch.rand(chance.shape, generator=generator)
         self.state = generator.get_state()
-        return found
+        return drawn[rows.argsort().argsort()].to(chance) < chance

@@ -82,5 +82,5 @@ class Drlih(Objective):
             policy = ranking.detach() * mean_or_zero(-torch.maximum(anchor, 1 - anchor).log().mean(1))
         else:
             weight = options.policy
-            policy = policy_gradient(p, self.draws(p.detach()).to(p), chosen, options.margin)
+            policy = policy_gradient(p, self.draws(p.detach(), batch.rows).to(p), chosen, options.margin)
         return {"triplets": (1 - weight) * ranking, "policy": weight * policy}

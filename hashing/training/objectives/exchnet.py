@@ -123,5 +123,5 @@ class ExchNet(Objective):
             return found, batch.u
         found["align"] = options.align * masked_mean((own - means).square().sum(2).mean(1), there)
         chance = torch.full(own.shape[:2], _CHANCE) * there[:, None]
-        parts = torch.where(self.draws(chance)[:, :, None], means, own)
+        parts = torch.where(self.draws(chance, batch.rows)[:, :, None], means, own)
         return found, head.hashed(torch.cat([whole, parts], 1))

@@ -15,7 +15,7 @@ from torch import Tensor
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.objectives.base import Known, Objective, Recipe
 from hashpipe.hashing.training.objectives.classes import PlaceClassifier
-from hashpipe.hashing.training.objectives.terms import signs
+from hashpipe.hashing.training.objectives.terms import straight_through
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,5 @@ class GreedyHash(Objective):
         return Recipe(pairs=96, random=128, distinct=True)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        u = batch.u
-        code = u + (signs(u) - u).detach()  # the value of the sign, the gradient of u
-        places = self.classifier.loss(code, batch.place)
-        return {"places": places, "quantise": self.options.quantise * (u.abs() - 1).abs().pow(3).mean()}
+        places = self.classifier.loss(straight_through(batch.u), batch.place)
+        return {"places": places, "quantise": self.options.quantise * (batch.u.abs() - 1).abs().pow(3).mean()}

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hashpipe.hashing.training.batch import Batch
-from hashpipe.hashing.training.objectives.base import Objective, Recipe
+from hashpipe.hashing.training.objectives.base import Objective
 from hashpipe.hashing.training.objectives.triplets import hinge, triplets
 
 
@@ -48,10 +48,6 @@ class Ninh(Objective):
     reconstruction = "the width of the gate (ε), and no activation within the head"
     head = "divide"
     needs = frozenset({"pairs", "dissimilar"})
-
-    @classmethod
-    def recipe(cls, options: NinhOptions, has_pairs: bool, photos: int) -> Recipe:
-        return Recipe(pairs=96, random=128, distinct=True)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         codes = gate(torch.sigmoid(batch.u), self.options.epsilon)

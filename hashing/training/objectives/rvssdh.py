@@ -27,7 +27,7 @@ _LATE = 0.1  # share of the steps without the binary term
 class RvSsdhOptions:
     """Options of rvssdh."""
 
-    binary: float = field(default=1.0, metadata={"help": "weight of activations far from ½ (α)", "min": 0.0})
+    quantise: float = field(default=1.0, metadata={"help": "weight of activations far from ½ (α)", "min": 0.0})
 
 
 class RvSsdh(Objective):
@@ -52,8 +52,8 @@ class RvSsdh(Objective):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         p = torch.sigmoid(batch.u)
-        weight = self.options.binary if batch.progress >= _LATE else 0.0
+        weight = self.options.quantise if batch.progress >= _LATE else 0.0
         return {
             "places": self.classifier.loss(p, batch.place),
-            "binary": -weight * (p - 0.5).square().mean(),
+            "quantise": -weight * (p - 0.5).square().mean(),
         }

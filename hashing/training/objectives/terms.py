@@ -19,6 +19,11 @@ def signs(h: Tensor) -> Tensor:
     return torch.where(h >= 0, 1.0, -1.0).to(h.dtype)
 
 
+def straight_through(u: Tensor) -> Tensor:
+    """The value of the sign with the gradient of u."""
+    return u + (signs(u) - u).detach()
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of values where the mask is True, scalar; 0 with no True entry. Gradient flows through values."""
     return (values * mask).sum() / mask.sum().clamp(min=1)

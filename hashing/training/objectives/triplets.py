@@ -12,22 +12,31 @@ MOST = 4096  # triplets of one batch
 _FACTOR = 0x27D4EB2F165667C5  # an odd number that spreads integers over 64 bits (xxHash's fifth prime)
 
 
-def triplets(batch: Batch, most: int = MOST) -> Tensor:
+def triplets(batch: Batch, level: Tensor | None = None, most: int = MOST) -> Tensor:
     """All (i,p,n) of positions in the batch with i,p similar and i,n dissimilar, int64 (T,3); at most `most` of them.
 
+    level: int (B,B), larger is more similar, -1 unknown; then (i,n) is any known pair of a lower level than (i,p).
     Where there are more, those with the smallest hash of their photos and of the progress are taken: evenly over all
     triplets, others at each step, whatever the order of the batch.
     """
-    pairs = batch.similar.nonzero()
-    pair, n = batch.dissimilar[pairs[:, 0]].nonzero().T
-    found = torch.cat([pairs[pair], n[:, None]], dim=1)
+    if level is None:
+        level = torch.where(batch.similar, 1, torch.where(batch.dissimilar, 0, -1))
+    i, p = (level > 0).nonzero().T
+    pair, n = ((level[i] >= 0) & (level[i] < level[i, p][:, None])).nonzero().T
+    found = torch.stack([i[pair], p[pair], n], dim=1)
     if len(found) <= most:
         return found
-    mixed = torch.full((len(found),), int(batch.progress * 2**40), dtype=torch.int64)
-    for photo in batch.rows[found].T:
-        mixed = (mixed + photo + 1) * _FACTOR
-        mixed = mixed ^ (mixed >> 29)
+    mixed = hashed(batch, *found.T)
     return found[mixed.argsort(stable=True)[:most]]
+
+
+def hashed(batch: Batch, *positions: Tensor) -> Tensor:
+    """A number for each tuple of positions in the batch, int64 like each: by their photos and the progress alone."""
+    mixed = torch.full_like(positions[0], int(batch.progress * 2**40))
+    for one in positions:
+        mixed = (mixed + batch.rows[one] + 1) * _FACTOR
+        mixed = mixed ^ (mixed >> 29)
+    return mixed
 
 
 def squared(h: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:

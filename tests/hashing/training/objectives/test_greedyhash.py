@@ -72,7 +72,7 @@ def test_a_stopped_run_ends_in_the_same_bytes(tmp_path):
 def test_one_place_and_prefix_codes_are_refused():
     x, targets = toys.places(1)
     for found in (targets, no_targets(len(x))):
-        with pytest.raises(UserError, match="needs two or more"):
+        with pytest.raises(UserError, match="needs two places"):
             fit_heads(x, found, OPTIONS)
     x, targets = toys.places(2)
     with pytest.raises(UserError, match="Matryoshka"):

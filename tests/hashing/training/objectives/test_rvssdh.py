@@ -24,13 +24,13 @@ def slow(u: np.ndarray) -> float:
 
 
 def test_values_and_gradients_are_those_of_loops():
-    made = RvSsdh(RvSsdhOptions(binary=2.0), 4, toys.known()).double()
+    made = RvSsdh(RvSsdhOptions(quantise=2.0), 4, toys.known()).double()
     made.classifier.layer.weight.data = torch.tensor(WEIGHT, dtype=torch.float64)
     torch.nn.init.zeros_(made.classifier.layer.bias)
     check(lambda batch: sum(made.loss(replace(batch, progress=0.5)).values()), slow)
     check(lambda batch: made.loss(batch)["places"], lambda u: cross_entropy(sigmoid(u)), 0.523846664)
-    assert made.loss(toys.batch())["binary"].item() == 0  # in the first tenth
-    binary = RvSsdh(RvSsdhOptions(), 4, toys.known()).double().loss(replace(toys.batch(), progress=0.5))["binary"]
+    assert made.loss(toys.batch())["quantise"].item() == 0  # in the first tenth
+    binary = RvSsdh(RvSsdhOptions(), 4, toys.known()).double().loss(replace(toys.batch(), progress=0.5))["quantise"]
     assert binary.item() == pytest.approx(-0.027377397, abs=1e-6)
 
 
@@ -58,5 +58,5 @@ def test_places_come_together_and_anchors_stay(tmp_path):
 
 def test_one_place_is_refused():
     maps, targets = toys.coarse_maps(1)
-    with pytest.raises(UserError, match="needs two or more"):
+    with pytest.raises(UserError, match="--objective rvssdh needs two places"):
         fit_heads(None, targets, OPTIONS, maps=maps)
