@@ -117,7 +117,7 @@ class Checkpoint:
         """Put the best parameters back where validation chose among them."""
         if self._best is not None and self.patience:
             with torch.no_grad():
-                for one, kept in zip(state.parameters, self._best[2], strict=True):
+                for one, kept in zip(state.kept, self._best[2], strict=True):
                     one.copy_(kept)
         self._best = None
 
@@ -143,7 +143,7 @@ class Checkpoint:
         if not self.patience:
             return False
         if self._best is None or score > self._best[0]:
-            self._best = (score, step, [one.detach().clone() for one in state.parameters])
+            self._best = (score, step, [one.detach().clone() for one in state.kept])
         return step - self._best[1] >= self.patience * every
 
     def _distances(self, state: TrainState, bits: int) -> dict[str, list[int]]:

@@ -27,7 +27,7 @@ from hashpipe.hashing.training.objectives.base import Recipe
 from hashpipe.hashing.training.optimiser import make_optimiser
 from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.pca import Pca, fit_pca, itq
-from hashpipe.hashing.training.recipes import check_needs, method_of, recipe_of, uses_pairs
+from hashpipe.hashing.training.recipes import check_needs, head_of, method_of, recipe_of, uses_pairs
 from hashpipe.hashing.training.sampler import Sampler
 from hashpipe.hashing.training.train_state import TrainState
 
@@ -85,10 +85,10 @@ def fit_heads(
 
 def _maps_read(options: TrainOptions, maps: Maps | np.ndarray | None) -> Maps | None:
     """The maps that the head reads, None where it reads descriptors."""
-    if not reads_maps(options.head):
+    if not reads_maps(head_of(options)):
         return None
     if maps is None:
-        raise ValueError(f"the head {options.head} reads maps and none are given")
+        raise ValueError(f"the head {head_of(options)} reads maps and none are given")
     return maps_of(maps) if isinstance(maps, np.ndarray) else maps
 
 
@@ -159,10 +159,11 @@ def _begin(
         start = kind.start(method, x, bits, sampler.known())
     if start is None:
         start = matryoshka.start(x, options.bits, options.seed) if options.matryoshka else itq(x, bits, options.seed)
-    head = head_class(options.head)(start) if maps is None else head_class(options.head)(start, maps[1])
-    with torch.random.fork_rng(devices=()):  # what an objective draws for its parameters follows the seed too
+    with torch.random.fork_rng(devices=()):  # what heads and objectives draw for their parameters follows the seed too
         torch.manual_seed(options.seed)
+        head = head_class(head_of(options))(start, *(() if maps is None else maps[1:]))
         objective = kind(method, bits, sampler.known())
+        objective.meet(head)
     with torch.no_grad():
         objective.begin(head.outputs(inputs if maps is None else maps[0]), sampler.known())
     optimiser, schedule = make_optimiser(recipe, head, objective, network, options.tune.finetune_rate)
@@ -189,14 +190,14 @@ def _draw(state: TrainState, recipe: Recipe, step: int, progress: float) -> Batc
     network, x, maps = state.network, state.x[rows], None
     if network is not None:
         network.step = step
-        u = distributed.gathered(lambda part: state.head(network.features(rows, part)), len(rows))
+        u = _gathered(state, lambda part: network.features(rows, part), None, len(rows))
     else:
         seen, noise = x, None
         if state.maps is not None:
             seen = maps = torch.from_numpy(state.maps[rows.numpy()])
         if recipe.noise:
             noise = recipe.noise * state.deviation * torch.randn(x.shape, generator=state.noise)
-        u = distributed.gathered(lambda part: state.head(seen[part], None if noise is None else noise[part]), len(rows))
+        u = _gathered(state, lambda part: seen[part], noise, len(rows))
     return Batch(
         rows,
         u,
@@ -207,7 +208,15 @@ def _draw(state: TrainState, recipe: Recipe, step: int, progress: float) -> Batc
         progress=progress,
         grade=state.sampler.grades(drawn.rows) if recipe.graded else None,
         maps=maps,
+        head=state.head,
     )
+
+
+def _gathered(state: TrainState, seen: Callable[[slice], Tensor], noise: Tensor | None, n: int) -> Tensor:
+    """The head's outputs for n photos, of which `seen` gives what it reads; several processes share the work."""
+    if state.head.whole:
+        return state.head(seen(slice(0, n)) if state.network is None else distributed.gathered(seen, n), noise)
+    return distributed.gathered(lambda part: state.head(seen(part), None if noise is None else noise[part]), n)
 
 
 def _parts(loss: Callable[[Batch], dict[str, Tensor]], batch: Batch, lengths: Sequence[int]) -> dict[str, Tensor]:
@@ -223,7 +232,7 @@ def _update(state: TrainState, compute: Callable[[], dict[str, Tensor]], u: Tens
     torch.stack(list(parts.values())).sum().backward()
     if state.network is not None:
         state.network.finish_backward()
-    distributed.sum_gradients(state.parameters)
+    distributed.sum_gradients(state.shared)
     finite.check_gradients(state.parameters, u, compute, where)
     state.optimiser.step()
     state.schedule.step()

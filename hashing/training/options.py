@@ -98,7 +98,10 @@ class TrainOptions:
         },
     )
     method: Any = field(default=None, metadata={"cli": False})  # options of the objective, its defaults where None
-    head: str = field(default="linear", metadata={"help": "kind of head", "metavar": "NAME", "hidden": True})
+    head: str | None = field(
+        default=None,
+        metadata={"help": "kind of head, else that of the objective", "metavar": "NAME", "hidden": True},
+    )
     describe: BackboneOptions = field(default_factory=BackboneOptions)
     photos: Path | None = field(
         default=None,

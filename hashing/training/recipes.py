@@ -10,6 +10,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.data.pair_labels import Targets
+from hashpipe.hashing.training.heads import check_lengths
 from hashpipe.hashing.training.objectives import OBJECTIVES, objective_class
 from hashpipe.hashing.training.objectives.base import NEEDS, Recipe
 from hashpipe.hashing.training.options import TrainOptions
@@ -46,6 +47,16 @@ def method_of(options: TrainOptions) -> Any:
     return options.method
 
 
+def head_of(options: TrainOptions) -> str:
+    """The kind of head: the one named, else the objective's. Raises UserError where the two do not go together."""
+    objective = objective_class(options.objective)
+    name = options.head or objective.head
+    if objective.heads and name not in objective.heads:
+        fit = " or ".join(sorted(objective.heads))
+        raise UserError(f"--objective {options.objective} does not work with the head {name}; omit it, or give {fit}.")
+    return name
+
+
 def uses_pairs(options: TrainOptions) -> bool:
     """Whether pairs from 3D take part."""
     found = objective_class(options.objective).recipe(method_of(options), True, 1)
@@ -54,6 +65,7 @@ def uses_pairs(options: TrainOptions) -> bool:
 
 def check_needs(options: TrainOptions, targets: Targets) -> None:
     """Raise UserError where the objective lacks what it learns from: pairs, places as classes, or the whole code."""
+    check_lengths(head_of(options), options.bits)
     kind = objective_class(options.objective)
     if options.matryoshka and not kind.prefix_codes:
         raise UserError(f"--objective {options.objective} reads whole codes; Matryoshka codes need another objective.")

@@ -33,6 +33,15 @@ OBJECTIVES: dict[str, str | type[Objective]] = {
     "dsh": "dsh:Dsh",
     "cibhash": "cibhash:CibHash",
     "bihalf": "bihalf:BiHalf",
+    "ninh": "ninh:Ninh",
+    "dh": "dh:Dh",
+    "sdh": "dh:Sdh",
+    "rvssdh": "rvssdh:RvSsdh",
+    "ddh": "ddh:Ddh",
+    "ath": "ath:Ath",
+    "exchnet": "exchnet:ExchNet",
+    "drlih": "drlih:Drlih",
+    "spdh": "spdh:Spdh",
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from hashpipe.hashing.training.batch import Batch
+from hashpipe.hashing.training.heads.base import TrainedHead
 
 NEEDS = {
     "pairs": "a pair known similar from 3D",
@@ -84,7 +85,8 @@ class Objective(nn.Module):
     idea: ClassVar[str] = ""  # one clause: what is learnt
     source: ClassVar[str] = "this project"  # authors, venue, year, link
     reconstruction: ClassVar[str] = ""  # what is chosen here for want of the paper; empty where its formula is known
-    head: ClassVar[str] = "linear"  # the kind of head that the method is published with
+    head: ClassVar[str] = "linear"  # the kind of head that the method is published with, taken where none is named
+    heads: ClassVar[frozenset[str]] = frozenset()  # the only kinds that it works with; any where empty
     needs: ClassVar[frozenset[str]] = frozenset()  # of NEEDS
     through_tanh: ClassVar[bool] = False  # whether its relaxed codes are a tanh of u, so that `amplify` applies
     prefix_codes: ClassVar[bool] = True  # whether the loss of the first bits alone makes sense (Matryoshka)
@@ -109,9 +111,13 @@ class Objective(nn.Module):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalars whose sum is minimised; 0 where a batch has nothing for a part, never nan.
 
-        Parts that read codes whatever is known of the photos are named "quantise" (or "quantisation") and "balance".
+        Parts that read codes whatever is known of the photos are named "quantise" (or "quantisation"), "balance" and
+        "variance"; those that read weights alone "decay" and "orthogonal".
         """
         raise NotImplementedError
+
+    def meet(self, head: TrainedHead) -> None:
+        """Called once before `begin`; here parameters are made whose shape depends on the head."""
 
     def begin(self, u: Tensor, known: Known) -> None:
         """Called once before the first step; u float32 (N,k), outputs for all photos, without gradient."""

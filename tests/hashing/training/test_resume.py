@@ -157,7 +157,7 @@ def test_ctrl_c_saves_and_the_run_goes_on(options, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             train(options, workspace)
     assert not (workspace / "model").exists()
-    assert read_run(workspace)[0] == replace(options, method=method_of(options))
+    assert read_run(workspace)[0] == replace(options, method=method_of(options), head="linear")
     copies = [tmp_path / name for name in ("resumed", "again", "other")]
     for copy in copies:
         shutil.copytree(workspace, copy)
