@@ -54,7 +54,10 @@ def _hloc(pairset: PairSet, out: Path, options: ExportOptions) -> ExportSummary:
                 not put_photo(paths[photo], folder / "photos" / coded[photo], options.photos) for photo in used
             )
     where = "in photos/, blanks in their names written as %20" if blank else f"below {pairset.meta.get('root', '')}"
-    notes = [f"The names are those of photos {where}."]
+    notes = [
+        f"The names are those of photos {where}.",
+        "No dissimilar pairs are in it: hloc's lists have only one kind.",
+    ]
     counts = {"photos": len(used), "similar": int(similar.sum()), "dissimilar": 0}
     if blank:
         notes += missing_note(missing, options)

@@ -93,6 +93,8 @@ def test_cirtorch_round_trip_keeps_ids_clusters_and_pairs(tmp_path: Path) -> Non
     with (out / "retrieval-SfM-mine.pkl").open("rb") as file:
         found = pickle.load(file)
     assert written.photos == 20
+    assert written.dissimilar == 0
+    assert "No dissimilar pairs are in it, because cirtorch draws them itself" in written.as_text()
     assert found["train"]["cids"] == sorted((cid(row) for row in range(16)), key=cid_path)
     for part in found.values():
         assert all(part["cluster"][q] == part["cluster"][p] for q, p in zip(part["qidxs"], part["pidxs"], strict=True))
@@ -210,7 +212,7 @@ def test_csv_round_trip(tmp_path: Path) -> None:
         ("path_a,path_b,place_a,place_b\na.png,b.png,1,1\na.png,c.png,2,2\n", "place of a.png is 2, before it was 1"),
         ("path_a,path_b\na.png,\n", "has no name"),
         ("path_a,path_b\na.png,b.png\n", "None of the 2 photos is in"),
-        ("\xff\xfe\0", "is not a text file"),
+        ("\x89PNG\0", "is not a text file"),
     ],
 )
 def test_wrong_tables_are_refused(tmp_path: Path, text: str, said: str) -> None:
