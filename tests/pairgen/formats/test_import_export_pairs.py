@@ -254,6 +254,22 @@ def test_colmap_models(tmp_path: Path) -> None:
         assert (tmp_path / "ws" / "pairs" / "models" / str(number) / "cloud.ply").is_file()
 
 
+def test_cameras_without_points_are_said_to_give_no_pairs(tmp_path: Path) -> None:
+    """Text from Windows, blanks in names, no lines of 2D points."""
+    model, names = tmp_path / "sparse", [f"cam 1/photo {number}.png" for number in range(3)]
+    model.mkdir()
+    for number, name in enumerate(names):
+        photo(tmp_path / "images" / name, number)
+    poses = [f"{number} 1 0 0 0 0.{number} 0 0 1 {name}" for number, name in enumerate(names, start=1)]
+    (model / "cameras.txt").write_text("1 SIMPLE_PINHOLE 32 24 30 16 12\r\n")
+    (model / "images.txt").write_text("\r\n".join(poses).replace("/", "\\"))
+    (model / "points3D.txt").write_text("")
+    pairset, summary = bring(model, tmp_path / "ws", workers=1)
+    assert pairset.photos["path"].to_pylist() == names
+    assert summary.absent == pairset.pairs.num_rows == 0
+    assert "Model 0 of 3 photos has no two that see a 3D point together" in summary.as_text()
+
+
 @pytest.mark.slow
 def test_binary_models_say_the_same_as_text(tmp_path: Path) -> None:
     for number, seed in enumerate((1, 2)):
@@ -273,7 +289,7 @@ def test_broken_colmap_models_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="outside the photo folder"):
         import_pairs(model, tmp_path / "ws", ImportOptions())
     (model / "images.txt").write_text(images[: len(images) // 2])
-    with pytest.raises(UserError, match="cannot be read as a COLMAP model"):
+    with pytest.raises(UserError, match="is no whole model: point 1 of"):
         import_pairs(model, tmp_path / "ws", ImportOptions())
     (model / "images.txt").unlink()
     with pytest.raises(UserError, match=r"lacks images\.txt"):

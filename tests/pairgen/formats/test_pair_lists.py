@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hashpipe.common.errors import UserError
+from hashpipe.pairgen.formats.colmap_models import _photo_name
 from hashpipe.pairgen.formats.csv_tables import read_table
 from hashpipe.pairgen.formats.imported import ImportedPairs
 from hashpipe.pairgen.formats.pair_lists import read_csv, read_hloc
@@ -104,3 +105,18 @@ def test_a_name_with_a_backslash_stays_where_there_is_such_a_photo(tmp_path: Pat
     (tmp_path / "pairs.txt").write_text("a\\b.jpg c\\d.jpg\n")
     assert said(read_hloc(tmp_path / "pairs.txt", None))[0] == ["a\\b.jpg", "c/d.jpg"]
     assert np.array_equal(read_hloc(tmp_path / "pairs.txt", None).place, [0, 0])
+
+
+@pytest.mark.parametrize(
+    "written", ["cam 1/a.jpg", "cam 1\\a.jpg", "./cam 1//a.jpg", "ROOT/cam 1/a.jpg", ".\\cam 1\\a.jpg"]
+)
+def test_names_of_photos_in_models(written: str, tmp_path: Path) -> None:
+    """As models have them that come from Windows, from scripts, and from programs that write whole paths."""
+    assert _photo_name(tmp_path, written.replace("ROOT", str(tmp_path))) == "cam 1/a.jpg"
+
+
+def test_whole_paths_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "photos").symlink_to(tmp_path / "disk")
+    assert _photo_name(tmp_path / "photos", f"{tmp_path}/disk/a.jpg") == "a.jpg"
+    assert _photo_name(tmp_path / "photos", "/elsewhere/a.jpg") == "/elsewhere/a.jpg"  # refused later
