@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,9 +66,11 @@ def export_onnx(workspace: Path, options: OnnxOptions) -> OnnxResult:
     output = home / f"hash-{bits}.onnx" if options.output is None else expanded(options.output)  # type: ignore[operator]
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise UserError(f"-o {output} is no file in an existing folder; name one, as in ./hash.onnx.")
+    from hashpipe.hashing.encoding.onnx_export import copy_with_metadata
+
     flips = runtimes.prepare(model, bits, _photos(home), again=True)
     with atomic_path(output) as temporary:
-        shutil.copyfile(runtimes.graph_path(model, bits), temporary)
+        copy_with_metadata(runtimes.graph_path(model, bits), model, bits, temporary)
     size = int(model.describer["image_size"])
     return OnnxResult(output, model.fingerprint, bits, size, flips)
 
