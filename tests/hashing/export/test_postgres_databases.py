@@ -10,6 +10,7 @@ from postgres_server import PostgresServer, find_server
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace
+from hashpipe.hashing.export.codes_csv import write_codes_csv
 from hashpipe.hashing.export.table import export_to_postgres
 from hashpipe.hashing.search.postgres import bit_texts, connect
 from hashpipe.hashing.search.postgres_search import open_postgres
@@ -180,3 +181,14 @@ def test_nothing_is_prepared_on_the_server(server):
         for number in range(20):
             connection.execute("SELECT %s::int", [number])
         assert connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+
+
+def test_the_bits_of_codes_csv_are_literals(server, tmp_path):
+    codeset = codes()
+    write_codes_csv(tmp_path / "codes.csv", codeset)
+    with psycopg.connect(server.dsn) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE read (photo int, code text, bits bit(20))")
+        with cursor.copy("COPY read FROM STDIN (FORMAT csv, HEADER)") as copy:
+            copy.write((tmp_path / "codes.csv").read_bytes())
+        found = [row[0] for row in cursor.execute("SELECT bits::text FROM read ORDER BY photo")]
+    assert found == bit_texts(codeset.codes, 20)
