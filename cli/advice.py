@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from hashpipe.common import journal
+from hashpipe.common.paths import expanded
 
 KEY = "hashpipe.workspace"  # in a context's meta: the workspace, where it is not the default
 _NEW = "hashpipe.new"  # the workspace, where it did not exist before the command
@@ -25,11 +26,12 @@ _NAMED = {"-w", "--workspace", "-h", "--help", "--resume", "--compare"}
 
 def remember(context: click.Context, parameter: click.Parameter, value: Path) -> Path:
     """Callback of `-w`: keep the folder for sentences, where the user named one, and for the log of the command."""
-    if not value.expanduser().exists():
-        context.meta[_NEW] = value.expanduser().absolute()
+    folder = expanded(value).absolute()
+    if not folder.exists():
+        context.meta[_NEW] = folder
     if context.info_name not in _UNLOGGED:
         line = context.find_root().obj
-        journal.begin(value.expanduser().absolute(), f"hashpipe {line}" if line else context.command_path)
+        journal.begin(folder, f"hashpipe {line}" if line else context.command_path)
     if context.get_parameter_source(parameter.name or "") is not click.core.ParameterSource.DEFAULT:
         context.meta[KEY] = value
     return value

@@ -31,12 +31,13 @@ def demo_command(output: Path, seed: int, open_reports: bool) -> None:
     weights, and takes a few minutes. Run it again to continue where it stopped.
     """
     from hashpipe.common.browser import open_page
+    from hashpipe.common.paths import expanded
     from hashpipe.hashing.evaluation.conclusions import in_short
     from hashpipe.hashing.evaluation.result import read_result
     from hashpipe.pairgen.synthetic.demo import check_pairs, example_query, prepare_photos
 
     laps = [time.monotonic()]
-    output = output.expanduser()
+    output = expanded(output)
     photos, workspace = prepare_photos(output, seed), output / "workspace"
     laps.append(time.monotonic())
     where = ["-w", str(workspace)]

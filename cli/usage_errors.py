@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.paths import expanded
 
 _EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)")
 
@@ -64,7 +65,7 @@ def _too_many(context: click.Context, extra: str) -> str:
         return hint
     for value in context.params.values():
         joined = f"{value} {extra}"
-        if isinstance(value, Path) and Path(joined).expanduser().exists():
+        if isinstance(value, Path) and expanded(joined).exists():
             return f"{value} and {extra} are two arguments; put quotes around a path with spaces: '{joined}'."
     count = "is one argument" if len(words) == 1 else f"are {len(words)} arguments"
     return f"{extra} {count} too many; write `{usage(context)}` ({_help(context.command_path)} says more)."

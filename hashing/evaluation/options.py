@@ -10,7 +10,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.hashing.benchmarks.names import check_name
 from hashpipe.hashing.codes.options import BITS_MAX, BITS_MIN
 
-BASELINES = ("lsh", "pca", "pca-rr", "itq", "sh", "phash", "float")
+BASELINES = ("lsh", "pca", "pca-rr", "itq", "sh", "phash", "cslbp", "float")
 
 
 @dataclass(frozen=True)

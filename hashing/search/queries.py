@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import sha256_file
+from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.hashing.encoding.encoder import Encoder
 from hashpipe.hashing.features.quality import LOW
@@ -87,7 +87,7 @@ def _with_code(source: Source, index: Index | None, query: Query, file: QueryFil
 
 
 def _found(index: Index | None, photo: str) -> Query:
-    path = Path(photo).expanduser()
+    path = expanded(photo)
     if path.exists():
         try:
             return Query(photo, QueryFile(sha256_file(path), path.absolute()))

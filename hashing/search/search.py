@@ -13,6 +13,7 @@ import numpy as np
 from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
+from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
@@ -147,7 +148,7 @@ def _verified(query: str, hits: list[Hit], workspace: Path, options: SearchOptio
     from hashpipe.hashing.search import geometric
 
     top, rest = hits[: options.verify_top], hits[options.verify_top :]
-    found = geometric.inliers(Path(query).expanduser(), [Path(hit.path) for hit in top], workspace)
+    found = geometric.inliers(expanded(query), [Path(hit.path) for hit in top], workspace)
     checked = [replace(hit, inliers=int(count)) for hit, count in zip(top, found, strict=True)]
     return [checked[row] for row in geometric.verified_first(found)] + rest
 

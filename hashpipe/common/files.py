@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.nearest import MARKER, nearest_workspace
+from hashpipe.common.paths import expanded
 
 WORKSPACE_VERSION = 1
 WAIT_SECONDS = 60.0  # for those who share a folder of pairs and write to it for moments only
@@ -124,7 +125,7 @@ def open_workspace(path: Path, *, create: bool, otherwise: str = "") -> Path:
 
     Returns the absolute path. otherwise: what the caller can do without a workspace, for the refusal.
     """
-    path = Path(path).expanduser().absolute()
+    path = expanded(path).absolute()
     marker = path / MARKER
     if not marker.exists():
         if not create:
@@ -153,7 +154,7 @@ def open_workspace(path: Path, *, create: bool, otherwise: str = "") -> Path:
 def _no_workspace(path: Path, otherwise: str) -> str:
     """Where was looked, which workspace is near, and what to name or to run."""
     variable = os.environ.get("HASHPIPE_WORKSPACE")
-    source = " (from $HASHPIPE_WORKSPACE)" if variable and Path(variable).expanduser().absolute() == path else ""
+    source = " (from $HASHPIPE_WORKSPACE)" if variable and expanded(variable).absolute() == path else ""
     near = nearest_workspace(path)
     found = f"none lies above or below {Path.cwd()}: name yours" if near is None else f"the nearest is {near}: name it"
     make = f"make a new one with `hashpipe pairs build PHOTOS -w {shlex.quote(str(path))}`"
