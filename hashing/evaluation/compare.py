@@ -15,6 +15,8 @@ from hashpipe.hashing.evaluation.result import EvalResult, read_result
 from hashpipe.hashing.evaluation.scoring import number
 from hashpipe.hashing.metrics.bootstrap import paired
 
+_WIDTH = 80  # columns of the table
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -32,16 +34,18 @@ class Comparison:
         from rich.table import Table
 
         buffer = io.StringIO()
-        console = Console(file=buffer, width=120, highlight=False)
+        console = Console(file=buffer, width=_WIDTH, highlight=False)
         for i, run in enumerate(self.runs):
             console.print(f"  run {i}: {run}", markup=False, soft_wrap=True)
         table = Table(box=None, pad_edge=False)
-        for name in ("protocol", "method", "bits", "metric", "run 0", "run", "value", "difference (95 %)", "p"):
-            table.add_column(name)
+        for name in ("protocol", "method", "bits", "run 0", "run", "value", "difference (95 %)", "p"):
+            longest = max((len(row["protocol"]) for row in self.rows), default=0) if name == "protocol" else None
+            wraps = name in ("protocol", "method", "difference (95 %)")
+            table.add_column(name, no_wrap=not wraps, min_width=longest, overflow="fold")
         for row in self.rows:
             span = "" if row["ci_low"] is None else f" ({row['ci_low']:+.4f} to {row['ci_high']:+.4f})"
             table.add_row(
-                row["protocol"], row["method"], str(row["bits"] or "-"), row["metric"], f"{row['base']:.4f}",
+                f"{row['protocol']} {row['metric']}", row["method"], str(row["bits"] or "-"), f"{row['base']:.4f}",
                 str(row["run"]), f"{row['value']:.4f}", f"{row['difference']:+.4f}{span}", f"{row['p_value']:.4f}",
             )  # fmt: skip
         console.print(table)

@@ -39,7 +39,11 @@ def test_the_whole_chain(hashpipe, tmp_path: Path) -> None:
     assert places == 8
     assert registered >= 92
     assert wrong == [0, 0]
-    for report in ("pairs/report.html", "eval/report.html"):
+    assert re.search(r"^The learnt codes are (not measurably )?better than ", done.stdout, re.M)
+    assert re.search(r"^\$ hashpipe search .*\n0  .*/photos/", done.stdout, re.M)
+    assert done.stdout.splitlines()[-1].startswith("next: hashpipe pairs build PHOTOS")
+    assert (done.stdout + done.stderr).count("truncated") == 1  # the broken photo is mentioned once
+    for report in ("pairs/report.html", "eval/report.html", "search.html"):
         assert (tmp_path / "demo" / "workspace" / report).stat().st_size > 10_000
     # again: nothing is repeated, the same result
     again = hashpipe("demo", "-o", tmp_path / "demo", timeout=1500)

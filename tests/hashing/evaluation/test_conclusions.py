@@ -92,3 +92,17 @@ def test_everything_fits_80_columns(lengths):
         assert any(metric in line.split() for line in text.splitlines()), metric
     assert text.count("joint/recentred") >= 2
     assert "…" not in text
+
+
+def test_a_comparison_fits_80_columns_and_says_everything():
+    from hashpipe.hashing.evaluation.compare import Comparison
+
+    row = {"bits": 1024, "metric": "map@5000", "run": 1, "base": 0.5, "value": 0.6, "difference": 0.1}
+    row |= {"ci_low": 0.02, "ci_high": 0.13, "p_value": 0.03}
+    names = [("places/known", "joint"), ("cifar10/I-subset", "joint (learnt) against bcdh")]
+    rows = [{**row, "protocol": protocol, "method": method} for protocol, method in names]
+    text = Comparison(["a", "b"], rows, ["2 comparisons"]).as_text()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    for part in ("places/known", "cifar10/I-subset", "map@5000", "against bcdh", "0.5000", "0.6000", "+0.1300"):
+        assert part in text
