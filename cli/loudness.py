@@ -13,12 +13,15 @@ from hashpipe.common.progress import Mode, show_progress
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+_LEVELS: tuple[tuple[tuple[str, str], Mode, str], ...] = (
+    (("-v", "--verbose"), "verbose", "Say more: settings, and progress every two seconds."),
+    (("-q", "--quiet"), "off", "Say nothing on stderr but errors; the log of the workspace has the rest."),
+)
+
+
 def loudness_options(function: F, hidden: bool = False) -> F:
     """`-q` and `-v`, before the command or after it."""
-    for flags, mode, text in (
-        (("-v", "--verbose"), "verbose", "Say more: settings, and progress every two seconds."),
-        (("-q", "--quiet"), "off", "Say nothing on stderr but errors; the log of the workspace has the rest."),
-    ):
+    for flags, mode, text in _LEVELS:
         function = click.option(
             *flags, is_flag=True, expose_value=False, callback=partial(_set, mode), hidden=hidden, help=text
         )(function)
