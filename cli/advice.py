@@ -19,7 +19,7 @@ _NEW = "hashpipe.new"  # the workspace, where it did not exist before the comman
 _UNLOGGED = {"search", "serve", "status", "clean", "show", "check", "info"}  # commands that look, or often run
 _COMMAND = re.compile(r"(?<! as )`hashpipe ([^`]+)`")
 _NEXT = re.compile(r"(?m)^next: hashpipe (.+?)(?=  \(|$)")
-_WITHOUT = ("benchmarks", "demo", "doctor")  # commands that have no workspace
+_WITHOUT = ("benchmarks", "demo", "doctor", "methods")  # commands that have no workspace
 _GROUPS = ("pairs", "index", "export")
 _NAMED = {"-w", "--workspace", "-h", "--help", "--resume", "--compare"}
 

@@ -94,10 +94,10 @@ def _found(index: Index | None, photo: str) -> Query:
         except OSError as error:
             return Query(photo, reason=(error.strerror or str(error)).lower())
     if index is None:
-        return Query(photo, reason="there is no such file")
+        return Query(photo, reason="no such file")
     rows = index.rows_ending(photo)
     if not len(rows):
-        return Query(photo, reason="there is no such file, and no path of a photo in the index ends so")
+        return Query(photo, reason="no such file, and no path of a photo in the index ends so")
     if len(rows) > 1:
         some = ", ".join(str(index.path(row)) for row in rows[:_NAMED]) + (", ..." if len(rows) > _NAMED else "")
         raise UserError(f"{photo} is the end of {len(rows)} paths in the index ({some}); give more of the path.")

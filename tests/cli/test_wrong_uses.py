@@ -214,7 +214,7 @@ def test_a_photo_that_is_not_in_the_index_is_said_before_a_network_is_loaded(ref
     capfd.readouterr()
     monkeypatch.setattr("hashpipe.hashing.search.search.open_encoder", lambda *all, **more: pytest.fail("loaded"))
     said = refused("search", "IMG_0412.jpg", "-w", encoded)
-    assert said.startswith("IMG_0412.jpg cannot be read: there is no such file, and no path of a photo in the index")
+    assert said.startswith("IMG_0412.jpg cannot be read: no such file, and no path of a photo in the index")
     assert run(["search", "003.png", "-w", str(encoded), "--json"]) == 0
     found = json.loads(capfd.readouterr().out)["queries"][0]
     assert found["hits"][0]["path"] == found["query"] == str(encoded.parent / "photos" / "003.png")
