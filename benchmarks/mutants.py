@@ -40,7 +40,7 @@ LOOPS = (f"tests/{OBJECTIVES}/test_objectives.py", "-k")  # each loss against lo
 
 # (what they change, pytest arguments) -> (what is wrong, old text, new text)
 TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
-    ("hashing/models/heads.py", ("tests/hashing/models/test_heads.py",)): (
+    ("hashing/models/map_formulas.py", ("tests/hashing/models/test_heads.py",)): (
         ("attention: all positions alike", 'a["attend"][None] @ positions', '0 * a["attend"][None] @ positions'),
         (
             "attention: the mean is no unit vector",

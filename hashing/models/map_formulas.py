@@ -9,7 +9,7 @@ from hashpipe.hashing.models.formulas import linear, unit
 
 SHARPNESS = 10.0  # of the assignment to anchors
 GROUP = 8  # bits of `pyramid` that come together: 4 of the whole photo, 1 of each quarter
-_FIRST, _OTHERS = 4, 4
+FIRST, QUARTERS = 4, 4
 
 
 def _positions(x: Any) -> Any:
@@ -113,10 +113,10 @@ def pyramid(a: Mapping[str, Any], x: Any, ops: Any) -> Any:
     """
     weight = a["bins"].reshape(a["bins"].shape[0], -1, GROUP)
     found = pyramid_bins(x, ops)
-    whole = ((found[0] - a["mean"]) @ weight[:, :, :_FIRST].reshape(weight.shape[0], -1)).reshape(
-        -1, weight.shape[1], _FIRST
+    whole = ((found[0] - a["mean"]) @ weight[:, :, :FIRST].reshape(weight.shape[0], -1)).reshape(
+        -1, weight.shape[1], FIRST
     )
-    quarters = [((found[1 + n] - a["mean"]) @ weight[:, :, _FIRST + n])[:, :, None] for n in range(_OTHERS)]
+    quarters = [((found[1 + n] - a["mean"]) @ weight[:, :, FIRST + n])[:, :, None] for n in range(QUARTERS)]
     u = ops.concatenate([whole, *quarters], 2)
     return u.reshape(-1, weight.shape[1] * GROUP) + a["bias"]
 

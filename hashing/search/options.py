@@ -53,6 +53,13 @@ class SearchOptions(IndexFolder):
             "only": ("rerank",),
         },
     )
+    partial: bool = field(
+        default=False,
+        metadata={
+            "help": "order hits by partial matching, where what has moved within a photo is found: each quarter of the "
+            "query meets the nearest quarter of a hit; for models of the head pyramid"
+        },
+    )
     open: bool = field(
         default=False, metadata={"help": "write a page with thumbnails, WORKSPACE/search.html, and open it"}
     )
@@ -83,5 +90,8 @@ class SearchOptions(IndexFolder):
     def __post_init__(self) -> None:
         if self.rerank and self.postgres:
             raise UserError("--rerank needs the codes of a local index; omit --rerank or --postgres.")
+        if self.partial and (self.rerank or self.postgres):
+            other = "--rerank, which orders hits too" if self.rerank else "--postgres: it needs a local index"
+            raise UserError(f"--partial does not go with {other}; omit one of them.")
         if self.hnsw and not self.postgres:
             raise UserError("--hnsw is for --postgres; a local index has its kind from `hashpipe index build --kind`.")
