@@ -67,7 +67,8 @@ class Dmvh(Objective):
         return Recipe(pairs=48, random=64, distinct=True)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        found, u = {}, batch.u
+        found: dict[str, Tensor] = {}
+        u = batch.u
         if isinstance(batch.head, ViewsHead):
             found, outputs = self.views(batch, batch.head)
             u = outputs[:, : u.shape[1]]
