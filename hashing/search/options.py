@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.search.index_options import IndexFolder
@@ -39,7 +40,18 @@ class SearchOptions(IndexFolder):
     verify_top: int = field(default=20, metadata={"help": "hits that --verify checks", "min": 1, "only": ("verify",)})
     rerank: bool = field(
         default=False,
-        metadata={"help": "order hits by asymmetric distance: the query's float output against binary codes"},
+        metadata={
+            "help": "put hits in a finer order: by asymmetric distance, the query's float output against binary codes; "
+            "or as --rerank-by says"
+        },
+    )
+    rerank_by: Literal["asymmetric", "weights", "float"] = field(
+        default="asymmetric",
+        metadata={
+            "help": "what --rerank orders by: asymmetric; weights (those that bits have learnt, drsdh); or float "
+            "(descriptors of the photos, coarse to fine). `--rerank float` is short for both",
+            "only": ("rerank",),
+        },
     )
     partial: bool = field(
         default=False,
@@ -59,7 +71,8 @@ class SearchOptions(IndexFolder):
         metadata={"help": "search a PostgreSQL table of `hashpipe export codes` instead", "metavar": "DSN"},
     )
     table: str = field(
-        default=DEFAULT_TABLE, metadata={"help": "table for --postgres", "metavar": "NAME", "only": ("postgres",)}
+        default=DEFAULT_TABLE,
+        metadata={"help": "table for --postgres, or SCHEMA.TABLE", "metavar": "NAME", "only": ("postgres",)},
     )
     hnsw: bool = field(
         default=False,
