@@ -49,8 +49,8 @@ class SearchOptions(IndexFolder):
         default="asymmetric",
         metadata={
             "help": "what --rerank orders by: asymmetric; weights (those that bits have learnt, drsdh); "
-            "partial (each quarter of the query meets the nearest quarter of a hit, spdh); or float (descriptors of the "
-            "photos, coarse to fine). `--rerank float` is short for both",
+            "partial (each quarter of the query meets the nearest quarter of a hit, spdh); or float (descriptors of "
+            "the photos, coarse to fine). `--rerank float` is short for both",
             "only": ("rerank",),
         },
     )

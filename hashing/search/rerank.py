@@ -1,4 +1,4 @@
-"""Hits of one query put in a finer order than Hamming distance: asymmetric, by learnt bit weights, quarters, descriptors."""
+"""Hits of one query put in a finer order: asymmetric, by learnt bit weights, by quarters, by descriptors."""
 
 from __future__ import annotations
 
