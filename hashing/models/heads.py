@@ -52,6 +52,12 @@ FORMULAS = {
         ("outer", "bias"),
         "maps",
     ),
+    "views": Formula(
+        map_formulas.views,
+        ("mean", "first", "second", "hidden_bias", "outer", "bias"),
+        ("outer", "bias"),
+        "maps",
+    ),
     "pyramid": Formula(map_formulas.pyramid, ("mean", "bins", "bias"), ("bins", "bias"), "maps"),
 }
 

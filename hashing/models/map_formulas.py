@@ -40,8 +40,12 @@ def spatially_pooled(kernel: Any, x: Any, ops: Any) -> Any:
     for one in around[1:]:
         highest = ops.maximum(highest, one)
     attended = highest * spatial_map(kernel, highest, ops)[:, None]
-    powers = (ops.relu(attended) + 1e-6) ** 3
-    return unit(powers.mean((2, 3)) ** (1 / 3), ops)
+    return gem(attended, ops)
+
+
+def gem(x: Any, ops: Any) -> Any:
+    """Generalised mean of maps over positions with p = 3, as unit rows: (N,C,g,g) -> (N,C)."""
+    return unit(((ops.relu(x) + 1e-6) ** 3).mean((2, 3)) ** (1 / 3), ops)
 
 
 def spatial_map(kernel: Any, x: Any, ops: Any) -> Any:
@@ -104,6 +108,21 @@ def residuals(local: Any, anchors: Any, sharpness: float, ops: Any) -> Any:
     share = ops.softmax(2 * sharpness * (local @ anchors.T), -1)  # of unit vectors |x - a|^2 = 2 - 2 x.a
     sums = share.swapaxes(1, 2) @ local - share.sum(1)[:, :, None] * anchors
     return unit(unit(sums, ops).reshape(-1, anchors.shape[0] * anchors.shape[1]), ops)
+
+
+def views(a: Mapping[str, Any], x: Any, ops: Any) -> Any:
+    """u = tanh((f - mean) first + (m - mean) second + hidden_bias) outer + bias, f and m the `two_views` of maps.
+
+    first and second (C,n), hidden_bias (n,), outer (n,k): units that see one view alone have zeros for the other.
+    """
+    one, other = two_views(x, ops)
+    inside = (one - a["mean"]) @ a["first"] + (other - a["mean"]) @ a["second"] + a["hidden_bias"]
+    return ops.tanh(inside) @ a["outer"] + a["bias"]
+
+
+def two_views(x: Any, ops: Any) -> tuple[Any, Any]:
+    """Two descriptors of one map, unit rows (N,C) each: its generalised mean and its maximum over positions."""
+    return gem(x, ops), unit(ops.amax(x, (2, 3)), ops)
 
 
 def pyramid(a: Mapping[str, Any], x: Any, ops: Any) -> Any:

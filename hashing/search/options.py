@@ -45,19 +45,13 @@ class SearchOptions(IndexFolder):
             "or as --rerank-by says"
         },
     )
-    rerank_by: Literal["asymmetric", "weights", "float"] = field(
+    rerank_by: Literal["asymmetric", "weights", "partial", "float"] = field(
         default="asymmetric",
         metadata={
-            "help": "what --rerank orders by: asymmetric; weights (those that bits have learnt, drsdh); or float "
-            "(descriptors of the photos, coarse to fine). `--rerank float` is short for both",
+            "help": "what --rerank orders by: asymmetric; weights (those that bits have learnt, drsdh); "
+            "partial (each quarter of the query meets the nearest quarter of a hit, spdh); or float (descriptors of "
+            "the photos, coarse to fine). `--rerank float` is short for both",
             "only": ("rerank",),
-        },
-    )
-    partial: bool = field(
-        default=False,
-        metadata={
-            "help": "order hits by partial matching, where what has moved within a photo is found: each quarter of the "
-            "query meets the nearest quarter of a hit; for models of the head pyramid"
         },
     )
     open: bool = field(
@@ -91,8 +85,5 @@ class SearchOptions(IndexFolder):
     def __post_init__(self) -> None:
         if self.rerank and self.postgres:
             raise UserError("--rerank needs the codes of a local index; omit --rerank or --postgres.")
-        if self.partial and (self.rerank or self.postgres):
-            other = "--rerank, which orders hits too" if self.rerank else "--postgres: it needs a local index"
-            raise UserError(f"--partial does not go with {other}; omit one of them.")
         if self.hnsw and not self.postgres:
             raise UserError("--hnsw is for --postgres; a local index has its kind from `hashpipe index build --kind`.")

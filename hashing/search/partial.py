@@ -17,8 +17,8 @@ def check_pyramid(model: StoredModel, bits: int) -> None:
     kind = model.head(bits).kind
     if kind != "pyramid":
         raise UserError(
-            f"--partial needs codes of quarters, and the model's head is {kind}; omit it, or train with "
-            "--objective spdh or --set head=pyramid."
+            f"--rerank partial needs codes of quarters, and the model's head is {kind}; train one with "
+            "--objective spdh, or give --rerank asymmetric."
         )
 
 

@@ -1,4 +1,4 @@
-"""Hits of one query put in a finer order than Hamming distance: asymmetric, by learnt bit weights, by descriptors."""
+"""Hits of one query put in a finer order: asymmetric, by learnt bit weights, by quarters, by descriptors."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.codes_file import CodeSpace
 from hashpipe.hashing.models.model_folder import StoredModel
+from hashpipe.hashing.search.partial import check_pyramid, partial_distances
 
 # (output of the query (k,), its code (W,), codes of hits (N,W), their files, file of the query) -> distances (N,)
 Order = Callable[[np.ndarray, np.ndarray, np.ndarray, Sequence[Path], Path], np.ndarray]
 
 
 def order_by(how: str, model: StoredModel, space: CodeSpace, folder: Path, workspace: Path, device: str) -> Order:
-    """The order of this name: "asymmetric", "weights" or "float". folder: of the model.
+    """The order of this name: "asymmetric", "weights", "partial" or "float". folder: of the model.
 
-    Raises UserError for "weights" where the model's bits carry none.
+    Raises UserError for "weights" where the model's bits carry none, and for "partial" where codes have no quarters.
     """
     if how == "weights":
         weight = model.head(space.bits).bit_weights
@@ -28,6 +29,9 @@ def order_by(how: str, model: StoredModel, space: CodeSpace, folder: Path, works
                 "--objective drsdh, or give --rerank asymmetric."
             )
         return lambda u, code, codes, files, query: weighted(code, codes, weight)
+    if how == "partial":
+        check_pyramid(model, space.bits)
+        return lambda u, code, codes, files, query: partial_distances(code, codes, space.bits).astype(np.float64)
     if how == "float":
         return _Descriptors(folder, workspace / "descriptors", device)
     return lambda u, code, codes, files, query: asymmetric(u, code, codes, space)

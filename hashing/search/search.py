@@ -22,7 +22,6 @@ from hashpipe.hashing.features.quality import LOW
 from hashpipe.hashing.search import rerank
 from hashpipe.hashing.search.index import Index, index_folder, open_index, rows_of
 from hashpipe.hashing.search.options import DEFAULT_K, SearchOptions
-from hashpipe.hashing.search.partial import check_pyramid, partial_distances
 from hashpipe.hashing.search.results import Hit, SearchResult
 from hashpipe.hashing.search.sources import IndexSource, QueryFile, Source, TableSource, encoder_for
 from hashpipe.pairgen.photos.load import load_upright
@@ -50,18 +49,13 @@ def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> Se
     with contextlib.closing(source):
         clock.lap("index")
         encoder = _encoder(source, workspace, model, options)
-        if options.partial:
-            check_pyramid(encoder.model, encoder.space.bits)
         rule = _rule(options, workspace, encoder.space, len(source))
         clock.lap("model")
         queries, u, skipped = _encoded(encoder, photos)
         files = [_query_file(query) for query in queries]
         codes = _known_codes(source, files, encoder.codes(u))
         clock.lap("encode")
-        again = options.rerank or options.partial
-        hits = [_find(source, code, rule, again, file) for code, file in zip(codes, files, strict=True)]
-        if options.partial and isinstance(source, IndexSource):
-            hits = [_partly(source.index, *one, rule) for one in zip(hits, codes, strict=True)]
+        hits = [_find(source, code, rule, options.rerank, file) for code, file in zip(codes, files, strict=True)]
         if options.rerank and isinstance(source, IndexSource):
             order = rerank.order_by(options.rerank_by, encoder.model, encoder.space, model, workspace, "auto")
             triples = zip(hits, u, codes, files, strict=True)
@@ -155,14 +149,6 @@ def _reranked(
     values = order(u, code, index.codes[rows], [Path(hit.path) for hit in hits], file.path)
     name = "asymmetric" if options.rerank_by == "asymmetric" else "reranked"
     return [replace(hits[row], **{name: float(values[row])}) for row in np.argsort(values, kind="stable")]
-
-
-def _partly(index: Index, hits: list[Hit], code: np.ndarray, rule: dict[str, Any]) -> list[Hit]:
-    """Hits by partial distance, at most k of them."""
-    rows = rows_of(index, [hit.photo for hit in hits if hit.photo is not None])
-    values = partial_distances(code, index.codes[rows], index.space.bits)
-    order = np.argsort(values, kind="stable")[: rule["k"]]
-    return [replace(hits[row], partial=int(values[row])) for row in order]
 
 
 def _verified(query: str, hits: list[Hit], workspace: Path, options: SearchOptions) -> list[Hit]:

@@ -17,6 +17,7 @@ from hashpipe.hashing.training.heads.parts import PartsHead
 from hashpipe.hashing.training.heads.pyramid import PyramidHead
 from hashpipe.hashing.training.heads.recurrent import RecurrentHead
 from hashpipe.hashing.training.heads.spatial import SpatialHead
+from hashpipe.hashing.training.heads.views import ViewsHead
 from hashpipe.hashing.training.heads.vlad import VladHead
 
 HEADS: dict[str, type[TrainedHead]] = {
@@ -30,6 +31,7 @@ HEADS: dict[str, type[TrainedHead]] = {
     "parts": PartsHead,
     "vlad": VladHead,
     "pyramid": PyramidHead,
+    "views": ViewsHead,
 }
 
 

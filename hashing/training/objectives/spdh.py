@@ -6,7 +6,7 @@ ranked with a margin of one bit:
     mean over triplets of [1 + ||p_i - p_p||² - ||p_i - p_n||²]_+ ,  p = σ(u), (B,k)
 
 Plain Hamming distance works in every index. `partial_distances` lets each quarter of a query meet the quarter of a
-photo that is nearest, so that what has moved is found (`search --partial`). Reconstruction: all but the idea,
+photo that is nearest, so that what has moved is found (`search --rerank partial`). Reconstruction: all but the idea,
 as the paper is known by its abstract. Half of the bits for either level of the pyramid weigh both alike, as the
 partial distance does, and go with any code length that is a multiple of eight.
 """

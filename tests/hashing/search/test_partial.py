@@ -66,22 +66,15 @@ def test_a_search_is_ordered_by_partial_distance(tmp_path, pictures):
     made = workspace(tmp_path, pictures, 24)
     codes = read_codes(made / "codes.parquet").codes
     right = partial_distances(codes[4], codes, 24)
-    hits = search([str(pictures / "004.png")], made, SearchOptions(runtime="torch", k=6, partial=True))
-    found = hits.hits[0]
-    assert [hit.partial for hit in found] == np.sort(right)[:6].tolist()
+    options = SearchOptions(runtime="torch", k=6, rerank=True, rerank_by="partial")
+    found = search([str(pictures / "004.png")], made, options).hits[0]
+    assert [hit.reranked for hit in found] == np.sort(right)[:6].tolist()
     assert found[0].photo == 4
-    assert found[1].line() == f"{found[1].partial}  {found[1].path}"
-    assert hits.as_json()["queries"][0]["hits"][1]["partial"] == found[1].partial
-    plain = search([str(pictures / "004.png")], made, SearchOptions(runtime="torch", k=6))
-    assert "partial" not in plain.as_json()["queries"][0]["hits"][1]
-    assert [hit.partial for hit in found] != [hit.distance for hit in found]
+    assert [hit.reranked for hit in found] != [hit.distance for hit in found]
 
 
-def test_what_is_refused(tmp_path, pictures):
+def test_codes_without_quarters_are_refused(tmp_path, pictures):
     made = workspace(tmp_path, pictures, 12)
-    with pytest.raises(UserError, match="--partial needs codes of quarters, and the model's head is linear"):
-        search([str(pictures / "004.png")], made, SearchOptions(runtime="torch", partial=True))
-    with pytest.raises(UserError, match="--partial does not go with --rerank"):
-        SearchOptions(partial=True, rerank=True)
-    with pytest.raises(UserError, match="--partial does not go with --postgres"):
-        SearchOptions(partial=True, postgres="dsn")
+    options = SearchOptions(runtime="torch", rerank=True, rerank_by="partial")
+    with pytest.raises(UserError, match="--rerank partial needs codes of quarters, and the model's head is linear"):
+        search([str(pictures / "004.png")], made, options)
