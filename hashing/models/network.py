@@ -98,6 +98,7 @@ def _tensors(
     for bits, head in heads.items():
         parts = {**head.stored, "thresholds": thresholds[bits]}
         tensors |= {
-            f"head{bits}.{name}": torch.from_numpy(np.array(value, np.float32)) for name, value in parts.items()
+            f"head{bits}.{name}": torch.from_numpy(np.array(value, np.float32, order="C"))
+            for name, value in parts.items()
         }
     return tensors

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toys
-from small_models import NET, random_weights
+from small_models import NET, network_model, random_weights
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
@@ -16,8 +16,9 @@ from hashpipe.hashing.data import images
 from hashpipe.hashing.encoding import onnx_export, runtimes
 from hashpipe.hashing.encoding.encoder import open_encoder
 from hashpipe.hashing.features.options import BackboneOptions
+from hashpipe.hashing.models.heads import Head
 from hashpipe.hashing.models.model_folder import read_model
-from hashpipe.hashing.models.network import load_model
+from hashpipe.hashing.models.network import load_model, make_model, save_model
 from hashpipe.hashing.training.adapt import adapt
 from hashpipe.hashing.training.heads import reads_maps
 from hashpipe.hashing.training.objectives import OBJECTIVES, objective_class
@@ -89,3 +90,15 @@ def test_maps_are_not_fine_tuned(workspace, describe):
     options = replace(toys.learning("ath", (10,), steps=4), describe=describe)
     with pytest.raises(UserError, match="--finetune does not go with"):
         train(replace(options, tune=FinetuneOptions(finetune="last")), workspace)
+
+
+def test_arrays_of_any_layout_in_memory_are_saved(tmp_path):
+    """safetensors refuses what is not contiguous, as a slice of columns is."""
+    plain = load_model(network_model(tmp_path / "network" / "model", (12,)), "cpu")
+    arrays = {**plain.heads[12].arrays, "weight": np.asfortranarray(plain.heads[12].arrays["weight"])}
+    config = {key: value for key, value in plain.config.items() if key != "fingerprint"}
+    made = make_model(plain.describer, {12: Head("linear", arrays)}, plain.thresholds, config)
+    save_model(tmp_path, made)
+    again = load_model(tmp_path, "cpu")
+    np.testing.assert_array_equal(again.heads[12].arrays["weight"], plain.heads[12].arrays["weight"])
+    assert again.fingerprint == plain.fingerprint
