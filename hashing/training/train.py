@@ -30,7 +30,7 @@ from hashpipe.hashing.training.heads import check_head, check_lengths, reads_map
 from hashpipe.hashing.training.inputs import describe, with_maps
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.recipes import head_of, notes_of, recipe_of, uses_pairs
+from hashpipe.hashing.training.recipes import check_needs, head_of, notes_of, recipe_of, uses_pairs
 from hashpipe.hashing.training.stored_options import options_as_json, stored_options
 from hashpipe.hashing.training.train_result import METRICS, TrainResult, json_lines, summary, write_model
 from hashpipe.hashing.training.validation import validator
@@ -73,7 +73,9 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         check_lengths(head, options.bits)
         cache = workspace / "descriptors"
         describer = make_describer(options.describe, source.images, cache)
-        say(f"learning from {len(source.images)} photos with {describer.name}, without labels")
+        how = "WITH CLASS LABELS, for comparison only" if options.labels else "without labels"
+        say(f"learning from {len(source.images)} photos with {describer.name}, {how}")
+        check_needs(options, source.targets if uses_pairs(options) else no_targets(len(source.images)))
         described, maps = describe(describer, source, cache), None
         if reads_maps(head):
             described, maps = with_maps(describer, source, described, cache)
