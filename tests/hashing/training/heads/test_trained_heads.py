@@ -125,6 +125,9 @@ def test_noise_moves_coordinates(kind):
         moved = head(x + noise)
     elif kind == "vlad":  # residuals of positions have no such coordinates
         moved = head(x)
+    elif kind == "views":
+        head(x)
+        moved = head.hashed(head.units(head.coordinates + noise[:, None]))
     else:
         moved = head(x) + noise @ head.weight
     torch.testing.assert_close(head(x, noise), moved, atol=1e-5, rtol=1e-5)
