@@ -92,6 +92,42 @@ TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
     (f"{OBJECTIVES}/dpsh.py", (f"tests/{OBJECTIVES}/test_dpsh.py",)): (
         ("dpsh: compared with photos never seen", "(similar | dissimilar) & self.seen", "similar | dissimilar"),
     ),
+    (f"{OBJECTIVES}/ninh.py", (f"tests/{OBJECTIVES}/test_ninh.py", "-k", "loops or gate")): (
+        ("ninh: no gate", "gate(torch.sigmoid(batch.u), self.options.epsilon)", "torch.sigmoid(batch.u)"),
+    ),
+    (f"{OBJECTIVES}/dh.py", (f"tests/{OBJECTIVES}/test_dh.py", "-k", "loops or known or judged")): (
+        ("dh: weight of the variance ignored", "-options.variance * 0.5 * h", "-0.02 * 0.5 * h"),
+        ("sdh: similar pairs apart", "batch.dissimilar) - masked_mean", "batch.dissimilar) + masked_mean"),
+    ),
+    (f"{OBJECTIVES}/ddh.py", (f"tests/{OBJECTIVES}/test_ddh.py", "-k", "loops or decay")): (
+        ("ddh: all but no quantisation", "self.options.quantise * (t.abs()", "1e-3 * self.options.quantise * (t.abs()"),
+    ),
+    (f"{OBJECTIVES}/drlih.py", (f"tests/{OBJECTIVES}/test_drlih.py", "-k", "published or expected")): (
+        ("drlih: the policy makes what costs likelier", "return -mean_or_zero(better", "return mean_or_zero(better"),
+        ("drlih: the reward has a gradient", "ranking.detach() * mean_or_zero", "ranking * mean_or_zero"),
+    ),
+    (f"{OBJECTIVES}/asymmetric.py", (f"tests/{OBJECTIVES}/test_exchnet.py", "-k", "loops or minimise")): (
+        ("adsh: codes forget the other bits", "- one * v[:, bit]", "- h @ v.T"),
+    ),
+    (f"{OBJECTIVES}/exchnet.py", (f"tests/{OBJECTIVES}/test_exchnet.py", "-k", "exchanged or hellinger")): (
+        ("exchnet: parts are never exchanged", "means, own)\n", "own, own)\n"),
+    ),
+    (f"{OBJECTIVES}/dmvh.py", (f"tests/{OBJECTIVES}/test_dmvh.py", "-k", "loops or dropped")): (
+        ("dmvh: views are never dropped", "head.units(views * kept[:, :, None])", "head.units(views)"),
+    ),
+    ("hashing/training/heads/divided.py", ("tests/hashing/training/heads/test_trained_heads.py", "-k", "batch_norm")): (
+        ("batch norm: what runs along stays", "lerp_(mean, MOMENTUM)", "lerp_(mean, 0.0)"),
+    ),
+    ("hashing/models/map_formulas.py", ("tests/hashing/models/test_heads.py", "-k", "loops")): (
+        ("vlad: anchors are not taken off", "- share.sum(1)[:, :, None] * anchors", "- 0 * anchors.sum()"),
+        ("pyramid: quarters in another order", "weight[:, :, FIRST + n]", "weight[:, :, FIRST + 3 - n]"),
+    ),
+    ("hashing/search/partial.py", ("tests/hashing/search/test_partial.py", "-k", "loops or quarters")): (
+        ("partial: quarters stay where they are", "apart.min(axis=2)", "apart.diagonal(axis1=1, axis2=2)"),
+    ),
+    ("hashing/features/cslbp.py", ("tests/hashing/features/test_cslbp.py", "-k", "loops")): (
+        ("cslbp: the direction of most change", "np.abs(found).argmin(axis=0)", "np.abs(found).argmax(axis=0)"),
+    ),
     (f"{OBJECTIVES}/terms.py", (f"tests/{OBJECTIVES}/test_greedyhash.py",)): (
         ("greedyhash: no gradient through the sign", "(signs(u) - u).detach()", "(signs(u) - u)"),
     ),

@@ -20,7 +20,7 @@ from hashpipe.hashing.models.heads import Head
 from hashpipe.hashing.models.model_folder import read_model
 from hashpipe.hashing.models.network import load_model, make_model, save_model
 from hashpipe.hashing.training.adapt import adapt
-from hashpipe.hashing.training.heads import reads_maps
+from hashpipe.hashing.training.heads import head_class, reads_maps
 from hashpipe.hashing.training.objectives import OBJECTIVES, objective_class
 from hashpipe.hashing.training.options import AdaptOptions, FinetuneOptions
 from hashpipe.hashing.training.train import train
@@ -60,8 +60,9 @@ def workspace(tmp_path_factory, pictures) -> Path:
 @pytest.mark.parametrize("name", ALL)
 def test_from_pairs_to_an_exported_network(name, workspace, describe, pictures, tmp_path):
     pytest.importorskip("onnxruntime")
-    maps = reads_maps(objective_class(name).head)
-    options = replace(toys.learning(name, (10, 20), steps=4), describe=describe)
+    head = objective_class(name).head
+    maps, lengths = reads_maps(head), (10, 20) if head_class(head).multiple == 1 else (8, 24)
+    options = replace(toys.learning(name, lengths, steps=4), describe=describe)
     if not maps:
         options = replace(options, tune=FinetuneOptions(finetune="last", finetune_steps=2, finetune_size=32))
     result = train(options, workspace)
