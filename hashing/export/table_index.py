@@ -9,6 +9,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.search.postgres import EF, bit_texts, execute, first_line, vector_schema
+from hashpipe.hashing.search.sampling import distinct_rows
 
 if TYPE_CHECKING:
     import psycopg
@@ -69,8 +70,7 @@ def _recall(connection: psycopg.Connection[Any], codeset: CodeSet, table: str, s
     The planner is kept from scanning the table, as it will not once the table has grown.
     """
     k = min(_NEAREST, len(codeset))
-    distinct = np.unique(codeset.codes, axis=0)
-    chosen = distinct[np.random.default_rng(0).permutation(len(distinct))[:_SAMPLE]]
+    chosen = codeset.codes[distinct_rows(codeset.codes, _SAMPLE)]
     shares = []
     with connection.transaction():
         for name, value in (("enable_seqscan", "off"), ("hnsw.ef_search", str(EF))):
