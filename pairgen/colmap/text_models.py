@@ -116,8 +116,8 @@ def _complete(source: Path, images: list[_Image], points: list[list[str]]) -> li
     bare = {image.number for image in images if not image.points}
     seen: dict[str, list[str]] = {}
     for image in images:
-        for row, (_, _, point) in enumerate(image.points):
-            seen.setdefault(point, []).extend((image.number, str(row)))
+        for at, (_, _, seen_point) in enumerate(image.points):
+            seen.setdefault(seen_point, []).extend((image.number, str(at)))
     for words in points:
         words.extend([] if len(words) > 8 else seen.get(words[0], []))
         for number, row in zip(words[8::2], words[9::2], strict=True):
