@@ -1,9 +1,10 @@
 """Matches that lie still in the frame: marks on the picture, or the whole view of a camera that did not move?
 
 A date, a logo, an information bar, a border, dust on the sensor or a car's bonnet stands at the same place of every
-photo and matches itself. Two signs tell it from a scene. Its matches *stand out*: they agree within a pixel or two while
-nothing agrees within some pixels more, as a moving scene would. And they do not *hold the view*: around them both
-photos have features that do not match at that shift. A tripod, a burst or a fixed camera holds the view.
+photo and matches itself. Two signs tell it from a scene. Its matches *stand out*: they agree within a pixel or two,
+and hardly any match agrees within some pixels more, as those of a scene that moves a little do. And they do not *hold
+the view*: around them both photos have features that do not match at that shift. A tripod, a burst or a fixed camera
+holds the view.
 """
 
 from __future__ import annotations
