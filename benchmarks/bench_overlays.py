@@ -114,9 +114,9 @@ def main() -> None:
     show_progress("auto")
     chosen = chosen_photos(options.photos, options.places, options.per_place)
     plain = built(chosen, None, options.side, 0)
-    kinds: list[tuple[str, str | None, int]] = [("none", None, 0), ("none, another seed", None, 1)]
+    kinds: list[tuple[str, str | None, int]] = [(kind, kind, 0) for kind in options.kinds]
     rows = []
-    for name, kind, seed in [*kinds, *((kind, kind, 0) for kind in options.kinds)]:
+    for name, kind, seed in [("none", None, 0), *kinds, ("none, another seed", None, 1)]:
         found = plain if name == "none" else built(chosen, kind, options.side, seed)
         before = _without_the_rule(chosen, kind, options.side)["wrong"] if options.before and kind else None
         again = len(found["similar"] & plain["similar"]) / max(1, len(plain["similar"]))

@@ -17,8 +17,10 @@ import numpy as np
 FEWEST = 8  # matches; fewer make no geometry
 CLOSE, NEAR = 2.0, 8.0  # pixels: marks agree within the one, a slowly moving scene spreads over the other
 STANDS_OUT = 0.75  # share of the matches within NEAR that lie within CLOSE; at most .63 in 3,719 pairs without marks
-ONE_SHIFT = 0.7  # share of the inliers that one shift explains, the share that COLMAP asks for
-SLIGHTLY = 0.03  # of the longest side: as far as a mark moves in any direction
+EXACT = 1.0  # pixels, for shifts of any length; at most .66 of the inliers agree so in pairs without marks
+ONE_BORDER = 0.5  # share of the inliers along one border; the others may fit by chance
+LINE = 4.0  # pixels: how far from one line along a border
+SLIGHTLY = 0.03  # of the longest side: as far as a mark moves where a picture is cropped
 BORDER = 0.125  # share of each side where marks usually stand, which says nothing about the view
 CELL_FEATURES, CELL_SHARE = 8, 0.08  # features that make a cell count; share of them that must match at the shift
 FEWEST_CELLS = 2
@@ -46,57 +48,60 @@ class _Shift:
         return np.asarray(abs(first * self.scale + self.offset - second).max(axis=1))
 
 
-def marks(first: Frame, second: Frame, matches: np.ndarray, inliers: np.ndarray, watermark: bool) -> np.ndarray:
+def marks(
+    first: Frame, second: Frame, matches: np.ndarray, inliers: np.ndarray, watermark: bool = False, again: bool = False
+) -> np.ndarray:
     """Which matches lie on marks and are no evidence, bool (m,).
 
     matches: int (m,2) and inliers: int (k,2), the matches that fit the geometry, are rows of points; watermark: did
     COLMAP say so? It calls every pair a watermark whose inliers move as one and lie at the borders of both photos, also
-    two photos of a drone's strip, so its word is tested like the rest.
+    two photos of a drone's strip, so its word is tested like the rest. again: marks were taken out of this pair before.
     """
     none = np.zeros(len(matches), bool)
     if len(inliers) < FEWEST:
         return none
     p, q = first.points[matches[:, 0]], second.points[matches[:, 1]]
-    still = _shift_of_frame(first.size, second.size, p, q)
-    apart = still.apart(p, q)
+    frames = _shifts_of_frame(first.size, second.size)
+    still = max(frames, key=lambda shift: int((shift.apart(p, q) <= CLOSE).sum()))
+    apart = np.min([shift.apart(p, q) for shift in frames], axis=0)  # a border hangs on all corners at once
     close = apart <= CLOSE
     if close.sum() >= FEWEST and close.sum() >= STANDS_OUT * (apart <= NEAR).sum():
         return none if _holds_view(still, first, second, p, q) else close
     u, v = first.points[inliers[:, 0]], second.points[inliers[:, 1]]
     shift = _Shift(still.scale, still.offset + np.median(v - (u * still.scale + still.offset), axis=0), fixed=False)
-    as_one = shift.apart(u, v) <= CLOSE
-    together = as_one.sum() >= FEWEST and (watermark or as_one.mean() >= ONE_SHIFT)
-    if not together or not _within_frame(shift, still, first, second, u[as_one], v[as_one]):
-        return none
-    return none if _holds_view(shift, first, second, p, q) else shift.apart(p, q) <= CLOSE
-
-
-def _within_frame(shift: _Shift, still: _Shift, first: Frame, second: Frame, u: np.ndarray, v: np.ndarray) -> bool:
-    """May a mark have moved so between two frames? Slightly (a crop), or along one border (digits of a date).
-
-    u, v: float (n,2), its features in the first photo and in the second.
-    """
     by = abs(shift.offset - still.offset)
-    if (by <= SLIGHTLY * max(second.size)).all():
-        return True
-    for axis in (0, 1):  # across the border
-        at = np.stack([u[:, axis] / first.size[axis], v[:, axis] / second.size[axis]])
-        low, high = np.quantile(at, 0.05), np.quantile(at, 0.95)  # one in twenty may be there by chance
-        if by[axis] <= CLOSE and (high <= BORDER or low >= 1 - BORDER):
-            return True
-    return False
+    exact = (shift.apart(u, v) <= EXACT).mean() >= STANDS_OUT
+    if exact or (watermark and (by <= SLIGHTLY * max(second.size)).all()):
+        return none if _holds_view(shift, first, second, p, q) else shift.apart(p, q) <= CLOSE
+    least = FEWEST / 2 if again else max(FEWEST, ONE_BORDER * len(inliers))
+    for axis, end in product((1, 0), (1.0, 0.0)):
+        if _along_border(first, second, u, v, axis, end).sum() >= least:
+            if not again and _holds_view(shift, first, second, p, q):
+                return none
+            return _along_border(first, second, p, q, axis, end)
+    return none
 
 
-def _shift_of_frame(size_a: tuple[int, int], size_b: tuple[int, int], p: np.ndarray, q: np.ndarray) -> _Shift:
-    """How one frame lies upon the other: as a whole or, where sizes differ, by a corner, an edge or the middle.
+def _along_border(first: Frame, second: Frame, p: np.ndarray, q: np.ndarray, axis: int, end: float) -> np.ndarray:
+    """Which matches lie within one border of both photos as far from its edge, bool (n,).
 
-    Of these it is the one that most matches agree with.
+    The digits of a date match each other at several places of their line. Distances are compared in pixels, and in
+    shares of the photo's side, as for letters in black bars. p, q: float (n,2); axis: across the border; end: of it.
     """
+    sides = np.array([first.size[axis], second.size[axis]], float)
+    distance = abs(end * sides - np.stack([p[:, axis], q[:, axis]], axis=1))
+    same = abs(np.diff(distance, axis=1)) <= LINE
+    same |= abs(np.diff(distance / sides * sides[1], axis=1)) <= LINE
+    return np.asarray(same[:, 0] & (distance <= BORDER * sides).all(axis=1))
+
+
+def _shifts_of_frame(size_a: tuple[int, int], size_b: tuple[int, int]) -> list[_Shift]:
+    """How one frame lies upon the other: as a whole and, where sizes differ, by a corner, an edge or the middle."""
     a, b = np.array(size_a, float), np.array(size_b, float)
-    choices = [_Shift(b / a, np.zeros(2), fixed=True)]
-    if size_a != size_b:
-        choices += [_Shift(np.ones(2), (b - a) * at, fixed=True) for at in product((0.0, 0.5, 1.0), repeat=2)]
-    return max(choices, key=lambda shift: int((shift.apart(p, q) <= CLOSE).sum()))
+    whole = [_Shift(b / a, np.zeros(2), fixed=True)]
+    if size_a == size_b:
+        return whole
+    return whole + [_Shift(np.ones(2), (b - a) * at, fixed=True) for at in product((0.0, 0.5, 1.0), repeat=2)]
 
 
 def _holds_view(shift: _Shift, first: Frame, second: Frame, p: np.ndarray, q: np.ndarray) -> bool:

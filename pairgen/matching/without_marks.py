@@ -27,7 +27,7 @@ def drop_marks(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_inl
             for turn in range(_ROUNDS):
                 matches = database.matches(first, second)
                 inliers, watermark = database.geometry(first, second)
-                marked = marks(frames[first], frames[second], matches, inliers, watermark)
+                marked = marks(frames[first], frames[second], matches, inliers, watermark, again=turn > 0)
                 if not marked.any():
                     break
                 database.keep_matches(first, second, matches[~marked], seed, weak_inliers)
