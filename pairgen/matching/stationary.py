@@ -73,7 +73,7 @@ def marks(
     exact = (shift.apart(u, v) <= EXACT).mean() >= STANDS_OUT
     if exact or (watermark and (by <= SLIGHTLY * max(second.size)).all()):
         return none if _holds_view(shift, first, second, p, q) else shift.apart(p, q) <= CLOSE
-    least = FEWEST / 2 if again else max(FEWEST, ONE_BORDER * len(inliers))
+    least = max(FEWEST, ONE_BORDER * len(inliers)) / (2 if again else 1)
     for axis, end in product((1, 0), (1.0, 0.0)):
         if _along_border(first, second, u, v, axis, end).sum() >= least:
             if not again and _holds_view(shift, first, second, p, q):
