@@ -106,6 +106,14 @@ def test_a_slow_scene_does_not_stand_out() -> None:
     assert not found.marked().any()
 
 
+def test_nor_does_the_middle_of_a_view_that_comes_nearer() -> None:
+    """A step forward: hardly anything moves in the middle, and the borders move by 25 pixels."""
+    points = scene(7, 2400)
+    pair = Pair().match(points, points + (points - np.array(SIZE) / 2) * 0.08)
+    assert (abs(pair.p - pair.q).max(axis=1) <= stationary.CLOSE).sum() >= stationary.FEWEST
+    assert not pair.marked().any()
+
+
 def test_seven_matches_make_no_geometry() -> None:
     assert not Pair().match(BADGE[:7], BADGE[:7], 0.1).marked().any()
     assert Pair().match(BADGE[:8], BADGE[:8], 0.1).marked().all()
@@ -121,6 +129,12 @@ def test_marks_of_photos_of_two_sizes_hang_on_a_corner_or_an_edge(corner: tuple[
     logo = in_box(8, 40, (0, 0, 90, 60))
     first, second = ((np.array(size) - (90, 60)) * corner + logo for size in (SIZE, other))
     assert Pair(other=other).match(first, second).marked().all()
+
+
+def test_a_border_hangs_on_all_corners_at_once() -> None:
+    other = (640, 430)
+    upper, lower = in_box(18, 20, (100, 70, 180, 110)), in_box(19, 20, (400, 350, 500, 400))
+    assert Pair(other=other).match(upper, upper).match(lower, moved(lower, 0, -50)).marked().all()
 
 
 def test_or_they_grow_with_the_photo() -> None:
