@@ -109,17 +109,17 @@ class FeatureDatabase:
 
     def keep_matches(self, first: str, second: str, kept: np.ndarray, seed: int, weak_inliers: int) -> None:
         """Keep some matches of two photos, uint32 (m,2), and the geometry that these alone give."""
-        ends = sorted((self.ids[first], self.ids[second]))
+        low, high = sorted((self.ids[first], self.ids[second]))
         kept = np.ascontiguousarray(kept if self.ids[first] < self.ids[second] else kept[:, ::-1])
-        cameras = [self._camera(number) for number in ends]
-        points = [np.asarray(self._database.read_keypoints(number), np.float64)[:, :2] for number in ends]
+        cameras = [self._camera(number) for number in (low, high)]
+        points = [np.asarray(self._database.read_keypoints(number), np.float64)[:, :2] for number in (low, high)]
         found = pycolmap.estimate_two_view_geometry(
             cameras[0], points[0], cameras[1], points[1], kept, _verification(seed, weak_inliers)
         )
         with pycolmap.DatabaseTransaction(self._database):
-            self._database.delete_matches(*ends)
-            self._database.write_matches(*ends, kept)
-            self._database.update_two_view_geometry(*ends, found)
+            self._database.delete_matches(low, high)
+            self._database.write_matches(low, high, kept)
+            self._database.update_two_view_geometry(low, high, found)
 
     def _camera(self, number: int) -> pycolmap.Camera:
         return self._database.read_camera(self._database.read_image(number).camera_id)

@@ -20,7 +20,8 @@ def drop_marks(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_inl
     frames: dict[str, Frame] = {}
     changed = 0
     with adapter.FeatureDatabase(path) as database:
-        for first, second in pairs:
+        for pair in pairs:
+            first, second = sorted(pair, key=database.ids.__getitem__)  # one answer whichever comes first
             for name in (first, second):
                 if name not in frames:
                     frames[name] = Frame(database.keypoints(name)[:, :2].astype(float), database.size(name))

@@ -99,7 +99,7 @@ def _focal_from_plane(details: dict[int, Any], longest: int) -> float | None:
     tags = ExifTags.Base
     if details.get(tags.FocalLength) is None or details.get(tags.FocalPlaneXResolution) is None:
         return None
-    unit = {2: 25.4, 3: 10.0}.get(number(details.get(tags.FocalPlaneResolutionUnit, 2)), float("nan"))  # mm
+    unit = {2.0: 25.4, 3.0: 10.0}.get(number(details.get(tags.FocalPlaneResolutionUnit, 2)), float("nan"))  # mm
     pixels = number(details.get(tags.ExifImageWidth))
     millimetres, per_unit = number(details[tags.FocalLength]), number(details[tags.FocalPlaneXResolution])
     return millimetres * per_unit / unit / (pixels if pixels > 0 else longest)

@@ -78,9 +78,11 @@ def database(marked: Marked, tmp_path: Path) -> Path:
     return tmp_path / "database.db"
 
 
-def test_marks_join_nothing_and_true_pairs_remain(marked: Marked, database: Path) -> None:
+def test_marks_join_nothing_and_true_pairs_remain(marked: Marked, database: Path, tmp_path: Path) -> None:
     adapter.match_pairs(database, marked.pairs(), 0, WEAK_INLIERS)
     before = marked.found(database)
+    turned = tmp_path / "turned.db"
+    turned.write_bytes(database.read_bytes())
     assert all(before[name][1] >= 30 for name in before)  # COLMAP joins everything
     changed = drop_marks(database, marked.pairs(), 0, WEAK_INLIERS)
     after = marked.found(database)
@@ -94,6 +96,8 @@ def test_marks_join_nothing_and_true_pairs_remain(marked: Marked, database: Path
     assert after["ab"][0] < before["ab"][0]
     assert changed == sum(after[name] != before[name] for name in after) >= 8
     assert drop_marks(database, marked.pairs(), 0, WEAK_INLIERS) == 0
+    drop_marks(turned, [pair[::-1] for pair in marked.pairs()], 0, WEAK_INLIERS)
+    assert marked.found(turned) == after
 
 
 def test_workers_and_this_process_drop_the_same(
