@@ -5,6 +5,10 @@
 PHOTOS/places holds one folder for each place. Its photos are shrunk, marked, and laid into one flat folder without
 metadata. Each row is one build. The row "none, another seed" says how many pairs of the first row a build finds again
 where nothing but chance differs. `--before` builds each kind also without the rule against marks.
+
+    python benchmarks/bench_overlays.py PHOTOS --places PLACE PLACE ... --per-place 4 --matching
+
+With `--matching` nothing is reconstructed: all pairs are matched and counted before and after marks are taken out.
 """
 
 from __future__ import annotations
@@ -25,11 +29,16 @@ from PIL import Image
 
 from hashpipe.common.progress import show_progress
 from hashpipe.pairgen.build import build_pairs
-from hashpipe.pairgen.colmap.database import Rows
+from hashpipe.pairgen.colmap import adapter
+from hashpipe.pairgen.colmap.database import Rows, matched_pairs
 from hashpipe.pairgen.matching import parallel_matching
+from hashpipe.pairgen.matching.extract import extract_features
+from hashpipe.pairgen.matching.parallel_matching import WEAK_INLIERS
+from hashpipe.pairgen.matching.without_marks import drop_marks
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.photos.load import load_upright
+from hashpipe.pairgen.photos.metadata import describe
 
 _MARKS = Path(__file__).resolve().parents[1] / "tests" / "frame_marks.py"
 COLUMNS = (
@@ -43,6 +52,18 @@ COLUMNS = (
     "photos in 3D",
     "across two places without the rule",
 )
+MATCHED = (
+    "marks",
+    "pairs of two places",
+    "verified without the rule",
+    "with it",
+    "weak geometry without the rule",
+    "with it",
+    "pairs of one place",
+    "verified without the rule",
+    "with it",
+)
+LEAST, WEAK = 15, 13  # inliers of a verified match; of a sign that two places may be one
 Pair = tuple[str, str]
 
 
@@ -97,6 +118,32 @@ def built(chosen: list[tuple[Path, str]], kind: str | None, side: int, seed: int
     }
 
 
+def matched(chosen: list[tuple[Path, str]], kind: str | None, side: int) -> list[int]:
+    """Counts of `MATCHED` for all pairs of the photos."""
+    options = BuildOptions(max_side=side)
+    with tempfile.TemporaryDirectory() as scratch:
+        root, folder = Path(scratch) / "photos", Path(scratch) / "pairs"
+        truth = write_marked(chosen, kind, side, root)
+        folder.mkdir()
+        photos = [describe(root, name) for name in truth]
+        extract_features(root, photos, folder, options)
+        shas = [photo.sha256 for photo in photos]
+        pairs = [(a, b) for row, a in enumerate(shas) for b in shas[row + 1 :]]
+        place = dict(zip(shas, truth.values(), strict=True))
+        adapter.match_pairs(folder / "database.db", pairs, options.seed, WEAK_INLIERS)
+        before = matched_pairs(folder / "database.db")
+        drop_marks(folder / "database.db", pairs, options.seed, WEAK_INLIERS)
+        after = matched_pairs(folder / "database.db")
+    of_two = [pair for pair in before if place[pair[0]] != place[pair[1]]]
+    of_one = [pair for pair in before if place[pair[0]] == place[pair[1]]]
+
+    def count(found: dict[Pair, tuple[int, int]], among: list[Pair], least: int) -> int:
+        return sum(found[pair][1] >= least for pair in among)
+
+    two = [count(found, of_two, least) for least in (LEAST, WEAK) for found in (before, after)]
+    return [len(of_two), *two, len(of_one), count(before, of_one, LEAST), count(after, of_one, LEAST)]
+
+
 def _ends(a: np.ndarray, b: np.ndarray, which: np.ndarray) -> Iterator[tuple[int, int]]:
     return zip(a[which].tolist(), b[which].tolist(), strict=True)
 
@@ -109,10 +156,19 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=640, help="pixels of the longest side")
     parser.add_argument("--kinds", nargs="+", default=list(frame_marks().KINDS), choices=frame_marks().KINDS)
     parser.add_argument("--before", action="store_true", help="build each kind without the rule as well")
+    parser.add_argument("--matching", action="store_true", help="match and do not reconstruct")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     show_progress("auto")
     chosen = chosen_photos(options.photos, options.places, options.per_place)
+    if options.matching:
+        table = []
+        for kind in (None, *options.kinds):
+            table.append([kind or "none", *matched(chosen, kind, options.side)])
+            print(json.dumps(table[-1]), flush=True)
+        if options.out:
+            options.out.write_text(json.dumps(report(table, len(chosen), options), indent=1) + "\n")
+        return
     plain = built(chosen, None, options.side, 0)
     kinds: list[tuple[str, str | None, int]] = [(kind, kind, 0) for kind in options.kinds]
     rows = []
@@ -147,13 +203,17 @@ def _match_with_marks(path: Path, pairs: list[Pair], seed: int, max_features: in
 def report(rows: list[list[Any]], photos: int, options: argparse.Namespace) -> dict[str, Any]:
     flags = f"--places {' '.join(options.places)} --per-place {options.per_place} --side {options.side}"
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
+    name, columns = ("pairs-overlays-matching", MATCHED) if options.matching else ("pairs-overlays", COLUMNS)
+    if not (options.matching or options.before):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    flags += " --before" * options.before + " --matching" * options.matching
     caption = f"Marks burnt into every one of {photos} development photos of {len(options.places)} places"
     return {
-        "command": [f"python benchmarks/bench_overlays.py PHOTOS {flags}{' --before' * options.before}"],
+        "command": [f"python benchmarks/bench_overlays.py PHOTOS {flags}"],
         "commit": commit.strip(),
-        "seeds": [0, 1],
+        "seeds": [0] if options.matching else [0, 1],
         "machine": "2 CPU cores, no GPU",
-        "tables": [{"name": "pairs-overlays", "caption": caption, "columns": list(COLUMNS), "rows": rows}],
+        "tables": [{"name": name, "caption": caption, "columns": list(columns), "rows": rows}],
     }
 
 
