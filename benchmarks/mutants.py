@@ -247,6 +247,26 @@ TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
     ("hashing/data/pair_labels.py", ("tests/hashing/data/test_pair_labels.py",)): (
         ("labels: other splits are learnt from", "list(splits)) & (place >= 0)", "list(splits)) | (place >= 0)"),
     ),
+    ("pairgen/matching/stationary.py", ("tests/pairgen/matching/test_stationary.py",)): (
+        ("marks: borders count as view", "if shift.fixed:", "if False:"),
+        ("marks: any match holds a cell", "(count(agreeing) >= CELL_SHARE * features)", "(count(agreeing) >= 0)"),
+        ("marks: cells that disagree do not count", "max(FEWEST_CELLS, (counts & ~held).sum())", "FEWEST_CELLS"),
+        ("marks: frames of two sizes as a whole only", "if size_a == size_b:", "if True:"),
+        ("marks: slow scenes stand out", "close.sum() >= STANDS_OUT * (apart <= NEAR).sum()", "True"),
+        ("marks: exact shifts are evidence", "(shift.apart(u, v) <= EXACT).mean() >= STANDS_OUT", "False"),
+        ("marks: COLMAP's word for any shift", "(by <= SLIGHTLY * max(second.size)).all()", "True"),
+        ("marks: lines anywhere", "(distance <= BORDER * sides).all(axis=1)", "(distance >= 0).all(axis=1)"),
+        ("marks: lines at any distance", "same[:, 0] & ", ""),
+        ("marks: a first line needs few", "/ (2 if again else 1)", "/ 2"),
+    ),
+    ("pairgen/photos/plausible.py", ("tests/pairgen/photos/test_plausible.py", "-k", "not build")): (
+        ("metadata: no upper limit", "return self.low <= value <= self.high", "return self.low <= value"),
+        ("metadata: 0, 0 is a position", "if degrees == [0.0, 0.0]:", "if False:"),
+        ("metadata: no hemisphere is one", "if None in signs:", "if False:"),
+        ("metadata: a good second date has a reason", "return found.isoformat()", "break"),
+        ("metadata: clocks that start are dates", "return UNSET if midnight", "return UNSET if not midnight"),
+        ("metadata: minutes of any size", "return SIXTIETHS.reason", "pass"),
+    ),
     ("pairgen/pairs", ("tests/pairgen/pairs", "-k", "similar_rules or chance_geometry or never_join")): (
         ("rules: little overlap is similar", "if overlap >= options.min_overlap and", "if"),
         ("rules: chance relates places", "(matches.inliers >= 13) &", "(matches.inliers >= 0) &"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -94,6 +95,7 @@ def _summary(folder: Path, results: Results, options: BuildOptions, seconds: dic
         fingerprint="",
         missed=sum(pair["inliers"] < options.min_inliers for pair in labelled.similar),
         notes=notes + labelled.notes,
+        ignored=dict(Counter(reason for photo in results.files for reason in photo.ignored).most_common()),
     )
 
 
