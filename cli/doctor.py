@@ -21,6 +21,9 @@ from hashpipe.common.files import WORKSPACE_VERSION, read_json
 
 _PURPOSE = {
     "heif": "reads HEIC photos",
+    "jxl": "reads JPEG XL photos",
+    "raw": "reads RAW photos without a large preview",
+    "video": "reads frames of videos",
     "onnx": "exports the hash network and runs it faster on a processor",
     "serve": "the page and the HTTP API",
     "postgres": "keeps codes in PostgreSQL",

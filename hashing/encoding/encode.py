@@ -52,7 +52,7 @@ def encode(photos: Path | Sequence[Path], workspace: Path, options: EncodeOption
     started = time.monotonic()
     output, model_folder, home = places(workspace, options)
     model = read_model(model_folder)
-    listing = list_photos(photos, home or Path(workspace))
+    listing = list_photos(photos, home or Path(workspace), options.video_frames)
     number, shards = options.share
     ids = np.arange(number, len(listing), shards, dtype=np.int32)
     if not len(ids):

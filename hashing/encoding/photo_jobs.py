@@ -18,7 +18,8 @@ from hashpipe.hashing.data.listing import Listing
 from hashpipe.hashing.encoding import parts as encode_parts
 from hashpipe.hashing.encoding.encoder import Encoded, Encoder
 from hashpipe.hashing.encoding.parts import PART, Part
-from hashpipe.hashing.features.preprocess import Open
+from hashpipe.hashing.features.preprocess import Open, opener
+from hashpipe.pairgen.photos.files import content_hash, source_of
 from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 
 _LONGEST_REASON = 120  # characters
@@ -91,15 +92,16 @@ class _File:
             str(path).encode()
         except UnicodeEncodeError:
             raise UnreadablePhoto("file name is not valid UTF-8") from None
-        content = path.read_bytes()
-        if not content:
+        file, frame = source_of(path)
+        content = b"" if frame is not None else file.read_bytes()
+        if not content and frame is None:
             raise UnreadablePhoto("empty file")
-        self._hash = hashlib.sha256(content).hexdigest()
+        self._hash = content_hash(path) if frame is not None else hashlib.sha256(content).hexdigest()
         row = self._work.earlier.get(self._hash)
         if row is not None and self._work.codes is not None:
             return _as_before(self._work.codes, row)
         known = self._work.cached.get(self._hash)
-        load = _opener(content)
+        load = _opener(content, path) if frame is None else opener(path)
         if known is None:
             return load
         encoder = self._work.encoder
@@ -115,8 +117,8 @@ def _as_before(codes: CodeSet, row: int) -> Encoded:
     return Encoded(np.where(bits, np.inf, -np.inf).astype(np.float32), float(codes.quality[row]))
 
 
-def _opener(content: bytes) -> Open:
-    return lambda side: load_upright(io.BytesIO(content), side)
+def _opener(content: bytes, path: Path) -> Open:
+    return lambda side: load_upright(io.BytesIO(content), side, path.name)
 
 
 def _part(ids: np.ndarray, rows: list[tuple[Encoded, str, tuple[int, int]]], encoder: Encoder, outputs: bool) -> Part:

@@ -21,6 +21,7 @@ from hashpipe.hashing.search.index import Index, index_folder, open_index, rows_
 from hashpipe.hashing.search.index_merge import Merged, merge
 from hashpipe.hashing.search.index_options import IndexFolder, IndexOptions, RemoveOptions
 from hashpipe.hashing.search.index_result import IndexResult
+from hashpipe.pairgen.photos.files import is_there
 
 
 def build_index(codes: Sequence[Path], workspace: Path, options: IndexOptions) -> IndexResult:
@@ -89,7 +90,7 @@ def remove_from_index(photos: Sequence[str], workspace: Path, options: RemoveOpt
         gone[rows[rows >= 0]] = True
         not_found += [f"id {number}" for number, row in zip(options.ids, rows, strict=True) if row < 0]
         if options.missing:
-            gone |= np.array([not os.path.exists(path) for path in paths.to_pylist()], bool)
+            gone |= np.array([not is_there(Path(path)) for path in paths.to_pylist()], bool)
         if not gone.any() and not_found:
             raise UserError(
                 f"Nothing was removed: {folder} holds no {not_found[0]}; paths are written as `hashpipe search` does."

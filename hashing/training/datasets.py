@@ -36,7 +36,7 @@ def open_source(options: TrainOptions, workspace: Path) -> Source:
     if options.benchmark is not None:
         return _from_benchmark(options.benchmark, options.root)
     if options.photos is not None:
-        listed = images.from_folder_or_list(options.photos, workspace)
+        listed = images.from_folder_or_list(options.photos, workspace, options.video_frames)
         return _unlabelled(listed, {"photos": str(options.photos), "fingerprint": fingerprint(sorted(listed.keys))})
     return _from_pairs(workspace)
 

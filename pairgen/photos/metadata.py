@@ -10,10 +10,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
-from hashpipe.common.files import sha256_file
-from hashpipe.pairgen.photos.load import UnreadablePhoto, exif_orientation, open_photo, short_reason
+from hashpipe.pairgen.photos.files import content_hash
+from hashpipe.pairgen.photos.load import (
+    UnreadablePhoto,
+    has_more_pages,
+    open_photo,
+    read_exif,
+    short_reason,
+    upright_size,
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Photo:
     focal: float = 0.0
     camera: str = ""  # maker, model and serial number by EXIF; empty where it is silent
     reason: str = ""  # why it cannot be read; empty when it can
+    more_pages: bool = False  # the first of several pages or frames
 
 
 def describe(root: Path, path: str) -> Photo:
@@ -43,31 +51,30 @@ def describe(root: Path, path: str) -> Photo:
         )
     try:
         with open_photo(root / path) as image:
-            exif = image.getexif()
-            orientation = exif_orientation(image)
-            turned = orientation >= 5 and image.format != "TIFF"  # Pillow turns a TIFF itself
-            width, height = image.size[::-1] if turned else image.size
-            details = exif.get_ifd(ExifTags.IFD.Exif)
-            lat, lon = _position(exif.get_ifd(ExifTags.IFD.GPSInfo))
+            exif = read_exif(image)
+            width, height = upright_size(image, exif)
+            lat, lon = _position(exif.gps)
+            pages = has_more_pages(image)
         return Photo(
             path,
-            sha256_file(root / path),
+            content_hash(root / path),
             width,
             height,
-            orientation,
-            _time(details, exif),
+            exif.orientation,
+            _time(exif.details, exif.base),
             lat,
             lon,
-            _focal(details, max(width, height)),
-            _camera(details, exif),
+            _focal(exif.details, max(width, height)),
+            _camera(exif.details, exif.base),
+            more_pages=pages,
         )
     except UnreadablePhoto as error:
         return Photo(path, reason=error.reason)
-    except Exception as error:  # damaged metadata raises nearly anything; the file is listed, the run goes on
+    except Exception as error:  # a file that went away meanwhile; it is listed, the run goes on
         return Photo(path, reason=short_reason(error))
 
 
-def _time(details: dict[int, Any], exif: Image.Exif) -> str | None:
+def _time(details: dict[int, Any], exif: dict[int, Any]) -> str | None:
     text = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
     try:
         return datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S").isoformat()
@@ -82,7 +89,7 @@ def capture_seconds(taken_at: str | None) -> float:
     return (datetime.fromisoformat(taken_at).replace(tzinfo=None) - datetime(1970, 1, 1)).total_seconds()
 
 
-def _camera(details: dict[int, Any], exif: Image.Exif) -> str:
+def _camera(details: dict[int, Any], exif: dict[int, Any]) -> str:
     parts = (exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model), details.get(ExifTags.Base.BodySerialNumber))
     return " ".join(str(part).strip("\0 ") for part in parts if part)
 
