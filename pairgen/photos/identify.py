@@ -11,14 +11,11 @@ from typing import BinaryIO
 from PIL import Image
 
 from hashpipe.pairgen.photos.files import source_of
-from hashpipe.pairgen.photos.kinds import HEAD, VIDEO, kind_of_content, kind_of_name
+from hashpipe.pairgen.photos.kinds import HEAD, NEEDS_HEIF, NEEDS_JXL, NEEDS_RAW, VIDEO, kind_of_content, kind_of_name
 from hashpipe.pairgen.photos.raw import NeedsDeveloper, is_raw_tiff, open_raw
 from hashpipe.pairgen.photos.sound_parts import sound_parts
 from hashpipe.pairgen.photos.videos import VideoFault, read_frame
 
-NEEDS_HEIF = "HEIC and AVIF need an extra: pip install 'hashpipe[heif]'"
-NEEDS_JXL = "JPEG XL needs an extra: pip install 'hashpipe[jxl]'"
-NEEDS_RAW = "RAW without a large preview needs an extra: pip install 'hashpipe[raw]'"
 # the only parsers that see a file, whatever its name is: Pillow knows forty more
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM", "AVIF")
 
@@ -53,7 +50,7 @@ def identify(source: Path | BinaryIO, name: str, trusted: bool) -> Image.Image:
         kind, promised = kind_of_content(head), kind_of_name(name)
         if kind == "RAW" or (promised == "RAW" and kind in ("", "TIFF")):
             return _raw(source, trusted)
-        if kind == "JPEG XL" or (promised == "JPEG XL" and head[:2] == b"\xff\x0a"):
+        if kind == "JPEG XL":
             return _jxl(source, trusted)
         try:
             image = Image.open(source, formats=_FORMATS)
@@ -103,7 +100,7 @@ def _raw(source: Path | BinaryIO, trusted: bool) -> Image.Image:
 def _jxl(source: Path | BinaryIO, trusted: bool) -> Image.Image:
     if not trusted:
         raise UnreadablePhoto("not a photo in a known format")
-    if not _add_jxl_decoder():
+    if not add_jxl_decoder():
         raise UnreadablePhoto(NEEDS_JXL)
     return Image.open(source, formats=("JXL",))
 
@@ -131,7 +128,7 @@ def add_heif_decoder() -> bool:
 
 
 @cache
-def _add_jxl_decoder() -> bool:
+def add_jxl_decoder() -> bool:
     try:
         import pillow_jxl  # noqa: F401 - importing it is what adds the decoder
     except ImportError:

@@ -8,15 +8,19 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of file. `reader` decodes it; `extra` names the extra of hashpipe it may need; `note` says how."""
+    """One kind of file: what decodes it, how (`note`), and what is said where that is not installed (`otherwise`)."""
 
     name: str
     suffixes: tuple[str, ...]
     reader: str
-    extra: str = ""
+    otherwise: str = ""
     note: str = ""
 
 
+NEEDS_HEIF = "HEIC and AVIF need an extra: pip install 'hashpipe[heif]'"
+NEEDS_JXL = "JPEG XL needs an extra: pip install 'hashpipe[jxl]'"
+NEEDS_RAW = "RAW without a large preview needs an extra: pip install 'hashpipe[raw]'"
+NEEDS_VIDEO = "frames of videos need an extra: pip install 'hashpipe[video]'"
 KINDS = (
     Kind("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".mpo"), "Pillow", note="motion photos"
          " and photos with several pictures (MPO, gain maps): the photo itself"),
@@ -28,15 +32,15 @@ KINDS = (
     Kind("GIF", (".gif",), "Pillow", note="of an animation the first frame"),
     Kind("JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpf", ".jpx"), "Pillow"),
     Kind("PNM", (".ppm", ".pgm", ".pbm", ".pnm"), "Pillow"),
-    Kind("AVIF", (".avif", ".avifs"), "Pillow", "heif", note="the extra where Pillow was built without AVIF"),
-    Kind("HEIF", (".heic", ".heics", ".heif", ".heifs", ".hif"), "pillow-heif", "heif",
+    Kind("AVIF", (".avif", ".avifs"), "Pillow", NEEDS_HEIF, note="by pillow-heif where Pillow was built without AVIF"),
+    Kind("HEIF", (".heic", ".heics", ".heif", ".heifs", ".hif"), "pillow-heif", NEEDS_HEIF,
          note="Live Photos: the photo; its video is left out"),
-    Kind("JPEG XL", (".jxl",), "pillow-jxl-plugin", "jxl"),
+    Kind("JPEG XL", (".jxl",), "pillow-jxl-plugin", NEEDS_JXL),
     Kind("RAW", (".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".raf", ".orf", ".rw2", ".pef",
-                 ".srw", ".3fr", ".erf", ".mrw", ".x3f", ".iiq"), "its embedded preview, else rawpy", "raw",
-         note="a preview of at least 1024 pixels is read by Pillow; without one the sensor's data are developed"),
+                 ".srw", ".3fr", ".erf", ".mrw", ".x3f", ".iiq"), "Pillow or rawpy", NEEDS_RAW,
+         note="its embedded preview of 1024 pixels or more by Pillow; else the sensor's data, developed by rawpy"),
     Kind("video", (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".3gp", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv"),
-         "PyAV", "video", note="frames, with `--video-frames`"),
+         "PyAV", NEEDS_VIDEO, note="frames, with `--video-frames`; without it videos are counted and said"),
 )  # fmt: skip
 VIDEO = "video"
 _OF_SUFFIX = {suffix: kind.name for kind in KINDS for suffix in kind.suffixes}
@@ -54,6 +58,7 @@ _STARTS = (
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
     (b"\xff\x4f\xff\x51\0", "JPEG 2000"),
     (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
     (b"FUJIFILMCCD-RAW", "RAW"),
     (b"IIRO", "RAW"),  # Olympus
     (b"IIRS", "RAW"),
@@ -80,8 +85,8 @@ def kind_of_name(name: str) -> str:
 def kind_of_content(head: bytes) -> str:
     """The kind of a file by its first HEAD bytes, "" where it is none of KINDS.
 
-    RAW files of some makers begin as any TIFF does and are called TIFF; kinds whose mark is a mere letter or two (PNM,
-    bare JPEG XL) are told by their name alone.
+    RAW files of some makers begin as any TIFF does and are called TIFF. PNM is told by its name alone: a text could
+    begin with its mark.
     """
     if head.startswith(b"II*\0") and head[8:10] == b"CR":
         return "RAW"  # Canon CR2

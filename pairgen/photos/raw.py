@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 from PIL import Image
 
@@ -44,13 +45,16 @@ def open_raw(content: bytes, develop: bool) -> Image.Image:
 
 
 def largest_jpeg(content: bytes) -> tuple[int, tuple[int, int]]:
-    """Where the JPEG of most pixels begins in a file, and its width and height; (-1, (0, 0)) without any."""
-    best, size, at = -1, (0, 0), -1
+    """Where the JPEG of most pixels begins in a file, and its width and height; (-1, (0, 0)) without any.
+
+    More than two of one size are the tiles of a larger picture, not previews.
+    """
+    starts: dict[tuple[int, int], list[int]] = {(0, 0): [-1]}
+    at = -1
     while (at := content.find(b"\xff\xd8\xff", at + 1)) >= 0:
-        found = _size_of_jpeg(content, at)
-        if found[0] * found[1] > size[0] * size[1]:
-            best, size = at, found
-    return best, size
+        starts.setdefault(_size_of_jpeg(content, at), []).append(at)
+    size = max((size for size, found in starts.items() if len(found) <= 2 or size == (0, 0)), key=math.prod)
+    return starts[size][0], size
 
 
 def _size_of_jpeg(content: bytes, start: int) -> tuple[int, int]:

@@ -38,12 +38,12 @@ def _png(content: bytes) -> bytes:
 
 
 def _jpeg(content: bytes) -> bytes:
-    """Without segments for applications, but for JFIF and Adobe's, which say what the colours are, and EXIF."""
+    """Without segments for applications, but for Adobe's, which says what the colours are, and EXIF."""
     kept, at = [content[:2]], 2
     while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] not in (0xDA, 0xD9):
         marker, end = content[at + 1], at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
         exif = marker == 0xE1 and content[at + 4 : at + 8] == b"Exif"
-        if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker in (0xE0, 0xEE) or exif:
+        if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or marker == 0xEE or exif:
             kept.append(content[at:end])
         at = end
     return b"".join(kept) + content[at:]

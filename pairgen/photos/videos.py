@@ -14,11 +14,11 @@ import numpy as np
 from PIL import Image
 
 from hashpipe.common.errors import UserError
+from hashpipe.pairgen.photos.kinds import NEEDS_VIDEO
 
 if TYPE_CHECKING:
     import av
 
-NEEDS_READER = "frames of videos need an extra: pip install 'hashpipe[video]'"
 _SIDE = 160  # pixels: frames are compared at this longest side
 _LEAST = 2.0  # grey levels: a mean change of less is noise
 
@@ -142,7 +142,7 @@ def _av() -> Any:
     try:
         import av
     except ImportError:
-        raise VideoFault(NEEDS_READER) from None
+        raise VideoFault(NEEDS_VIDEO) from None
     av.logging.set_level(None)
     return av
 
