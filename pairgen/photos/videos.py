@@ -100,9 +100,11 @@ class _Video:
         if number < len(self.times):
             with contextlib.suppress(OSError):
                 self.container.seek(self.times[number], stream=stream, backward=True)
+                whole = False  # before the first whole picture, frames lack what they build on
                 for at, frame in self.frames():
+                    whole = whole or bool(frame.key_frame)
                     if at >= number:
-                        if at == number:
+                        if at == number and whole:
                             return frame
                         break
             self.container.seek(self.times[0], stream=stream, backward=True)
