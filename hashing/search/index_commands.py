@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked, open_workspace
+from hashpipe.common.names import same_letters
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, check_same_space, read_codes
 from hashpipe.hashing.search import faiss_indexes, index_files
@@ -130,9 +131,20 @@ def _read_all(files: Sequence[Path]) -> list[tuple[Path, CodeSet]]:
 
 
 def _named(paths: pa.ChunkedArray, name: str) -> np.ndarray:
-    """Which paths are `name` or lie below it; bool (N,). A relative name also counts from the current folder."""
+    """Which paths are `name` or lie below it; bool (N,). A relative name also counts from the current folder.
+
+    Where none is written so, letters count as the same however they are composed.
+    """
+    texts = {name.rstrip("/") or "/", os.path.abspath(name)}
+    hit = _at_or_below(paths, texts)
+    if hit.any() or not len(paths):
+        return hit
+    return _at_or_below(pc.utf8_normalize(paths, "NFC"), {same_letters(text) for text in texts})
+
+
+def _at_or_below(paths: pa.ChunkedArray, texts: set[str]) -> np.ndarray:
     hit = np.zeros(len(paths), bool)
-    for text in {name.rstrip("/") or "/", os.path.abspath(name)}:
+    for text in texts:
         below = pc.starts_with(paths, text.rstrip("/") + "/")
         hit |= pc.or_(pc.equal(paths, text), below).to_numpy().astype(bool)
     return hit

@@ -13,6 +13,7 @@ import numpy as np
 from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
+from hashpipe.common.names import on_disk
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
@@ -101,7 +102,7 @@ def _rule(options: SearchOptions, workspace: Path, space: CodeSpace, size: int) 
 def _encoded(encoder: Encoder, photos: Sequence[str]) -> tuple[list[str], np.ndarray, list[tuple[str, str]]]:
     """Queries that could be read, their outputs float32 (Q,bits), and the others with a reason."""
     queries, outputs, skipped = [], [], []
-    paths = [Path(photo).expanduser() for photo in photos]
+    paths = [on_disk(Path(photo).expanduser()) for photo in photos]
     stream = encoder.stream(len(photos), lambda row: lambda side: load_upright(paths[row], side))
     for photo, one in zip(photos, stream, strict=True):
         if one.u is None:
@@ -120,7 +121,7 @@ def _encoded(encoder: Encoder, photos: Sequence[str]) -> tuple[list[str], np.nda
 
 
 def _query_file(query: str) -> QueryFile:
-    path = Path(query).expanduser()
+    path = on_disk(Path(query).expanduser())
     return QueryFile(content_hash(path), path.absolute())
 
 

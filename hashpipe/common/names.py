@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import unicodedata
@@ -57,3 +58,19 @@ def first_of_each(names: Iterable[str]) -> dict[str, str]:
     """For every name the first one that is written with the same letters."""
     first: dict[str, str] = {}
     return {name: first.setdefault(same_letters(name), name) for name in names}
+
+
+def short_enough(name: str, longest: int) -> str:
+    """A POSIX path whose folders and file are at most `longest` bytes each, as file systems want them.
+
+    A part that is longer keeps its beginning and its suffix, with eight hexadecimal digits of its SHA-256 between them.
+    """
+    return "/".join(part if len(part.encode()) <= longest else _cut(part, longest) for part in name.split("/"))
+
+
+def _cut(part: str, longest: int) -> str:
+    mark = "~" + hashlib.sha256(part.encode()).hexdigest()[:8]
+    suffix = os.path.splitext(part)[1]
+    suffix = suffix if len(suffix.encode()) <= 16 else ""
+    kept = part.encode()[: longest - len(mark) - len(suffix.encode())]
+    return kept.decode(errors="ignore") + mark + suffix

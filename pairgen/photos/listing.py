@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.names import on_disk
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.photos.find import Found, search_photos
 from hashpipe.pairgen.photos.metadata import Photo, describe
@@ -19,7 +20,7 @@ def list_photos(photos: Path, workspace: Path, video_frames: int = 0) -> tuple[P
 
     Raises UserError where there are none, or where the folder is the workspace.
     """
-    root = Path(photos).expanduser().absolute()
+    root = on_disk(Path(photos).expanduser().absolute())
     if root.resolve() == Path(workspace).expanduser().resolve():
         raise UserError(f"{root} cannot be both photo folder and workspace; name another folder with -w.")
     found = search_photos(root, Path(workspace).expanduser().absolute(), video_frames)
