@@ -69,6 +69,7 @@ format: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python docs/commands.py
 	$(BIN)/python docs/results.py
+	$(BIN)/python docs/photos.py
 	$(BIN)/python -m hashpipe.hashing.benchmarks.catalogue > docs/benchmarks.md
 
 wheel: $(STAMP)

@@ -14,10 +14,11 @@ import numpy as np
 from PIL import Image
 
 from hashpipe.common.names import on_disk
+from hashpipe.common.progress import say
 from hashpipe.hashing.data.listing import list_photos, shown
 from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.photos.files import content_hash
-from hashpipe.pairgen.photos.load import load_upright
+from hashpipe.pairgen.photos.load import first_of_several, load_upright, more_pages_note
 
 if TYPE_CHECKING:
     from hashpipe.pairgen.matching import vlad  # brings FAISS and COLMAP, which a search does not need
@@ -99,7 +100,10 @@ def from_folder_or_list(path: Path, exclude: Path | None = None, video_frames: i
     path = on_disk(Path(path))
     listed = list_photos(path, exclude, video_frames)
     base = Path(path) if Path(path).is_dir() else Path(path).parent  # names as they were given, not absolute
-    return from_paths(base / name for name in listed.paths)
+    paths = [base / name for name in listed.paths]
+    if several := [shown(name) for name, path in zip(listed.paths, paths, strict=True) if first_of_several(path)]:
+        say(more_pages_note(several))
+    return from_paths(paths)
 
 
 def _content_key(path: Path) -> str:

@@ -14,13 +14,13 @@ import numpy as np
 from hashpipe.common.progress import stage
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.codes.codes_file import CodeSet
-from hashpipe.hashing.data.listing import Listing
+from hashpipe.hashing.data.listing import Listing, shown
 from hashpipe.hashing.encoding import parts as encode_parts
 from hashpipe.hashing.encoding.encoder import Encoded, Encoder
 from hashpipe.hashing.encoding.parts import PART, Part
 from hashpipe.hashing.features.preprocess import Open, opener
 from hashpipe.pairgen.photos.files import content_hash, source_of
-from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto, first_of_several, load_upright
 
 _LONGEST_REASON = 120  # characters
 
@@ -29,6 +29,7 @@ _LONGEST_REASON = 120  # characters
 class Work:
     """What a run works with. By SHA-256 of the photo: `cached` float descriptors (D,), `earlier` rows of `codes`.
 
+    `several_pages` collects names of files of which only the first page was read.
     `folder` holds the parts, `codes` is what an earlier run wrote in the same space in the same way.
     """
 
@@ -38,6 +39,7 @@ class Work:
     cached: Mapping[str, np.ndarray]
     codes: CodeSet | None = None
     earlier: Mapping[str, int] = field(default_factory=dict)
+    several_pages: list[str] = field(default_factory=list)
 
     def with_earlier(self, codes: CodeSet | None) -> Work:
         """The same work, which takes codes of photos with known content from an earlier file."""
@@ -101,6 +103,8 @@ class _File:
         if row is not None and self._work.codes is not None:
             return _as_before(self._work.codes, row)
         known = self._work.cached.get(self._hash)
+        if frame is None and first_of_several(io.BytesIO(content), path.name):
+            self._work.several_pages.append(shown(self._work.listing.paths[self.photo]))
         load = _opener(content, path) if frame is None else opener(path)
         if known is None:
             return load

@@ -25,8 +25,8 @@ KINDS = (
     Kind("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".mpo"), "Pillow", note="motion photos"
          " and photos with several pictures (MPO, gain maps): the photo itself"),
     Kind("PNG", (".png", ".apng"), "Pillow", note="of an animation the first frame"),
-    Kind("TIFF", (".tif", ".tiff"), "Pillow", note="of several pages the first; one channel of 12, 16, 32 or 64 bits, "
-         "integers or floats, is scaled by its own range"),
+    Kind("TIFF", (".tif", ".tiff"), "Pillow", note="of several pages the first; one channel of 12, 16 or 32 bits, or "
+         "of floats of 32 or 64, is scaled by its own range"),
     Kind("BMP", (".bmp", ".dib"), "Pillow"),
     Kind("WebP", (".webp",), "Pillow", note="of an animation the first frame"),
     Kind("GIF", (".gif",), "Pillow", note="of an animation the first frame"),

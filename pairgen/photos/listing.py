@@ -10,6 +10,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.names import on_disk
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.photos.find import Found, search_photos
+from hashpipe.pairgen.photos.load import more_pages_note
 from hashpipe.pairgen.photos.metadata import Photo, describe
 
 ABSENT = "not on disk"  # the reason of a photo that an import names
@@ -32,10 +33,7 @@ def list_photos(photos: Path, workspace: Path, video_frames: int = 0) -> tuple[P
 def page_notes(photos: Sequence[Photo]) -> list[str]:
     """What to say of photos in files of several pages: one sentence, or none."""
     several = [photo.path for photo in photos if photo.more_pages]
-    if not several:
-        return []
-    some = ", ".join(several[:3]) + (", ..." if len(several) > 3 else "")
-    return [f"{len(several)} files hold several pages or frames, of which the first is read: {some}."]
+    return [more_pages_note(several) + "."] if several else []
 
 
 def describe_photos(root: Path, names: Sequence[str]) -> list[Photo]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +14,7 @@ from hashpipe.pairgen.photos.exif import Exif, read_exif
 from hashpipe.pairgen.photos.files import source_of
 from hashpipe.pairgen.photos.grey import as_grey, is_deep, mend_byte_order
 from hashpipe.pairgen.photos.identify import UnreadablePhoto, identify, without_unsound_parts
+from hashpipe.pairgen.photos.kinds import HEAD, head_of, kind_of_content, kind_of_name
 
 __all__ = [
     "UnreadablePhoto",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 MIN_SIDE = 16  # pixels; below it there is nothing to find features on
+_PAGED = frozenset({"TIFF", "GIF", "WebP", "PNG", "HEIF", "AVIF"})  # kinds that may hold several pages
 MAX_PIXELS = 500_000_000  # beyond it a file is more likely an attack than a photo
 
 _TURNS = {
@@ -154,10 +157,31 @@ def upright_size(image: Image.Image, exif: Exif) -> tuple[int, int]:
 
 def has_more_pages(image: Image.Image) -> bool:
     """Whether a file holds further pages or frames; further pictures of a JPEG do not count, which cameras add."""
+    if image.format == "HEIF":
+        return int(getattr(image, "n_frames", 1)) > 1
     try:
         return image.format not in ("MPO", "JPEG", "RAW") and bool(getattr(image, "is_animated", False))
     except Exception:
         return False
+
+
+def first_of_several(source: Path | BinaryIO, name: str = "") -> bool:
+    """Whether a file that can be opened holds further pages; those that cannot hold any are not opened for it."""
+    head = head_of(source) if isinstance(source, Path) else source.read(HEAD)
+    if kind_of_content(head) not in _PAGED or kind_of_name(name or getattr(source, "name", "")) == "RAW":
+        return False
+    try:
+        with open_photo(source, name) as image:
+            return has_more_pages(image)
+    except UnreadablePhoto:
+        return False
+
+
+def more_pages_note(names: Sequence[str]) -> str:
+    """What to say of files of which only the first page is read, without full stop."""
+    some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    count = "1 file holds" if len(names) == 1 else f"{len(names)} files hold"
+    return f"{count} several pages or frames, of which the first is read: {some}"
 
 
 def short_reason(error: Exception) -> str:
