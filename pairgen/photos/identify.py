@@ -91,8 +91,10 @@ def _by_other_means(source: Path | BinaryIO, kind: str) -> Image.Image:
 
 
 def _raw(source: Path | BinaryIO, trusted: bool) -> Image.Image:
+    if not trusted:
+        raise UnreadablePhoto("not a photo in a known format")
     try:
-        return open_raw(_read(source), trusted)
+        return open_raw(_read(source))
     except NeedsDeveloper:
         raise UnreadablePhoto(NEEDS_RAW) from None
 

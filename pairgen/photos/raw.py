@@ -15,7 +15,7 @@ _TIFF_STARTS = (b"II*\0", b"MM\0*")
 
 
 class NeedsDeveloper(Exception):
-    """There is no large preview, and rawpy is not installed or not allowed."""
+    """There is no large preview, and rawpy is not installed."""
 
 
 def is_raw_tiff(image: Image.Image) -> bool:
@@ -25,7 +25,7 @@ def is_raw_tiff(image: Image.Image) -> bool:
     return _DNG_VERSION in tags or tags.get(_PHOTOMETRIC) in _SENSOR or small_first
 
 
-def open_raw(content: bytes, develop: bool) -> Image.Image:
+def open_raw(content: bytes) -> Image.Image:
     """The photo of a RAW file with the file's metadata: its largest JPEG, not yet decoded, or the developed pixels.
 
     Raises NeedsDeveloper, and nearly anything for a damaged file.
@@ -35,11 +35,9 @@ def open_raw(content: bytes, develop: bool) -> Image.Image:
         picture: Image.Image = Image.open(io.BytesIO(memoryview(content)[start:]), formats=("JPEG",))
         if "exif" not in picture.info:
             picture.info["exif"] = _exif(content)
-    elif develop:
+    else:
         picture = _developed(content)
         picture.info["exif"] = _exif(content)
-    else:
-        raise NeedsDeveloper
     picture.format = "RAW"
     return picture
 

@@ -90,7 +90,7 @@ class _Video:
     def frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
         """(number, frame) from where the video stands; damaged parts are passed over."""
         for at, frame in enumerate(self._decoded()):
-            number = self.number.get(frame.pts, -1) if self.times else at
+            number = self.number.get(-1 if frame.pts is None else frame.pts, -1) if self.times else at
             if number >= 0:
                 yield number, frame
 
