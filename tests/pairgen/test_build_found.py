@@ -34,7 +34,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_a_build_with_frames_of_a_video(photos, tmp_path):
-    options = BuildOptions(video_frames=2)
+    options = BuildOptions(video_frames=2, max_features=300, max_side=320)
     foreseen = estimate_build(photos, tmp_path / "ws", options)
     found = build_pairs(photos, tmp_path / "ws", options)
     for summary in (foreseen, found):
@@ -46,8 +46,6 @@ def test_a_build_with_frames_of_a_video(photos, tmp_path):
     names = pairset.photos["path"].to_pylist()
     assert [name[:10] for name in names] == ["clip.mp4#0", "clip.mp4#0", "scan.tif"]
     assert validate_pairset(tmp_path / "ws/pairs", True).faults == []
-    again = build_pairs(photos, tmp_path / "other", options)
-    assert again.fingerprint == found.fingerprint
     assert build_pairs(photos, tmp_path / "ws", options).fingerprint == found.fingerprint
     (photos / "clip.mp4").write_bytes((photos / "clip.mp4").read_bytes() + b"\0\0\0\x08free")
     faults = validate_pairset(tmp_path / "ws/pairs", True).faults
