@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from hashpipe.common.names import on_disk
+from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.hashing.data.listing import list_photos, shown
 from hashpipe.pairgen.pairs.pairset import PairSet
@@ -97,7 +97,7 @@ def from_folder_or_list(path: Path, exclude: Path | None = None, video_frames: i
     `exclude`: a folder below it to leave out, the workspace, which holds small copies of photos. video_frames: frames
     of each video that count as photos.
     """
-    path = on_disk(Path(path))
+    path = expanded(path)
     listed = list_photos(path, exclude, video_frames)
     base = Path(path) if Path(path).is_dir() else Path(path).parent  # names as they were given, not absolute
     paths = [base / name for name in listed.paths]

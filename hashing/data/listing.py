@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.names import as_listed, on_disk
+from hashpipe.common.names import as_listed
+from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.common.text import decode_text
 from hashpipe.pairgen.photos.files import is_there
@@ -52,7 +53,7 @@ def list_photos(source: Path | Sequence[Path], exclude: Path | None = None, vide
         if not found:
             raise UserError("No photo was named; give a folder, or one path per line.")
         return Listing(here.as_posix(), found)
-    path = on_disk(Path(source).expanduser())
+    path = expanded(source)
     if path.is_dir():
         below = search_photos(path, exclude, video_frames)
         if not below.names:

@@ -13,6 +13,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.names import first_of_each
 from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.matching.candidates import component_labels
+from hashpipe.pairgen.photos.files import is_there
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ def safe_name(name: str, where: str | Path) -> str:
     if path.is_absolute() or ".." in path.parts:
         raise UserError(f"{where}: photo {name!r} lies outside the photo folder; only names below it are read.")
     return path.as_posix()
+
+
+def portable(name: str, root: Path) -> str:
+    """A name as written on Windows with slashes for backslashes, unless a photo below `root` has it as it is."""
+    return name if "\\" not in name or is_there(root / name) else name.replace("\\", "/")
 
 
 def components(count: int, similar: Iterable[tuple[int, int]]) -> np.ndarray:

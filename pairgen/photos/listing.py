@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.names import on_disk
+from hashpipe.common.paths import expanded
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.photos.find import Found, search_photos
 from hashpipe.pairgen.photos.load import more_pages_note
@@ -21,10 +21,10 @@ def list_photos(photos: Path, workspace: Path, video_frames: int = 0) -> tuple[P
 
     Raises UserError where there are none, or where the folder is the workspace.
     """
-    root = on_disk(Path(photos).expanduser().absolute())
-    if root.resolve() == Path(workspace).expanduser().resolve():
+    root = expanded(photos).absolute()
+    if root.resolve() == expanded(workspace).resolve():
         raise UserError(f"{root} cannot be both photo folder and workspace; name another folder with -w.")
-    found = search_photos(root, Path(workspace).expanduser().absolute(), video_frames)
+    found = search_photos(root, expanded(workspace).absolute(), video_frames)
     if not found.names:
         raise UserError(f"{root} holds no photos{found.left_out.in_brackets()}; give a folder that does.")
     return root, found
