@@ -118,6 +118,17 @@ TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
     ("hashing/data/pair_labels.py", ("tests/hashing/data/test_pair_labels.py",)): (
         ("labels: other splits are learnt from", "list(splits)) & (place >= 0)", "list(splits)) | (place >= 0)"),
     ),
+    (
+        "pairgen/photos",
+        ("tests/pairgen/photos", "-k", "thumbnail or live or png or decoding or dead or grey or preview_is_developed"),
+    ): (
+        ("photos: a RAW file's thumbnail is the photo", "if max(size) >= LEAST_PREVIEW:", "if max(size) >= 1:"),
+        ("photos: videos of Live Photos count", "if name not in live]", "if name]"),
+        ("photos: damaged chunks stay", "if kind in _NEEDED or", "if kind or"),
+        ("photos: frames that lack what they build on", "if at == number and whole:", "if at == number:"),
+        ("photos: white and black exchanged", "grey = 255 - grey", "grey = grey + 0"),
+        ("photos: a dead pixel darkens the photo", "if inner[0] < inner[1] < inner[0]", "if inner[1] < inner[0]"),
+    ),
     ("pairgen/pairs", ("tests/pairgen/pairs", "-k", "similar_rules or chance_geometry or never_join")): (
         ("rules: little overlap is similar", "if overlap >= options.min_overlap and", "if"),
         ("rules: chance relates places", "(matches.inliers >= 13) &", "(matches.inliers >= 0) &"),
