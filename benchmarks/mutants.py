@@ -127,7 +127,7 @@ TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
         ("photos: damaged chunks stay", "if kind in _NEEDED or", "if kind or"),
         ("photos: frames that lack what they build on", "if at == number and whole:", "if at == number:"),
         ("photos: white and black exchanged", "grey = 255 - grey", "grey = grey + 0"),
-        ("photos: a dead pixel darkens the photo", "if inner[0] < inner[1] < inner[0]", "if inner[1] < inner[0]"),
+        ("photos: a dead pixel darkens the photo", "inner[0] + (high - low) / 4", "inner[0] - (high - low) / 4"),
     ),
     ("pairgen/pairs", ("tests/pairgen/pairs", "-k", "similar_rules or chance_geometry or never_join")): (
         ("rules: little overlap is similar", "if overlap >= options.min_overlap and", "if"),
