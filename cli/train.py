@@ -15,7 +15,7 @@ from hashpipe.cli.config_files import read_section
 from hashpipe.cli.options import build, config_option, json_option, options_from, workspace_option
 from hashpipe.cli.output import Result, show
 from hashpipe.common.errors import UserError
-from hashpipe.common.progress import show_progress
+from hashpipe.common.progress import say, show_progress
 from hashpipe.hashing.training.options import TrainOptions
 
 
@@ -64,6 +64,10 @@ def train_command(
         _show(lambda: train.resume(resume), as_json, None)
         return
     options = _options(given, settings, config)
+    if options.labels and unsupervised:
+        raise UserError("--unsupervised and --labels exclude each other; give one of them.")
+    if options.labels:
+        say("SUPERVISED training: class labels of the benchmark are learnt from, for comparison only.")
     from hashpipe.hashing.training.train import train as learn
 
     _show(lambda: learn(options, workspace), as_json, workspace)

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import sha256_file
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.hashing.encoding.encoder import Encoder
 from hashpipe.hashing.features.quality import LOW
 from hashpipe.hashing.search.index import Index
 from hashpipe.hashing.search.sources import QueryFile, Source
+from hashpipe.pairgen.photos.files import content_hash, is_there
 from hashpipe.pairgen.photos.load import load_upright
 
 _NAMED = 3  # photos that are named where the end of a path is not enough
@@ -88,9 +88,9 @@ def _with_code(source: Source, index: Index | None, query: Query, file: QueryFil
 
 def _found(index: Index | None, photo: str) -> Query:
     path = expanded(photo)
-    if path.exists():
+    if path.exists() or is_there(path):
         try:
-            return Query(photo, QueryFile(sha256_file(path), path.absolute()))
+            return Query(photo, QueryFile(content_hash(path), path.absolute()))
         except OSError as error:
             return Query(photo, reason=(error.strerror or str(error)).lower())
     if index is None:

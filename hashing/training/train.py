@@ -17,7 +17,7 @@ from hashpipe.common.files import locked, make_folder, open_workspace, write_tex
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.features import backbones
+from hashpipe.hashing.features import trunks
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.features.stored_maps import Maps
 from hashpipe.hashing.models.network import Head, load_model, make_model
@@ -69,15 +69,17 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         events.check()
     with locked(workspace) if distributed.rank() == 0 else contextlib.nullcontext():
         source = datasets.open_source(options, workspace)
-        chosen = backbones.choose(options.describe.backbone, options.describe.weights)
+        chosen = trunks.choose(options.describe.backbone, options.describe.weights)
         head = head_of(options)
-        check_head(head, chosen.backbone, options.tune.finetune != "none")
+        check_head(head, [one.backbone for one in chosen], options.tune.finetune != "none")
         check_lengths(head, options.bits)
         check_network(options.tune.finetune, chosen.backbone)
         check_needs(options, source.targets)
         cache = workspace / "descriptors"
         describer = make_describer(options.describe, source.images, cache)
-        say(f"learning from {len(source.images)} photos with {describer.name}, without labels")
+        how = "WITH CLASS LABELS, for comparison only" if options.labels else "without labels"
+        say(f"learning from {len(source.images)} photos with {describer.name}, {how}")
+        check_needs(options, source.targets if uses_pairs(options) else no_targets(len(source.images)))
         described, maps = describe(describer, source, cache), None
         if reads_maps(head):
             described, maps = with_maps(describer, source, described, cache)
