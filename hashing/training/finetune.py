@@ -8,6 +8,7 @@ batch, then each part's gradient, so that the parts change memory and time and n
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,9 +33,9 @@ from hashpipe.hashing.training.recipes import head_of
 LAST = 0.25  # share of the network's weight tensors, from its end, that --finetune last lets learn
 
 
-def check_network(which: str, backbone: str) -> None:
-    """Raise UserError where a network is to learn and the descriptor is computed by none."""
-    if which != "none" and backbone == "vlad":
+def check_network(which: str, backbones: Sequence[str]) -> None:
+    """Raise UserError where a network is to learn and one of the descriptors is computed by none."""
+    if which != "none" and "vlad" in backbones:
         raise UserError(f"--finetune {which} needs a network and vlad has no layers; name one with --backbone.")
 
 
@@ -51,7 +52,7 @@ def finetune(
     Raises UserError for vlad, which has no layers, and where not even one photo fits into memory.
     """
     tune, key = options.tune, "network"
-    check_network(tune.finetune, describer.name)
+    check_network(tune.finetune, [describer.name])
     pca = fit_pca(descriptors, options.pca, options.seed)
     network = Tuned(describer, images, pca, options)
     found = checkpoint.finished(key)

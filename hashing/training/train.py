@@ -73,13 +73,12 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         head = head_of(options)
         check_head(head, [one.backbone for one in chosen], options.tune.finetune != "none")
         check_lengths(head, options.bits)
-        check_network(options.tune.finetune, chosen.backbone)
-        check_needs(options, source.targets)
+        check_network(options.tune.finetune, [one.backbone for one in chosen])
+        check_needs(options, source.targets if uses_pairs(options) else no_targets(len(source.images)))
         cache = workspace / "descriptors"
         describer = make_describer(options.describe, source.images, cache)
         how = "WITH CLASS LABELS, for comparison only" if options.labels else "without labels"
         say(f"learning from {len(source.images)} photos with {describer.name}, {how}")
-        check_needs(options, source.targets if uses_pairs(options) else no_targets(len(source.images)))
         described, maps = describe(describer, source, cache), None
         if reads_maps(head):
             described, maps = with_maps(describer, source, described, cache)
