@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.benchmarks.names import check_name
+from hashpipe.hashing.benchmarks.names import check_files
 from hashpipe.hashing.codes.options import BITS_MAX, BITS_MIN
 from hashpipe.hashing.features.options import BackboneOptions
 
@@ -213,14 +213,9 @@ class TrainOptions:
         object.__setattr__(self, "bits", tuple(sorted(set(self.bits))))
         if self.photos is not None and self.benchmark is not None:
             raise UserError("--photos and --benchmark exclude each other; give one of them.")
-        if self.benchmark is not None:
-            check_name(self.benchmark)
-        if self.benchmark is not None and self.root is None:
-            raise UserError(f"--benchmark {self.benchmark} needs its files; name them with --root PATH.")
+        check_files(self.benchmark, self.root)
         if self.labels and self.benchmark is None:
             raise UserError("--labels are those of a benchmark; name it with --benchmark and --root, or omit --labels.")
-        if self.benchmark is None and self.root is not None:
-            raise UserError("--root belongs to a benchmark; name it with --benchmark, or omit --root.")
 
 
 @dataclass(frozen=True)
