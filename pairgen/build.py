@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
+from hashpipe.common.extras import optional
 from hashpipe.common.files import WAIT_SECONDS, locked, open_workspace, read_json
 from hashpipe.pairgen.diff import compare, contents, contents_before
 from hashpipe.pairgen.mapping.places import place_models
@@ -79,7 +80,8 @@ def _build(root: Path, names: list[str], folder: Path, options: BuildOptions) ->
     summary, written = write_results(
         folder, results, options, {name: round(value, 2) for name, value in clock.seconds.items()}
     )
-    write_report(folder)
+    with optional("The report", "what the build found"):
+        write_report(folder)
     clock.lap("report")
     changes = compare(before, contents(written)) if before is not None else None
     return replace(summary, fingerprint=written.fingerprint, changes=changes)

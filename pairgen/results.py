@@ -55,6 +55,7 @@ def write_results(
         splits.split,
         splits.query,
     )
+    (folder / "report.html").unlink(missing_ok=True)  # of the pairs before: the new one may fail
     collect_models(folder, results.models.folders, leave_out=EVIDENCE)
     tables.write_failures(folder / "failures.csv", tables.failures(found, results.components, results.mappings))
     summary = _summary(folder, results, options, seconds)
@@ -63,7 +64,7 @@ def write_results(
         "options": asdict(options),
         "versions": {"hashpipe": package_version("hashpipe") or "unknown", "pycolmap": adapter.VERSION},
         "root": str(results.root),
-        "summary": summary.as_json(),
+        "summary": {**summary.as_json(), "report": str(folder / "report.html")},  # which comes after
     }
     pairs = tables.pair_table(labelled.similar + labelled.dissimilar, rows)
     return summary, write_pairset(folder, meta, tables.photo_table(found), pairs, labelled.relations)

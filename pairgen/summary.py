@@ -44,7 +44,7 @@ class BuildSummary:
     def as_json(self) -> dict[str, Any]:
         """The same content with plain types."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**values, "pairs_folder": str(self.pairs_folder), "report": str(self.pairs_folder / "report.html")}
+        return {**values, "pairs_folder": str(self.pairs_folder), "report": report_in(self.pairs_folder)}
 
     def as_text(self) -> str:
         """A page for the terminal."""
@@ -67,6 +67,11 @@ class BuildSummary:
             "Seconds     " + ", ".join(f"{name} {value:.1f}" for name, value in self.seconds.items()),
             *(f"Note        {note}" for note in self.notes),
             f"Fingerprint {self.fingerprint}",
-            f"Report      {self.pairs_folder / 'report.html'}",
+            *([f"Report      {report}"] if (report := report_in(self.pairs_folder)) else []),
         ]
         return "\n".join(lines)
+
+
+def report_in(folder: Path) -> str | None:
+    """The report of a pairs folder, None where it could not be made."""
+    return str(folder / "report.html") if (folder / "report.html").exists() else None

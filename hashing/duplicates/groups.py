@@ -44,7 +44,7 @@ class GroupsResult:
             "groups": counts,
             "rules": self.rules,
             "notes": self.notes,
-            "files": ["groups.csv", "groups.json", "groups.html"],
+            "files": [name for name in ("groups.csv", "groups.json", "groups.html") if (self.folder / name).exists()],
         }
 
     def as_text(self) -> str:
@@ -53,7 +53,9 @@ class GroupsResult:
             f"  {NAMES[kind]:<18}{count:>7} group{'s'[: count != 1]} of {inside} photos"
             for kind, (count, inside) in self.counts.items()
         ]
-        return "\n".join([*lines, *self.notes, f"{self.folder / 'groups.html'} shows them; nothing was deleted"])
+        page = self.folder / "groups.html"
+        shown = f"{page} shows them" if page.exists() else f"{self.folder / 'groups.csv'} lists them"
+        return "\n".join([*lines, *self.notes, f"{shown}; nothing was deleted"])
 
 
 def groups(workspace: Path, options: GroupsOptions) -> GroupsResult:

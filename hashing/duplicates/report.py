@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.environment import cores
+from hashpipe.common.extras import optional
 from hashpipe.common.files import atomic_path, write_json, write_text
 from hashpipe.common.progress import stage
 from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
@@ -55,8 +56,10 @@ def write_reports(folder: Path, found: Grouping, options: GroupsOptions) -> None
     """Write groups.csv, groups.json, groups.html and the pictures that the page shows into a folder."""
     records = [_record(found, number, group, stands) for number, group, stands in _numbered(found)]
     _write_csv(folder / "groups.csv", records)
+    (folder / "groups.html").unlink(missing_ok=True)  # of other groups: the new one may fail
     write_json(folder / "groups.json", {"rules": found.rules, "notes": found.notes, "groups": records})
-    _write_page(folder, found, records, options)
+    with optional("The page of the groups", "the list in groups.csv and groups.json"):
+        _write_page(folder, found, records, options)
 
 
 def _numbered(found: Grouping) -> list[tuple[int, Group, dict[int, int]]]:

@@ -138,7 +138,7 @@ def _runtime(model: StoredModel, bits: int, listing: Listing, options: EncodeOpt
     openers = [opener(listing.path(int(photo))) for photo in some]
     try:
         runtimes.prepare(model, bits, openers)
-    except (UserError, OSError) as error:
+    except Exception as error:  # exporters and runtimes raise nearly anything
         if wanted != "auto":
             raise
         say(f"torch computes the codes, as the network cannot be exported: {error}")

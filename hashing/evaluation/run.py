@@ -9,6 +9,7 @@ from typing import Any
 
 from hashpipe.common.environment import environment
 from hashpipe.common.errors import UserError
+from hashpipe.common.extras import optional
 from hashpipe.common.files import atomic_folder, open_workspace, write_json, write_text
 from hashpipe.common.progress import stage
 from hashpipe.hashing.evaluation.options import EvalOptions
@@ -44,21 +45,23 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
     }
     write(result, folder / "eval", pages if options.galleries else [])
     if "model" in result.meta:
-        add_scores(folder / "model", str(result.meta["model"]), result.rows)
+        with optional("The model card with these scores", "the score in eval.json"):
+            add_scores(folder / "model", str(result.meta["model"]), result.rows)
     return result
 
 
 def write(result: EvalResult, folder: Path, pages: list[QueryPages]) -> None:
-    """Replace an eval/ folder: eval.json, report.html, and what the protocols left in `result.meta['files']`."""
-    from hashpipe.hashing.evaluation.report import render
-
+    """Replace an eval/ folder: eval.json, what the protocols left in `result.meta['files']`, and then report.html."""
     files = result.meta.pop("files", {})
-    with stage("report", 1, "pages") as advance, atomic_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         result.folder = folder
         write_json(temporary / "eval.json", result.everything())
         for name, writer in files.items():
             writer(temporary / name)
-        write_text(temporary / "report.html", render(result, [row for make in pages for row in make()]))
+    with optional("The report", "the score in eval.json"), stage("report", 1, "pages") as advance:
+        from hashpipe.hashing.evaluation.report import render
+
+        write_text(folder / "report.html", render(result, [row for make in pages for row in make()]))
         advance(1)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
+from hashpipe.common.extras import optional
 from hashpipe.common.files import open_workspace, sha256_file
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import read_calibration
@@ -63,9 +64,10 @@ def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> Se
         clock.lap("verify")
     result = SearchResult(tuple(queries), tuple(tuple(one) for one in hits), rule, tuple(skipped), clock.seconds)
     if options.open:
-        from hashpipe.hashing.search.page import write_and_open
+        with optional("The page of the hits", "the list of hits"):
+            from hashpipe.hashing.search.page import write_and_open
 
-        return replace(result, page=write_and_open(result, workspace / "search.html"))
+            return replace(result, page=write_and_open(result, workspace / "search.html"))
     return result
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.extras import optional
 from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.ambiguity.relation import Relation
@@ -127,7 +128,8 @@ def _write(
     }
     pair_rows, between = tables.pair_table(pairs, usable), tables.between_places(related)
     pairset = write_pairset(folder, meta, tables.photo_table(found), pair_rows, between)
-    write_report(folder)
+    with optional("The report", "what was imported"):
+        write_report(folder)
     return _summary(pairset, source, kind, notes)
 
 

@@ -289,3 +289,14 @@ def test_bad_options_and_places_to_write(tmp_path: Path, rendered_photos: Render
     (tmp_path / "old" / "workspace.json").write_text('{"workspace_version": 0}')
     with pytest.raises(UserError, match="version 0"):
         build_pairs(rendered_photos.folder, tmp_path / "old", BuildOptions())
+
+
+def test_a_report_that_cannot_be_made_costs_no_pairs(
+    rendered_photos: RenderedPhotos, built: tuple[Path, BuildSummary], tmp_path: Path, no_drawing: list[str]
+) -> None:
+    shutil.copytree(built[0], tmp_path / "ws")
+    summary = build_pairs(rendered_photos.folder, tmp_path / "ws", BuildOptions())
+    assert summary.fingerprint == read_pairset(tmp_path / "ws" / "pairs").fingerprint == built[1].fingerprint
+    assert summary.as_json()["report"] is None  # and not the page of the build before
+    assert "Report" not in summary.as_text()
+    assert [line.split(" could not")[0] for line in no_drawing] == ["The report"]

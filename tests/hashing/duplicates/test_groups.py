@@ -525,3 +525,16 @@ def test_nothing_to_group(tmp_path, count):
     assert set(result.counts.values()) == {(0, 0)}
     assert (result.folder / "groups.html").exists()
     assert "nothing was deleted" in result.as_text()
+
+
+def test_a_page_that_cannot_be_made_costs_no_groups(tmp_path, folder, no_drawing):
+    workspace = workspace_of(tmp_path, encoded(folder))
+    (workspace / "groups").mkdir()
+    for name in ("groups.json", "groups.html"):
+        (workspace / "groups" / name).write_text("of older groups")
+    result = groups(workspace, GroupsOptions(radius=3))
+    assert result.counts["exact"] == (1, 2)
+    assert len(json.loads((result.folder / "groups.json").read_text(encoding="utf-8"))["groups"]) > 1
+    assert result.as_json()["files"] == ["groups.csv", "groups.json"]
+    assert "groups.csv lists them" in result.as_text()
+    assert len(no_drawing) == 1

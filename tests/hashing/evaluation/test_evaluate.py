@@ -179,3 +179,13 @@ def test_nothing_reconstructed_falls_back_to_copies(workspace, tmp_path, photo_f
     result = evaluate(EvalOptions(baselines=("itq",), rounds=100, galleries=False), other)
     assert {row["protocol"] for row in result.rows} == {"copies"}
     assert any("copies protocol is scored instead" in note for note in result.notes)
+
+
+def test_a_report_that_cannot_be_made_costs_no_score(workspace, no_drawing):
+    options = EvalOptions(benchmark="places/known", baselines=("itq",), rounds=100)
+    result = evaluate(options, workspace)
+    assert read_result(workspace).rows == result.rows
+    assert not (workspace / "eval" / "report.html").exists()
+    assert "report.html" not in result.as_text()
+    assert len(no_drawing) == 1
+    assert no_drawing[0].startswith("The report could not be made")

@@ -202,6 +202,13 @@ def test_the_page_holds_its_pictures_and_is_opened(workspace, pictures, monkeypa
     assert "http" not in page.replace("https://", "http").split("</style>")[1]
 
 
+def test_a_page_that_cannot_be_made_costs_no_hits(workspace, pictures, no_drawing):
+    result = search([str(pictures / "001.png")], workspace, options(k=3, open=True))
+    assert len(result.hits[0]) == 3
+    assert result.page is None
+    assert len(no_drawing) == 1
+
+
 def test_verified_hits_come_first():
     assert verified_first(np.array([0, 20, -1, 100, 14])).tolist() == [3, 1, 0, 2, 4]
     assert verified_first(np.array([], np.int32)).tolist() == []

@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from small_models import random_weights
 
+from hashpipe.common import extras
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
 from hashpipe.hashing.codes import packing
@@ -170,7 +171,7 @@ def test_a_stop_leaves_the_old_model(trained, workspace, options, monkeypatch):
     def interrupt(*arguments, **keywords):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_result.plots, "write", interrupt)
+    monkeypatch.setattr(train_result, "write_json", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(replace(options, seed=5), workspace)
     assert load_model(workspace / "model", "cpu").fingerprint == trained.fingerprint
@@ -196,11 +197,35 @@ def test_a_plot_that_raises_costs_no_model(options, pictures, tmp_path, monkeypa
 
     said: list[str] = []
     monkeypatch.setattr(train_result.plots, "write", broken)
-    monkeypatch.setattr(train_result, "say", said.append)
+    monkeypatch.setattr(extras, "say", said.append)
     result = train(replace(options, bits=(8,)), build_pairs(tmp_path / "ws", pictures))
     assert load_model(result.folder, "cpu").fingerprint == result.fingerprint
     assert (result.folder / "README.md").exists()
-    assert said == ["The plots could not be drawn (RuntimeError: no font); the model is whole without them."]
+    assert said == [
+        "The picture of the training could not be made (RuntimeError: no font); the model is whole without it."
+    ]
+
+
+def test_without_matplotlib_and_with_a_card_that_raises_the_model_is_whole(
+    options, pictures, tmp_path, monkeypatch, no_drawing
+):
+    monkeypatch.setattr(train_result.card, "write_card", lambda *arguments: 1 / 0)
+    result = train(replace(options, bits=(8,)), build_pairs(tmp_path / "ws", pictures))
+    assert load_model(result.folder, "cpu").fingerprint == result.fingerprint
+    assert [line.split(" could not")[0] for line in no_drawing] == ["The model card", "The picture of the training"]
+    assert sorted(path.name for path in result.folder.iterdir()) == [
+        "config.json", "env.json", "log.txt", "metrics.jsonl", "model.safetensors",
+    ]  # fmt: skip
+    assert not (tmp_path / "ws" / "run").exists()
+
+
+def test_the_model_is_there_before_its_plots_are_drawn(options, pictures, tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(
+        train_result.plots, "write", lambda *rest: found.append(load_model(tmp_path / "ws" / "model", "cpu").bits)
+    )
+    train(replace(options, bits=(8,)), build_pairs(tmp_path / "ws", pictures))
+    assert found == [(8,)]
 
 
 def test_few_photos_are_not_centred_and_many_are(trained):

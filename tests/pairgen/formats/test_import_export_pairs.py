@@ -347,3 +347,15 @@ def test_an_empty_folder_is_no_place_for_a_table(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(UserError, match="name a new file"):
         export_pairs(pairset, tmp_path / "out", ExportOptions(to="csv"))
+
+
+def test_a_report_that_cannot_be_made_costs_no_import(tmp_path: Path, no_drawing: list[str]) -> None:
+    source = tmp_path / "pairs.csv"
+    for name in ("a", "b"):
+        photo(tmp_path / f"{name}.jpg", ord(name))
+    source.write_text("path_a,path_b,label\na.jpg,b.jpg,1\n")
+    summary = import_pairs(source, tmp_path / "ws", ImportOptions())
+    assert read_pairset(summary.pairs_folder).pairs.num_rows == 1
+    assert summary.as_json()["report"] is None
+    assert "Report" not in summary.as_text()
+    assert len(no_drawing) == 1
