@@ -32,9 +32,10 @@ _PARTS = {
     "groups": "groups of photos and the page that shows them",
     "export": "codes for other programs",
     "thumbnails": "cache: small pictures for the page of `hashpipe serve`",
+    "files.parquet": "cache: SHA-256 of photos by size and time of change",
     "shown": "cache: pictures of pairs that were shown",
 }
-_CACHES = ("descriptors", "eval", "verified", "shown", "thumbnails")
+_CACHES = ("descriptors", "eval", "verified", "shown", "thumbnails", "files.parquet")
 
 
 @click.command("clean")

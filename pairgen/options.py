@@ -96,6 +96,13 @@ class BuildOptions:
         default=False,
         metadata={"help": "Keep GPS positions out of everything that is written.", "identity": "never"},
     )
+    force: bool = field(
+        default=False,
+        metadata={
+            "help": "Replace earlier pairs also where most of their photos are away, or lie elsewhere.",
+            "identity": "never",
+        },
+    )
     memory_gib: float = field(
         default=0.0,
         metadata={"help": "Memory for processes at work, in GiB; 0 means what is free.", "identity": "never"},

@@ -25,7 +25,10 @@ from hashpipe.pairgen.summary import BuildSummary
 
 @dataclass(frozen=True)
 class Results:
-    """All files of a folder, and what was found of the n distinct readable photos among them."""
+    """All files of a folder, and what was found of the n distinct readable photos among them.
+
+    disturbed: (path, reason) of those whose file changed or went while all this was found.
+    """
 
     root: Path
     files: Sequence[Photo]
@@ -36,6 +39,7 @@ class Results:
     models: Models
     labelled: Labelled
     splits: Splits
+    disturbed: Sequence[tuple[str, str]] = ()
 
 
 def write_results(
@@ -57,7 +61,9 @@ def write_results(
     )
     (folder / "report.html").unlink(missing_ok=True)  # of the pairs before: the new one may fail
     collect_models(folder, results.models.folders, leave_out=EVIDENCE)
-    tables.write_failures(folder / "failures.csv", tables.failures(found, results.components, results.mappings))
+    failures = tables.failures(found, results.components, results.mappings)
+    failures += [(path, "check", reason) for path, reason in results.disturbed]
+    tables.write_failures(folder / "failures.csv", failures)
     summary = _summary(folder, results, options, seconds)
     meta = {
         "parameters": identity(options),
@@ -74,6 +80,12 @@ def _summary(folder: Path, results: Results, options: BuildOptions, seconds: dic
     labelled, matches, model = results.labelled, results.matches, results.models.model
     place = labelled.place
     notes = _notes(place, results.splits.by_place, results.mappings, matches.verified_again)
+    if results.disturbed:
+        named = ", ".join(path for path, _ in results.disturbed[:3]) + (", ..." if len(results.disturbed) > 3 else "")
+        notes.append(
+            f"{len(results.disturbed)} photos changed or went while the pairs were made ({named}); the pairs are of "
+            "what they were before, build again."
+        )
     return BuildSummary(
         pairs_folder=folder,
         photos=len(results.files),
@@ -95,6 +107,7 @@ def _summary(folder: Path, results: Results, options: BuildOptions, seconds: dic
         fingerprint="",
         missed=sum(pair["inliers"] < options.min_inliers for pair in labelled.similar),
         notes=notes + labelled.notes,
+        disturbed=[{"photo": path, "reason": reason} for path, reason in results.disturbed],
     )
 
 

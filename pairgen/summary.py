@@ -14,7 +14,7 @@ from hashpipe.pairgen.diff import describe_changes
 class BuildSummary:
     """Counts of one build. `models` holds {model, place, registered, points}; `seconds` the time of each stage.
 
-    `missed`: similar pairs that 3D gave and matching alone did not.
+    `missed`: similar pairs that 3D gave and matching alone did not. `disturbed`: photos that changed or went meanwhile.
 
     `changes` compares with the pairs that the workspace held before (see diff.compare), None for a first build.
     """
@@ -39,6 +39,7 @@ class BuildSummary:
     fingerprint: str
     missed: int = 0
     notes: list[str] = field(default_factory=list)
+    disturbed: list[dict[str, str]] = field(default_factory=list)
     changes: dict[str, dict[str, int]] | None = None
 
     def as_json(self) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         described, maps = describe(describer, source, cache), None
         if reads_maps(options.head):
             described, maps = with_maps(describer, source, described, cache)
+        _refuse_most_lost(source, described)
         values, targets = described.values[described.ok], source.targets.subset(described.ok)
         if not uses_pairs(options):
             targets = no_targets(len(values))
@@ -99,6 +100,19 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
             shutil.rmtree(workspace / runs.RUN, ignore_errors=True)
         distributed.barrier()
     return replace(result, seconds=round(time.monotonic() - started, 2))
+
+
+def _refuse_most_lost(source: datasets.Source, described: Descriptors) -> None:
+    """Raise UserError where most photos of the pairs are away: a model of the rest would replace that of all."""
+    if source.pairset is None:
+        return
+    total, lost = len(described.ok) + source.changed, int((~described.ok).sum()) + source.changed
+    if 2 * lost > total:
+        first = source.images.names[int(np.argmin(described.ok))]
+        raise UserError(
+            f"{lost} of the {total} photos of the pairs cannot be read or have changed, such as {first}; put them "
+            "back, or build the pairs of the photos that are there."
+        )
 
 
 def _config(

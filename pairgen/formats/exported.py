@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hashpipe.common.files import atomic_path
+from hashpipe.common.files import atomic_path, sha256_file
 from hashpipe.pairgen.formats.options import ExportOptions
 from hashpipe.pairgen.pairs.pairset import PairSet
 
@@ -69,11 +69,11 @@ def choose(pairset: PairSet, splits: tuple[str, ...], queries: bool) -> Chosen:
     return Chosen(photos, a[kept], b[kept], label[kept])
 
 
-def put_photo(source: Path, target: Path, how: str) -> bool:
-    """Put a photo under another name; False where it is not on disk."""
+def put_photo(source: Path, sha256: str, target: Path, how: str) -> bool:
+    """Put a photo under another name; False where it is not on disk, or holds something else by now."""
     if how == "none":
         return True
-    if not source.is_file():
+    if not source.is_file() or (sha256 and sha256_file(source) != sha256):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     if how == "copy":
@@ -86,7 +86,7 @@ def put_photo(source: Path, target: Path, how: str) -> bool:
 def missing_note(count: int, options: ExportOptions) -> tuple[str, ...]:
     if options.photos == "none":
         return ("Photos were not put there (--photos link or copy does).",)
-    return (f"{count} photos are not on disk and were not put there.",) if count else ()
+    return (f"{count} photos are not on disk, or have changed, and were not put there.",) if count else ()
 
 
 def write_table(path: Path, rows: list[tuple[str, ...]]) -> None:

@@ -15,8 +15,10 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.extras import optional
 from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
+from hashpipe.common.known_files import FILE, remember_all
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.ambiguity.relation import Relation
+from hashpipe.pairgen.diff import pairset_before
 from hashpipe.pairgen.formats.cirtorch import read_cirtorch
 from hashpipe.pairgen.formats.colmap_models import read_models
 from hashpipe.pairgen.formats.import_summary import ImportSummary
@@ -30,6 +32,7 @@ from hashpipe.pairgen.pairs.pairset import PairSet, write_pairset
 from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
 from hashpipe.pairgen.photos.listing import ABSENT, file_status
 from hashpipe.pairgen.photos.metadata import Photo, describe
+from hashpipe.pairgen.replacing import refuse_lost
 from hashpipe.pairgen.report.page import write_report
 
 _READERS = {"cirtorch": read_cirtorch, "hloc": read_hloc, "csv": read_csv}
@@ -56,7 +59,7 @@ def import_pairs(source: Path, workspace: Path, options: ImportOptions) -> Impor
                 imported = read_models(source.absolute(), photos, folder / "models", chosen)
             else:
                 imported = _READERS[kind](source.absolute(), photos)
-            summary = _write(folder, imported, source, kind, options, chosen)
+            summary = _write(folder, workspace, imported, source, kind, options, chosen)
     return replace(summary, pairs_folder=workspace / "pairs")
 
 
@@ -92,9 +95,19 @@ def _build_options(options: ImportOptions) -> BuildOptions:
 
 
 def _write(
-    folder: Path, imported: ImportedPairs, source: Path, kind: str, options: ImportOptions, chosen: BuildOptions
+    folder: Path,
+    workspace: Path,
+    imported: ImportedPairs,
+    source: Path,
+    kind: str,
+    options: ImportOptions,
+    chosen: BuildOptions,
 ) -> ImportSummary:
     files = _describe(imported)
+    former = None if options.force else pairset_before(workspace / "pairs")
+    if former is not None:
+        refuse_lost(former, imported.root, files)
+    remember_all(workspace / FILE, ((imported.root / one.path, one.stamp, one.sha256) for one in files))
     status, original = file_status(files)
     notes = [*imported.notes, *_check_files(files, status, imported.root, source, kind)]
     usable = [row for row, state in enumerate(status) if state in ("ok", "absent")]

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import open_workspace
+from hashpipe.common.files import open_workspace, sha256_file
 from hashpipe.common.hamming import hamming
 from hashpipe.hashing.calibration.calibration import Calibration
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
@@ -378,10 +378,13 @@ def test_two_views_of_a_scene_with_depth_are_two_shots(tmp_path):
         moved = (100 + step, 0, 740 + step, 480)
         view.paste(layers[1].crop(moved), (0, 0), mask.crop(moved))
         save(tmp_path, name, view)
-    one, two = features(tmp_path / "one.jpg"), features(tmp_path / "two.jpg")
+    paths = tmp_path / "one.jpg", tmp_path / "two.jpg"
+    one, two = (features(path, sha256_file(path)) for path in paths)
     assert one_shot(one, one)
     assert not one_shot(one, two)
-    nothing = features(tmp_path / "missing.jpg")
+    assert features(tmp_path / "missing.jpg", "0" * 64) is None
+    assert features(paths[0], sha256_file(paths[1])) is None  # another photo has its place
+    nothing = np.zeros(0, complex), np.zeros(0, complex), np.zeros((0, 128), np.float32)
     assert not one_shot(one, nothing)
 
 

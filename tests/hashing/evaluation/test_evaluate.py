@@ -164,7 +164,7 @@ def test_photos_that_are_gone_give_no_score(workspace, tmp_path, photo_folder, m
     shutil.copytree(workspace, other, ignore=shutil.ignore_patterns("pairs", "descriptors", "eval"))
     make_pairset(other / "pairs", tmp_path / "photos", listed)
     (tmp_path / "photos" / "p0_0.png").unlink()
-    with pytest.raises(UserError, match=r"1 of 38 photos cannot be read, such as p0_0\.png"):
+    with pytest.raises(UserError, match=r"1 of 38 photos cannot be read or have changed, such as p0_0\.png"):
         evaluate(EvalOptions(benchmark="places/known", baselines=("none",)), other)
 
 

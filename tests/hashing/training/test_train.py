@@ -288,7 +288,7 @@ def test_photos_gone_since(pictures, options, tmp_path):
     for path in copies.glob("*.png"):
         path.unlink()
     assert train(options, workspace).fingerprint == result.fingerprint  # descriptors are kept
-    with pytest.raises(UserError, match="no readable photo"):
+    with pytest.raises(UserError, match="20 of the 20 photos of the pairs cannot be read"):
         train(replace(options, describe=replace(options.describe, pooling="mac")), workspace)
 
 
