@@ -94,7 +94,9 @@ def _refuse_away(codeset: CodeSet, source: Path) -> None:
 def _own_folder(folder: Path) -> Path:
     """Make the folder, or check that it is one of ours: old pictures are removed from it."""
     make_folder(folder)
-    if any(folder.iterdir()) and not any((folder / name).exists() for name in (".lock", "groups.json")):
+    ours = {"groups.csv", "groups.json", "groups.html", "pictures", "looks", ".lock"}
+    others = [path for path in folder.iterdir() if path.name not in ours and not path.name.startswith(".")]
+    if others and not (folder / "groups.json").exists():
         raise UserError(f"{folder} holds other files; name a new or empty folder with -o.")
     return folder
 

@@ -15,6 +15,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.extras import optional
 from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
+from hashpipe.common.inputs import keep_input
 from hashpipe.common.known_files import FILE, remember_all
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.ambiguity.relation import Relation
@@ -48,6 +49,8 @@ def import_pairs(source: Path, workspace: Path, options: ImportOptions) -> Impor
     source = Path(source).expanduser()
     kind = _format(source, options.source_format)
     workspace = open_workspace(workspace, create=True)
+    keep_input(source, "SOURCE", workspace / "pairs", "name another workspace with -w")
+    keep_input(options.photos, "--photos", workspace / "pairs", "name another workspace with -w")
     with locked(workspace):
         _check_replaceable(workspace / "pairs")
         with _lock(workspace / "pairs"), atomic_folder(workspace / "pairs") as folder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from small_models import random_weights
 from hashpipe.common import extras
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
+from hashpipe.common.known_files import remember_all, stamp
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.pair_labels import no_targets
@@ -464,3 +466,45 @@ def test_models_that_cannot_be_loaded(trained, tmp_path):
     content = (tmp_path / "changed.safetensors").read_bytes()
     with pytest.raises(UserError, match="mixes files of different models"):
         load_model(damaged(tmp_path / "mixed", trained.folder, "model.safetensors", content))
+
+
+def test_inputs_inside_of_the_model_are_refused(trained, workspace, options):
+    before = load_model(workspace / "model", "cpu").fingerprint
+    (workspace / "model" / "list.txt").write_text("a.jpg")
+    try:
+        with pytest.raises(UserError, match=r"--photos .*list.txt lies in"):
+            train(replace(options, photos=workspace / "model" / "list.txt"), workspace)
+        assert (workspace / "model" / "list.txt").exists()
+        assert load_model(workspace / "model", "cpu").fingerprint == before
+    finally:
+        (workspace / "model" / "list.txt").unlink()
+
+
+def test_photos_that_change_after_the_pairs_were_made(options, pictures, tmp_path):
+    """A few are left out and named; with most of them nothing is learnt, and the model stays."""
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for path in pictures.glob("*.png"):
+        (copies / path.name).write_bytes(path.read_bytes())
+        os.utime(copies / path.name, (1e9, 1e9))
+    workspace = build_pairs(tmp_path / "ws", copies)
+    pairset = read_pairset(workspace / "pairs")
+    files = zip(pairset.photo_paths(), pairset.photos["sha256"].to_pylist(), strict=True)
+    remember_all(workspace / "files.parquet", [(path, stamp(path), sha) for path, sha in files])
+    whole = train(replace(options, bits=(8,)), workspace)
+    assert not any("changed" in note for note in whole.notes)
+    one, two = (copies / name for name in ("p0v0.png", "p1v0.png"))
+    content = one.read_bytes(), two.read_bytes()
+    one.write_bytes(content[1])
+    two.write_bytes(content[0])
+    fewer = train(replace(options, bits=(8,)), workspace)  # also where all descriptors are stored
+    assert fewer.photos == whole.photos - 2
+    (note,) = [note for note in fewer.notes if "changed" in note]
+    assert note == (
+        "2 photos have changed since the pairs were made (p0v0.png, p1v0.png); left out, build the pairs again"
+    )
+    for path in copies.glob("*.png"):
+        path.write_bytes(path.read_bytes() + b"edited")
+    with pytest.raises(UserError, match="photos have changed since the pairs were made"):
+        train(replace(options, bits=(8,)), workspace)
+    assert load_model(workspace / "model", "cpu").fingerprint == fewer.fingerprint
