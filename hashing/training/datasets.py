@@ -54,7 +54,8 @@ def _from_pairs(workspace: Path) -> Source:
     changed = changed_rows(workspace, pairset, rows)
     left_out = changed_note(pairset, changed, "left out, build the pairs again") if len(changed) else ""
     if 2 * len(changed) > len(rows):
-        raise UserError(f"Of {len(rows)} photos to learn from, {left_out}.")
+        what = f"these are most of the {len(rows)} to learn from, build the pairs again"
+        raise UserError(f"{changed_note(pairset, changed, what)}.")
     rows = np.setdiff1d(rows, changed)
     targets = targets_from_pairset(pairset, rows)
     notes = () if len(targets.similar) else ("3D gave no similar pair; neighbour discovery alone is used",)

@@ -18,7 +18,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace, sha256_file
 from hashpipe.common.hamming import hamming
 from hashpipe.hashing.calibration.calibration import Calibration
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, read_codes, write_codes
 from hashpipe.hashing.duplicates.appearance import sharpness
 from hashpipe.hashing.duplicates.cluster import Near, star_groups
 from hashpipe.hashing.duplicates.copy_match import features, one_shot
@@ -26,6 +26,7 @@ from hashpipe.hashing.duplicates.groups import find_groups, groups
 from hashpipe.hashing.duplicates.metadata import Metadata, gather, read_header
 from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.duplicates.rules import KINDS, Rules, all_groups
+from hashpipe.hashing.features import descriptor_cache
 from hashpipe.pairgen.pairs.pairset import PairSet
 
 BITS = 32
@@ -541,3 +542,42 @@ def test_a_page_that_cannot_be_made_costs_no_groups(tmp_path, folder, no_drawing
     assert result.as_json()["files"] == ["groups.csv", "groups.json"]
     assert "groups.csv lists them" in result.as_text()
     assert len(no_drawing) == 1
+
+
+def test_groups_of_photos_that_are_away_replace_none(tmp_path, folder):
+    workspace = workspace_of(tmp_path, encoded(folder))
+    groups(workspace, GroupsOptions(radius=3))
+    before = (workspace / "groups" / "groups.json").read_bytes()
+    folder.rename(tmp_path / "unplugged")
+    with pytest.raises(UserError, match=r"of the \d+ photos of .*codes.parquet are away, .* give --force"):
+        groups(workspace, GroupsOptions(radius=3))
+    assert (workspace / "groups" / "groups.json").read_bytes() == before
+    notes = groups(workspace, GroupsOptions(radius=3, force=True)).notes
+    assert any("cannot be read at their paths" in note for note in notes)
+
+
+def test_a_photo_that_changed_is_named_and_not_looked_at(tmp_path, folder):
+    """Another picture under the name of one: nothing of it counts, and nothing of it is stored."""
+    workspace = workspace_of(tmp_path, encoded(folder))
+    codeset = read_codes(workspace / "codes.parquet")
+    victim = folder / "a poor.jpg"
+    sha = codeset.sha256[codeset.paths.index("a poor.jpg")]
+    save(folder, "a poor.jpg", picture(99), "55")
+    for look in ("quick", "match"):
+        result = groups(workspace, GroupsOptions(radius=3, look=look))
+        assert any(
+            note.startswith("1 photos have changed since they were encoded (a poor.jpg)") for note in result.notes
+        )
+    stored = json.loads((result.folder / "groups.json").read_text(encoding="utf-8"))
+    found = [one for group in stored["groups"] for one in group["photos"] if one["path"] == str(victim)]
+    assert all((one["width"], one["taken_at"], one["sharpness"]) == (0, None, None) for one in found)
+    assert sha not in descriptor_cache.read(result.folder / "looks")
+    assert not (result.folder / "pictures" / f"{sha[:24]}.jpg").exists()
+
+
+def test_a_workspace_is_no_folder_for_groups(tmp_path, folder):
+    """It holds a lock as a folder of groups does; pictures would be written beside the model."""
+    workspace = workspace_of(tmp_path, encoded(folder))
+    (workspace / ".lock").touch()
+    with pytest.raises(UserError, match="holds other files"):
+        groups(workspace, GroupsOptions(radius=3, output=workspace))

@@ -33,7 +33,7 @@ def page_file(tmp_path_factory):
     ids, quality = np.arange(count, dtype=np.int32), np.ones(count, np.float32)
     workspace = open_workspace(folder / "ws", create=True)
     write_codes(workspace / "codes.parquet", CodeSet(space, ids, paths, hashes, codes, quality, str(folder)))
-    return groups(workspace, GroupsOptions(radius=3, look="off", near_radius=1)).folder / "groups.html"
+    return groups(workspace, GroupsOptions(radius=3, look="off", near_radius=1, force=True)).folder / "groups.html"
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium")
