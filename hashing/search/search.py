@@ -17,6 +17,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.extras import optional
 from hashpipe.common.files import open_workspace
 from hashpipe.common.known_files import KnownFiles
+from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
@@ -110,7 +111,7 @@ def _encoded(
     Each file is read once, so that the content that is hashed is the one that is encoded.
     """
     queries, files, outputs, skipped = [], [], [], []
-    paths = [Path(photo).expanduser() for photo in photos]
+    paths = [expanded(photo) for photo in photos]
     contents = [""] * len(photos)
 
     def opener(row: int) -> Open:
@@ -176,7 +177,7 @@ def _verified(query: str, hits: list[Hit], workspace: Path, options: SearchOptio
     from hashpipe.hashing.search import geometric
 
     top, rest = hits[: options.verify_top], hits[options.verify_top :]
-    found = geometric.inliers(Path(query).expanduser(), [Path(hit.path) for hit in top], workspace)
+    found = geometric.inliers(expanded(query), [Path(hit.path) for hit in top], workspace)
     known = KnownFiles()
     for row, hit in enumerate(top):
         if hit.sha256 and known.state(Path(hit.path), hit.sha256) == "changed":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.paths import expanded
 
 
 def keep_input(given: str | Path | None, option: str, replaced: Path, step: str) -> None:
@@ -14,6 +15,6 @@ def keep_input(given: str | Path | None, option: str, replaced: Path, step: str)
     """
     if given is None:
         return
-    source, target = Path(given).expanduser().resolve(), Path(replaced).resolve()
+    source, target = expanded(given).resolve(), Path(replaced).resolve()
     if source == target or target in source.parents:
         raise UserError(f"{option} {given} lies in {replaced}, which is replaced, and would be lost; {step}.")

@@ -351,7 +351,7 @@ def test_one_of_two_drives_is_away(workspace, codes_file, tmp_path):
     shards = [codes_file(make(n, root=str(tmp_path / name)), f"{name}.parquet") for name, n in (("one", 5), ("two", 2))]
     build_index(shards, workspace, IndexOptions())
     (tmp_path / "two").rename(tmp_path / "unplugged")
-    with pytest.raises(UserError, match="All 2 photos .*two are away"):
+    with pytest.raises(UserError, match=r"All 2 photos .*two are away"):
         remove_from_index([], workspace, RemoveOptions(missing=True))
     (tmp_path / "unplugged").rename(tmp_path / "two")
     (tmp_path / "two" / "a" / "0 é.jpg").unlink()
