@@ -11,7 +11,6 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, open_workspace
-from hashpipe.common.inputs import keep_input
 from hashpipe.common.paths import expanded
 from hashpipe.hashing.codes.codes_file import read_codes
 from hashpipe.hashing.encoding import runtimes
@@ -79,7 +78,8 @@ def export_onnx(workspace: Path, options: OnnxOptions) -> OnnxResult:
 
 def _check_target(output: Path, model_folder: Path) -> None:
     """Raise UserError where the file would replace one of the model's, or something that is no graph."""
-    keep_input(output, "-o", model_folder, "name a file outside of the model")
+    if model_folder.resolve() in output.resolve().parents:
+        raise UserError(f"-o {output} lies in the model's folder; name a file outside of it.")
     if output.exists() and output.suffix.lower() != ".onnx":
         raise UserError(f"{output} exists and its name does not end in .onnx; name another file with -o.")
 
