@@ -78,7 +78,9 @@ def _from_pairs(workspace: Path) -> Source:
         raise UserError(f"{changed_note(pairset, changed, what)}.")
     rows = np.setdiff1d(rows, changed)
     targets = targets_from_pairset(pairset, rows)
-    notes = () if len(targets.similar) else ("3D gave no similar pair; neighbour discovery alone is used",)
+    notes: tuple[str, ...] = ()
+    if not len(targets.similar):
+        notes = ("3D gave no similar pair; neighbour discovery alone is used",)
     notes += (left_out,) if left_out else ()
     validation = targets_from_pairset(pairset, rows, ("val",))
     mark = pairset.fingerprint
