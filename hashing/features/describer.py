@@ -69,9 +69,9 @@ class Describer:
         values = np.zeros((len(images), width), np.float32)
         for row in np.flatnonzero(ok):
             values[row] = known[images.keys[row]]
-        lost = np.flatnonzero(~ok)
+        lost = np.flatnonzero(~ok).tolist()
         changed = [row for row in lost if images.trouble.get(images.keys[row]) == CHANGED]
-        unread = [row for row in lost if row not in set(changed)]
+        unread = sorted(set(lost) - set(changed))
         for rows, what in ((changed, "have changed since they were listed"), (unread, "cannot be read")):
             if rows:
                 listed = ", ".join(images.names[row] for row in rows[:3]) + (", ..." if len(rows) > 3 else "")
