@@ -26,7 +26,8 @@ def check_output(output: Path, model: str, home: Path | None, options: EncodeOpt
     """
     if not output.exists():
         return
-    if options.thresholds is not None and output.samefile(options.thresholds):
+    given = options.thresholds
+    if given is not None and given.exists() and output.samefile(given):
         raise UserError(f"{output} is read by --thresholds and would be replaced; name another file with -o.")
     try:
         if b"codes_version" not in (pq.read_schema(output).metadata or {}):

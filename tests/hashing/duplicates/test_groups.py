@@ -512,7 +512,8 @@ def test_a_group_of_thousands_and_thousands_of_groups(tmp_path):
     many[:, 7] = np.arange(4000) % 2
     pairs = np.repeat(rng.integers(0, 256, (1500, 8)).astype(np.uint8), 2, axis=0)
     codeset = make(np.concatenate([many, pairs]))
-    result = groups(workspace_of(tmp_path, codeset), GroupsOptions(radius=4, look="off", near_radius=1, shown=50))
+    options = GroupsOptions(radius=4, look="off", near_radius=1, shown=50, force=True)  # there are no such files
+    result = groups(workspace_of(tmp_path, codeset), options)
     assert result.counts["near"] == (1501, 7000)
     page = (result.folder / "groups.html").read_text(encoding="utf-8")
     near = page_data(page)[1]
@@ -525,7 +526,7 @@ def test_a_group_of_thousands_and_thousands_of_groups(tmp_path):
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_nothing_to_group(tmp_path, count):
-    result = groups(workspace_of(tmp_path, make(clustered(count, 0))), GroupsOptions())
+    result = groups(workspace_of(tmp_path, make(clustered(count, 0))), GroupsOptions(force=True))
     assert set(result.counts.values()) == {(0, 0)}
     assert (result.folder / "groups.html").exists()
     assert "nothing was deleted" in result.as_text()
