@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -108,6 +109,7 @@ def _summary(folder: Path, results: Results, options: BuildOptions, seconds: dic
         missed=sum(pair["inliers"] < options.min_inliers for pair in labelled.similar),
         notes=notes + labelled.notes,
         disturbed=[{"photo": path, "reason": reason} for path, reason in results.disturbed],
+        ignored=dict(Counter(reason for photo in results.files for reason in photo.ignored).most_common()),
     )
 
 

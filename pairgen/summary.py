@@ -16,6 +16,8 @@ class BuildSummary:
 
     `missed`: similar pairs that 3D gave and matching alone did not. `disturbed`: photos that changed or went meanwhile.
 
+    `ignored`: what metadata of photos say and cannot be, and of how many photos.
+
     `changes` compares with the pairs that the workspace held before (see diff.compare), None for a first build.
     """
 
@@ -41,6 +43,7 @@ class BuildSummary:
     notes: list[str] = field(default_factory=list)
     disturbed: list[dict[str, str]] = field(default_factory=list)
     changes: dict[str, dict[str, int]] | None = None
+    ignored: dict[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The same content with plain types."""
@@ -55,6 +58,7 @@ class BuildSummary:
             f"Photos      {self.photos} found, {self.distinct} distinct, {self.duplicates} duplicates, "
             f"{len(self.skipped)} skipped",
             *(f"            {count} x {reason}" for reason, count in reasons.most_common(8)),
+            *ignored_lines(self.ignored),
             f"Matching    {self.matched_pairs} pairs matched, {self.verified_pairs} verified",
             f"Places      {self.places} places, {len(self.models)} models, {self.registered} photos registered"
             + (f" ({sizes}{', ...' if len(self.models) > 20 else ''})" if self.models else ""),
@@ -76,3 +80,8 @@ class BuildSummary:
 def report_in(folder: Path) -> str | None:
     """The report of a pairs folder, None where it could not be made."""
     return str(folder / "report.html") if (folder / "report.html").exists() else None
+
+
+def ignored_lines(ignored: dict[str, int]) -> list[str]:
+    """What of the metadata counts as unknown, for the terminal: one line for each reason."""
+    return [f"{'' if at else 'Ignored':<12}{count} x {why}" for at, (why, count) in enumerate(ignored.items())]

@@ -17,6 +17,7 @@ from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.features.preprocess import in_threads
 from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.photos.load import open_photo
+from hashpipe.pairgen.photos.plausible import capture_time
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -99,11 +100,15 @@ def read_header(path: Path) -> Header:
 
 
 def _time(details: dict[int, object]) -> tuple[float, bool]:
-    try:
-        text = str(details.get(ExifTags.Base.DateTimeOriginal)).strip("\0 ")
-        moment = (datetime.strptime(text, "%Y:%m:%d %H:%M:%S") - datetime(1970, 1, 1)).total_seconds()
-    except ValueError:
+    original, digitized = (
+        capture_time([details.get(tag)], [])
+        for tag in (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized)
+    )
+    if (found := original or digitized) is None:
         return float("nan"), False
+    moment = (datetime.fromisoformat(found) - datetime(1970, 1, 1)).total_seconds()
+    if original is None:
+        return moment, False
     part = str(details.get(ExifTags.Base.SubsecTimeOriginal, "")).strip("\0 ")
     return (moment + float(f"0.{part}"), True) if part.isascii() and part.isdigit() else (moment, False)
 

@@ -85,7 +85,9 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
     if options.start == "model" and any(head.kind not in ("linear", "residual") for head in model.heads.values()):
         raise UserError(f"--start model does not go with the head {stored.head} of {origin}; omit it to start at ITQ.")
     objective = stored.objective
-    fit = replace(stored, pairs=False, seed=options.seed, photos=None, copies=0, benchmark=None, root=None)
+    fit = replace(
+        stored, pairs=False, seed=options.seed, photos=None, copies=0, benchmark=None, root=None, labels=False
+    )
     if options.steps is not None:
         fit = replace(fit, steps=options.steps)
     with locked(workspace):

@@ -60,7 +60,7 @@ class Itdh(Objective):
             return {"neighbours": 0 * batch.u.sum()}
         u = batch.u[kept] - batch.u[kept].mean(0)
         spread = u.T @ u
-        spread = spread + _RIDGE * spread.diagonal().mean() * torch.eye(u.shape[1], dtype=u.dtype)
+        spread = spread + (_RIDGE * spread.diagonal().mean() + 1e-12) * torch.eye(u.shape[1], dtype=u.dtype)
         apart = u.T @ (degree[kept, None] * u - joined[kept][:, kept] @ u)
         return {"neighbours": torch.linalg.solve(spread, apart).diagonal().mean()}
 
