@@ -24,6 +24,7 @@ _PARTS = {
     "thresholds": "thresholds that shards share",
     "descriptors": "cache: descriptors of photos",
     "eval": "cache: the last score and its report",
+    "relevance": "who was relevant when scores were taken, frozen",
     "verified": "cache: features and matches of search hits",
     "index": "the index of codes",
     "calibration.json": "false matches and recall by search radius",
@@ -32,9 +33,10 @@ _PARTS = {
     "groups": "groups of photos and the page that shows them",
     "export": "codes for other programs",
     "thumbnails": "cache: small pictures for the page of `hashpipe serve`",
+    "files.parquet": "cache: SHA-256 of photos by size and time of change",
     "shown": "cache: pictures of pairs that were shown",
 }
-_CACHES = ("descriptors", "eval", "verified", "shown", "thumbnails")
+_CACHES = ("descriptors", "eval", "verified", "shown", "thumbnails", "files.parquet")
 
 
 @click.command("clean")
@@ -59,6 +61,10 @@ def clean_command(yes: bool, workspace: Path, as_json: bool) -> None:
     go = bool(removable) and (yes or (not as_json and click.confirm(question, err=True)))
     if go:
         with locked(folder), locked(folder / "pairs") if (folder / "pairs").is_dir() else nullcontext():
+            if (folder / "eval" / "relevance.parquet").exists():
+                from hashpipe.hashing.evaluation.frozen import freeze
+
+                freeze(folder)
             remove(removable)
     if as_json:
         print_json({"workspace": str(folder), "parts": [part.as_json() for part in parts], "removed": go})

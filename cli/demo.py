@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from hashpipe.common.extras import optional
+
 
 @click.command("demo")
 @click.option(
@@ -50,5 +52,6 @@ def demo_command(output: Path, seed: int, open_reports: bool) -> None:
     for report in reports:
         click.echo(f"  {report}")
         if open_reports:
-            click.launch(str(report))
+            with optional("A window with the report", "the demo"):
+                click.launch(str(report))
     click.echo(f"Now your own photos: hashpipe pairs build PHOTOS (the demo's folder {output} can be deleted)")

@@ -6,7 +6,7 @@ import io
 import threading
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from hashpipe.hashing.data.listing import list_photos, shown
 from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.photos.files import content_hash
 from hashpipe.pairgen.photos.load import first_of_several, load_upright, more_pages_note
+from hashpipe.pairgen.photos.same import load_same
 
 if TYPE_CHECKING:
     from hashpipe.pairgen.matching import vlad  # brings FAISS and COLMAP, which a search does not need
@@ -29,15 +30,18 @@ class ImageList:
     """N images.
 
     keys      N texts, identity of the content: equal keys mean equal pixels, so that descriptors can be cached by them
-    open      (index, longest side or None) -> upright RGB image, shrunk in proportion; raises photos.UnreadablePhoto
+    open      (index, longest side or None) -> upright RGB image, shrunk in proportion; raises photos.UnreadablePhoto,
+              also for a file whose content is no longer that of its key
     names     N texts for people
     features  SIFT descriptors that reconstruction stored, by key; None where there are none
+    trouble   why images could not be opened, by key; whoever opens them adds to it, and parts of a list share it
     """
 
     keys: tuple[str, ...]
     open: Callable[[int, int | None], Image.Image]
     names: tuple[str, ...]
     features: vlad.StoredFeatures | None = None
+    trouble: dict[str, str] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -51,15 +55,17 @@ class ImageList:
             lambda index, max_side: source(int(rows[index]), max_side),
             tuple(self.names[row] for row in rows),
             self.features,
+            self.trouble,
         )
 
 
 def from_paths(paths: Iterable[Path]) -> ImageList:
-    """Images of files; a file that cannot be read keeps its row and fails when opened."""
+    """Images of files; a file that cannot be read keeps its row and fails when opened, as does one that changes."""
     listed = tuple(Path(path) for path in paths)
+    keys = tuple(_content_key(path) for path in listed)
     return ImageList(
-        tuple(_content_key(path) for path in listed),
-        lambda index, max_side: load_upright(listed[index], max_side),
+        keys,
+        lambda index, max_side: load_same(listed[index], keys[index], max_side),
         tuple(shown(str(path)) for path in listed),
     )
 
@@ -69,10 +75,11 @@ def from_pairset(pairset: PairSet) -> ImageList:
     from hashpipe.pairgen.matching import vlad
 
     paths = pairset.photo_paths()
-    keys = tuple(pairset.photos["sha256"].to_pylist())
+    contents = pairset.photos["sha256"].to_pylist()
+    keys = tuple(key or f"none:{path}" for key, path in zip(contents, paths, strict=True))
     return ImageList(
-        tuple(key or f"none:{path}" for key, path in zip(keys, paths, strict=True)),
-        lambda index, max_side: load_upright(paths[index], max_side),
+        keys,
+        lambda index, max_side: load_same(paths[index], keys[index], max_side),
         tuple(pairset.photos["path"].to_pylist()),
         vlad.stored_features(pairset.folder),
     )

@@ -18,6 +18,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, open_workspace, read_json, write_json
 from hashpipe.common.hamming import hamming
+from hashpipe.common.inputs import keep_input
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.codes_file import CodeSet, probes, read_codes
 from hashpipe.hashing.data.listing import shown
@@ -87,6 +88,7 @@ def export_codes(workspace: Path, options: ExportOptions) -> ExportResult:
         where = f"table {options.table!r} of {facts['database'][:1].lower()}{facts['database'][1:]}"
     else:
         target = options.output or open_workspace(workspace, create=True) / "export" / options.to
+        keep_input(source, "--codes", target, "name another folder with -o")
         facts, where = {"files": _export_files(codeset, target, options.to, proof)}, str(target)
     return ExportResult(options.to, where, len(codeset), codeset.space.bits, codeset.space.fingerprint, proof, facts)
 

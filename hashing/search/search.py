@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,20 +14,22 @@ import numpy as np
 
 from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
+from hashpipe.common.extras import optional
 from hashpipe.common.files import open_workspace
+from hashpipe.common.known_files import KnownFiles
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
 from hashpipe.hashing.encoding.encoder import Encoder, open_encoder
+from hashpipe.hashing.features.preprocess import Open
 from hashpipe.hashing.features.quality import LOW
 from hashpipe.hashing.search import rerank
 from hashpipe.hashing.search.index import Index, index_folder, open_index, rows_of
 from hashpipe.hashing.search.options import DEFAULT_K, SearchOptions
 from hashpipe.hashing.search.results import Hit, SearchResult
 from hashpipe.hashing.search.sources import IndexSource, QueryFile, Source, TableSource, encoder_for
-from hashpipe.pairgen.photos.files import content_hash
-from hashpipe.pairgen.photos.load import load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 
 RERANK_POOL = 10  # times k candidates by Hamming distance are put in a finer order
 _FEWEST_CANDIDATES = 200
@@ -52,8 +56,7 @@ def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> Se
         encoder = _encoder(source, workspace, model, options)
         rule = _rule(options, workspace, encoder.space, len(source))
         clock.lap("model")
-        queries, u, skipped = _encoded(encoder, photos)
-        files = [_query_file(query) for query in queries]
+        queries, files, u, skipped = _encoded(encoder, photos)
         codes = _known_codes(source, files, encoder.codes(u))
         clock.lap("encode")
         hits = [_find(source, code, rule, options.rerank, file) for code, file in zip(codes, files, strict=True)]
@@ -68,9 +71,10 @@ def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> Se
         clock.lap("verify")
     result = SearchResult(tuple(queries), tuple(tuple(one) for one in hits), rule, tuple(skipped), clock.seconds)
     if options.open:
-        from hashpipe.hashing.search.page import write_and_open
+        with optional("The page of the hits", "the list of hits"):
+            from hashpipe.hashing.search.page import write_and_open
 
-        return replace(result, page=write_and_open(result, workspace / "search.html"))
+            return replace(result, page=write_and_open(result, workspace / "search.html"))
     return result
 
 
@@ -102,12 +106,25 @@ def _rule(options: SearchOptions, workspace: Path, space: CodeSpace, size: int) 
     return {"radius": calibration.radius, "k": None, "source": "calibration"}
 
 
-def _encoded(encoder: Encoder, photos: Sequence[str]) -> tuple[list[str], np.ndarray, list[tuple[str, str]]]:
-    """Queries that could be read, their outputs float32 (Q,bits), and the others with a reason."""
-    queries, outputs, skipped = [], [], []
+def _encoded(
+    encoder: Encoder, photos: Sequence[str]
+) -> tuple[list[str], list[QueryFile], np.ndarray, list[tuple[str, str]]]:
+    """Queries that could be read, their files, their outputs float32 (Q,bits), and the others with a reason.
+
+    Each file is read once, so that the content that is hashed is the one that is encoded.
+    """
+    queries, files, outputs, skipped = [], [], [], []
     paths = [expanded(photo) for photo in photos]
-    stream = encoder.stream(len(photos), lambda row: lambda side: load_upright(paths[row], side))
-    for photo, one in zip(photos, stream, strict=True):
+    contents = [""] * len(photos)
+
+    def opener(row: int) -> Open:
+        content = paths[row].read_bytes()
+        if not content:
+            raise UnreadablePhoto("empty file")
+        contents[row] = hashlib.sha256(content).hexdigest()
+        return lambda side: load_upright(io.BytesIO(content), side)
+
+    for row, (photo, one) in enumerate(zip(photos, encoder.stream(len(photos), opener), strict=True)):
         if one.u is None:
             skipped.append((photo, one.reason))
             say(f"{photo} is skipped: {one.reason}")
@@ -115,17 +132,13 @@ def _encoded(encoder: Encoder, photos: Sequence[str]) -> tuple[list[str], np.nda
         if one.quality < LOW:
             say(f"{photo} is flat or tiny (quality {one.quality:.2f}): its code is unreliable")
         queries.append(photo)
+        files.append(QueryFile(contents[row], paths[row].absolute()))
         outputs.append(one.u)
     if not queries:
         first, reason = skipped[0]
         rest = f" (nor could the other {len(skipped) - 1})" if len(skipped) > 1 else ""
         raise UserError(f"{first} cannot be read: {reason}{rest}; give a photo that opens.")
-    return queries, np.stack(outputs), skipped
-
-
-def _query_file(query: str) -> QueryFile:
-    path = expanded(query)
-    return QueryFile(content_hash(path), path.absolute())
+    return queries, files, np.stack(outputs), skipped
 
 
 def _known_codes(source: Source, files: Sequence[QueryFile], codes: np.ndarray) -> np.ndarray:
@@ -157,6 +170,11 @@ def _verified(query: str, hits: list[Hit], workspace: Path, options: SearchOptio
 
     top, rest = hits[: options.verify_top], hits[options.verify_top :]
     found = geometric.inliers(expanded(query), [Path(hit.path) for hit in top], workspace)
+    known = KnownFiles()
+    for row, hit in enumerate(top):
+        if hit.sha256 and known.state(Path(hit.path), hit.sha256) == "changed":
+            say(f"{hit.path} has changed since it was encoded and is not verified; encode it again")
+            found[row] = -1
     checked = [replace(hit, inliers=int(count)) for hit, count in zip(top, found, strict=True)]
     return [checked[row] for row in geometric.verified_first(found)] + rest
 

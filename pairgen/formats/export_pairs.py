@@ -53,9 +53,10 @@ def _hloc(pairset: PairSet, out: Path, options: ExportOptions) -> ExportSummary:
         write_text(folder / "pairs.txt", "".join(f"{coded[a]} {coded[b]}\n" for a, b in ends))
         if blank:
             write_table(folder / "names.csv", [("name", "path"), *((coded[photo], names[photo]) for photo in used)])
-            paths = pairset.photo_paths()
+            paths, shas = pairset.photo_paths(), pairset.photos["sha256"].to_pylist()
             missing = sum(
-                not put_photo(paths[photo], folder / "photos" / coded[photo], options.photos) for photo in used
+                not put_photo(paths[photo], shas[photo], folder / "photos" / coded[photo], options.photos)
+                for photo in used
             )
     where = "in photos/, blanks in their names written as %20" if blank else f"below {pairset.meta.get('root', '')}"
     notes = [

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.known_files import NO_STAMP, KnownFiles, stamp
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.photos.find import Found, search_photos
@@ -44,6 +45,21 @@ def describe_photos(root: Path, names: Sequence[str]) -> list[Photo]:
             described.append(photo)
             advance(1)
     return described
+
+
+def disturbed(root: Path, photos: Sequence[Photo]) -> list[tuple[str, str]]:
+    """(path, reason) of the readable photos whose file has changed or gone since it was described."""
+    found = []
+    for photo in photos:
+        path = root / photo.path
+        seen = NO_STAMP if photo.reason else stamp(path)
+        if photo.reason or seen == photo.stamp:
+            continue
+        if seen == NO_STAMP:
+            found.append((photo.path, "gone while the pairs were made"))
+        elif KnownFiles().state(path, photo.sha256) != "same":
+            found.append((photo.path, "changed while the pairs were made"))
+    return found
 
 
 def distinct_photos(root: Path, photos: Sequence[Photo], at_least: int = 1) -> list[Photo]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hashpipe.common.files import locked, open_workspace
@@ -37,6 +39,16 @@ def test_lists_and_removes_with_yes(hashpipe, workspace):
     assert done.returncode == 0
     assert "descriptors  (cache: descriptors of photos)" in done.stdout
     assert left(workspace) == KEPT
+
+
+def test_frozen_relevance_outlives_the_cache_that_it_lies_in(hashpipe, workspace):
+    columns = {"query": ["a"], "photo": ["b"], "kind": ["relevant"]}
+    pq.write_table(pa.table(columns), workspace / "eval" / "relevance.parquet")
+    (workspace / "files.parquet").write_bytes(b"x")
+    assert hashpipe("clean", "--yes", "-w", workspace).returncode == 0
+    (kept,) = (workspace / "relevance").iterdir()
+    assert pq.read_table(kept).to_pydict() == columns
+    assert left(workspace) == {*KEPT, f"relevance/{kept.name}"}
 
 
 def test_nothing_happens_without_an_answer(hashpipe, workspace):
