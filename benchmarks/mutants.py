@@ -267,6 +267,17 @@ TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
         ("metadata: clocks that start are dates", "return UNSET if midnight", "return UNSET if not midnight"),
         ("metadata: minutes of any size", "return SIXTIETHS.reason", "pass"),
     ),
+    (
+        "pairgen/photos",
+        ("tests/pairgen/photos", "-k", "thumbnail or live or png or decoding or dead or grey or preview_is_developed"),
+    ): (
+        ("photos: a RAW file's thumbnail is the photo", "if max(size) >= LEAST_PREVIEW:", "if max(size) >= 1:"),
+        ("photos: videos of Live Photos count", "if name not in live]", "if name]"),
+        ("photos: damaged chunks stay", "if kind in _NEEDED or", "if kind or"),
+        ("photos: frames that lack what they build on", "if at == number and whole:", "if at == number:"),
+        ("photos: white and black exchanged", "grey = 255 - grey", "grey = grey + 0"),
+        ("photos: a dead pixel darkens the photo", "inner[0] + (high - low) / 4", "inner[0] - (high - low) / 4"),
+    ),
     ("pairgen/pairs", ("tests/pairgen/pairs", "-k", "similar_rules or chance_geometry or never_join")): (
         ("rules: little overlap is similar", "if overlap >= options.min_overlap and", "if"),
         ("rules: chance relates places", "(matches.inliers >= 13) &", "(matches.inliers >= 0) &"),

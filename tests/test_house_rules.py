@@ -14,6 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 ROOTS = ("hashpipe", "pairgen", "hashing", "cli")
 MODULES = sorted(path for root in ROOTS for path in (REPOSITORY / root).rglob("*.py"))
 DOORS = {
+    "photos.files",
     "photos.find",
     "photos.load",
     "photos.jpegs",

@@ -16,7 +16,8 @@ from hashpipe.common.progress import stage
 from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.features.preprocess import in_threads
 from hashpipe.pairgen.pairs.pairset import PairSet
-from hashpipe.pairgen.photos.load import open_photo
+from hashpipe.pairgen.photos.files import source_of
+from hashpipe.pairgen.photos.load import UnreadablePhoto, open_photo, read_exif, upright_size
 from hashpipe.pairgen.photos.plausible import capture_time
 
 T = TypeVar("T")
@@ -81,14 +82,12 @@ def read_header(path: Path) -> Header:
     """Time, camera and size of a photo file; what cannot be read is unknown."""
     try:
         with open_photo(path) as image:
-            exif = image.getexif()
-            details = exif.get_ifd(ExifTags.IFD.Exif)
-            turned = exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8) and image.format != "TIFF"
-            size = image.size[::-1] if turned else image.size
-            taken, exact = _time(details)
-            camera = f"{exif.get(ExifTags.Base.Make, '')} {exif.get(ExifTags.Base.Model, '')}".strip("\0 ")
-        return Header(taken, exact, camera, size, path.stat().st_size)
-    except Exception:  # damaged metadata raises nearly anything, and a photo without metadata still has its code
+            exif = read_exif(image)
+            size = upright_size(image, exif)
+        taken, exact = _time(exif.details)
+        camera = f"{exif.base.get(ExifTags.Base.Make, '')} {exif.base.get(ExifTags.Base.Model, '')}".strip("\0 ")
+        return Header(taken, exact, camera, size, source_of(path)[0].stat().st_size)
+    except (UnreadablePhoto, OSError):
         return Header()
 
 

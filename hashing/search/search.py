@@ -12,7 +12,7 @@ import numpy as np
 
 from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import open_workspace, sha256_file
+from hashpipe.common.files import open_workspace
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import read_calibration
@@ -24,6 +24,7 @@ from hashpipe.hashing.search.index import Index, index_folder, open_index, rows_
 from hashpipe.hashing.search.options import DEFAULT_K, SearchOptions
 from hashpipe.hashing.search.results import Hit, SearchResult
 from hashpipe.hashing.search.sources import IndexSource, QueryFile, Source, TableSource, encoder_for
+from hashpipe.pairgen.photos.files import content_hash
 from hashpipe.pairgen.photos.load import load_upright
 
 RERANK_POOL = 10  # times k candidates by Hamming distance are put in a finer order
@@ -124,7 +125,7 @@ def _encoded(encoder: Encoder, photos: Sequence[str]) -> tuple[list[str], np.nda
 
 def _query_file(query: str) -> QueryFile:
     path = expanded(query)
-    return QueryFile(sha256_file(path), path.absolute())
+    return QueryFile(content_hash(path), path.absolute())
 
 
 def _known_codes(source: Source, files: Sequence[QueryFile], codes: np.ndarray) -> np.ndarray:

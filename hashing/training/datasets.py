@@ -40,7 +40,7 @@ def open_source(options: TrainOptions, workspace: Path) -> Source:
     if options.benchmark is not None:
         return _from_benchmark(options)
     if options.photos is not None:
-        listed = images.from_folder_or_list(options.photos, workspace)
+        listed = images.from_folder_or_list(options.photos, workspace, options.video_frames)
         identity = {"photos": str(options.photos), "fingerprint": fingerprint(sorted(listed.keys))}
         return _with_copies(listed, identity, options) if options.copies else _unlabelled(listed, identity)
     return _from_pairs(workspace)

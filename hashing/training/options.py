@@ -110,6 +110,15 @@ class TrainOptions:
             "metavar": "DIR|LIST",
         },
     )
+    video_frames: int = field(
+        default=0,
+        metadata={
+            "help": "most frames of each video that count as photos, those of most motion; 0 leaves videos out",
+            "min": 0,
+            "only": ("photos",),
+            "hidden": True,
+        },
+    )
     copies: int = field(
         default=0,
         metadata={
@@ -230,6 +239,13 @@ class AdaptOptions:
     )
     steps: int | None = field(
         default=None, metadata={"help": "optimisation steps for each code length, else as the model was trained"}
+    )
+    video_frames: int = field(
+        default=0,
+        metadata={
+            "help": "most frames of each video that count as photos, those of most motion; 0 leaves videos out",
+            "min": 0,
+        },
     )
     seed: int = field(default=0, metadata={"help": "seed of everything random", "min": 0})
     device: Literal["auto", "cpu", "cuda"] = field(default="auto", metadata={"help": "where networks run"})

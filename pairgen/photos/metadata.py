@@ -10,10 +10,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
-from hashpipe.common.files import sha256_file
-from hashpipe.pairgen.photos.load import UnreadablePhoto, exif_orientation, open_photo, short_reason
+from hashpipe.pairgen.photos.files import content_hash
+from hashpipe.pairgen.photos.load import (
+    UnreadablePhoto,
+    has_more_pages,
+    open_photo,
+    read_exif,
+    short_reason,
+    upright_size,
+)
 from hashpipe.pairgen.photos.plausible import FILM, capture_time, focal_length, number, position
 
 _TIMES = (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized, ExifTags.Base.DateTime)
@@ -35,6 +42,7 @@ class Photo:
     camera: str = ""  # maker, model and serial number by EXIF; empty where it is silent
     reason: str = ""  # why it cannot be read; empty when it can
     ignored: tuple[str, ...] = ()  # what its metadata say and cannot be, which counts as unknown
+    more_pages: bool = False  # the first of several pages or frames
 
 
 def describe(root: Path, path: str) -> Photo:
@@ -47,30 +55,28 @@ def describe(root: Path, path: str) -> Photo:
         )
     try:
         with open_photo(root / path) as image:
-            exif = image.getexif()
-            orientation = exif_orientation(image)
-            turned = orientation >= 5 and image.format != "TIFF"  # Pillow turns a TIFF itself
-            width, height = image.size[::-1] if turned else image.size
-            details = exif.get_ifd(ExifTags.IFD.Exif)
-            gps = exif.get_ifd(ExifTags.IFD.GPSInfo)
+            exif = read_exif(image)
+            width, height = upright_size(image, exif)
+            pages = has_more_pages(image)
         ignored: list[str] = []
-        lat, lon = _position(gps, ignored)
+        lat, lon = _position(exif.gps, ignored)
         return Photo(
             path,
-            sha256_file(root / path),
+            content_hash(root / path),
             width,
             height,
-            orientation,
-            capture_time([details.get(tag) or exif.get(tag) for tag in _TIMES], ignored),
+            exif.orientation,
+            capture_time([exif.details.get(tag) or exif.base.get(tag) for tag in _TIMES], ignored),
             lat,
             lon,
-            _focal(details, max(width, height), ignored),
-            _camera(details, exif),
+            _focal(exif.details, max(width, height), ignored),
+            _camera(exif.details, exif.base),
             ignored=tuple(ignored),
+            more_pages=pages,
         )
     except UnreadablePhoto as error:
         return Photo(path, reason=error.reason)
-    except Exception as error:  # damaged metadata raises nearly anything; the file is listed, the run goes on
+    except Exception as error:  # a file that went away meanwhile; it is listed, the run goes on
         return Photo(path, reason=short_reason(error))
 
 
@@ -81,7 +87,7 @@ def capture_seconds(taken_at: str | None) -> float:
     return (datetime.fromisoformat(taken_at).replace(tzinfo=None) - datetime(1970, 1, 1)).total_seconds()
 
 
-def _camera(details: dict[int, Any], exif: Image.Exif) -> str:
+def _camera(details: dict[int, Any], exif: dict[int, Any]) -> str:
     parts = (exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model), details.get(ExifTags.Base.BodySerialNumber))
     return " ".join(str(part).strip("\0 ") for part in parts if part)
 

@@ -44,8 +44,10 @@ class Itdh(Objective):
 
     @classmethod
     def recipe(cls, options: ItdhOptions, has_pairs: bool, photos: int) -> Recipe:
-        guesses = {"neighbours": 48, "discovery": "mutual", "neighbourhood": options.neighbourhood}
-        return Recipe(pairs=96, random=128, distinct=True, steps=0, **guesses)
+        near = options.neighbourhood
+        return Recipe(
+            pairs=96, neighbours=48, random=128, distinct=True, discovery="mutual", neighbourhood=near, steps=0
+        )
 
     @classmethod
     def start(cls, options: ItdhOptions, x: np.ndarray, bits: int, known: Known) -> np.ndarray | None:
