@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import fingerprint, locked, open_workspace
+from hashpipe.common.files import fingerprint, locked, open_workspace, put_back
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data import images as image_lists
@@ -71,6 +71,7 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
     origin = options.model or workspace / "model"
     out = Path(options.output or workspace / MODEL).expanduser().absolute()
     model = load_model(origin, options.device)
+    put_back(out)
     if out.exists() and out.resolve() == Path(origin).resolve():
         raise UserError(f"--output {out} is the model to start from; name another folder, it would be lost.")
     if out.exists() and any(out.iterdir()) and not (out / "model.safetensors").exists():

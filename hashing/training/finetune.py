@@ -50,7 +50,8 @@ def finetune(
     found = checkpoint.finished(key)
     if found is None:
         longest = replace(options, bits=options.bits[-1:], matryoshka=False)
-        first = fit_heads(descriptors, targets, longest)[options.bits[-1]]
+        start = Checkpoint(signals=checkpoint.signals)  # nothing is kept of it, but it can be stopped
+        first = fit_heads(descriptors, targets, longest, checkpoint=start)[options.bits[-1]]
         tuned = replace(longest, steps=tune.finetune_steps, noise=0.0)
         x = pca(descriptors)
         fit_head(x, targets, tuned, options.bits[-1], checkpoint, pca.weight(first), network)

@@ -59,7 +59,20 @@ def naming_full_disk(folder: Path, written: Path | None = None, size: int = 0) -
             raise
         if not isinstance(error, DiskFull) and not _is_full(error, written or folder):
             raise
-        raise DiskFull(folder, max(size, known, _held(written) + 1 if written else 0)) from error
+        raise DiskFull(folder, max(size, known + _least(error, folder, written))) from error
+
+
+def _least(error: Exception, folder: Path, written: Path | None) -> int:
+    """What at least is needed beside what an inner DiskFull says, in bytes; 0 where nothing is known.
+
+    More than was written when the disk was full, or, where that was taken away again, more than is free.
+    """
+    held = _held(written) if written else 0
+    if held or isinstance(error, DiskFull):
+        return held + (not isinstance(error, DiskFull))
+    no_space = getattr(error, "errno", None) == errno.ENOSPC or re.search(r"no space|error 28|disk is full", str(error))
+    free = shutil.disk_usage(folder).free
+    return free + 1 if no_space and free else 0
 
 
 def _elsewhere(error: Exception, folder: Path) -> bool:

@@ -167,8 +167,8 @@ def open_workspace(path: Path, *, create: bool) -> Path:
 def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """Hold a folder for one writer; a second one gets a UserError after `wait` seconds. The lock dies with its process.
 
-    A folder that was replaced meanwhile is held anew, so that no two hold folders of one name. What fails inside because
-    the folder's disk is full raises DiskFull.
+    A folder that was replaced meanwhile is held anew, so that no two hold folders of one name. What fails inside
+    because the folder's disk is full raises DiskFull.
     """
     make_folder(folder)
     path = Path(folder) / ".lock"

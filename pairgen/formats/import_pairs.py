@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
 from hashpipe.common.progress import stage
+from hashpipe.common.workers import thread_pool
 from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.formats.cirtorch import read_cirtorch
 from hashpipe.pairgen.formats.colmap_models import read_models
@@ -197,7 +197,7 @@ def _describe(imported: ImportedPairs) -> list[Photo]:
 
     with (
         stage("Reading photos", len(imported.names), "photos") as advance,
-        ThreadPoolExecutor(os.cpu_count()) as threads,
+        thread_pool(os.cpu_count()) as threads,
     ):
         found = []
         for photo in threads.map(describe_named, imported.names):

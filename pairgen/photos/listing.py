@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import stage
+from hashpipe.common.workers import thread_pool
 from hashpipe.pairgen.photos.find import find_photos
 from hashpipe.pairgen.photos.metadata import Photo, describe
 
@@ -30,7 +30,7 @@ def list_photos(photos: Path, workspace: Path) -> tuple[Path, list[str]]:
 
 def describe_photos(root: Path, names: Sequence[str]) -> list[Photo]:
     """Hash and describe files, several at once, in their order."""
-    with stage("Reading photos", len(names), "photos") as advance, ThreadPoolExecutor() as threads:
+    with stage("Reading photos", len(names), "photos") as advance, thread_pool() as threads:
         described = []
         for photo in threads.map(lambda name: describe(root, name), names):
             described.append(photo)

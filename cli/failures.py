@@ -1,0 +1,58 @@
+"""What is expected to go wrong around a command, as one sentence: disks, rights, memory, names."""
+
+from __future__ import annotations
+
+import errno
+
+from hashpipe.common.disk import DISK_FULL, DiskFull
+
+_RIGHTS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
+_NO_MEMORY = "memory ran out; close other programs or give --workers 1. Finished work is kept."
+# how libraries say that the system gave them no memory, or no thread to work with
+_MEMORY_SAID = (
+    "cannot allocate memory",
+    "can't allocate memory",
+    "failed to map segment",
+    "can't start new thread",
+    "bad_alloc",
+    "std::bad_array_new_length",
+    "not enough memory",
+    "unable to allocate",
+    "out of memory",
+    "resource temporarily unavailable",
+)
+
+
+def sentence_of(error: BaseException) -> str | None:
+    """The sentence for a failure that the user can put right; None for one that is ours."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return _NO_MEMORY
+    if isinstance(error, DiskFull) and error.needed:
+        return (
+            f"{error.filename} needs at least {error.needed:,} bytes: no space left on device; "
+            "free some space, finished work is kept."
+        )
+    if isinstance(error, OSError) and error.errno in DISK_FULL | _RIGHTS:
+        where = f"{error.filename}: " if error.filename else ""
+        step = "free some space" if error.errno in DISK_FULL else "name another place with -w"
+        return f"{where}{(error.strerror or str(error)).lower()}; {step}, finished work is kept."
+    if isinstance(error, FileNotFoundError) and "usable temporary directory" in str(error):
+        return "no folder for temporary files can be written; free some space there, or name another one with TMPDIR."
+    if isinstance(error, UnicodeEncodeError) and any(0xDC80 <= ord(letter) <= 0xDCFF for letter in error.object):
+        name = error.object.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return f"{name} is not valid UTF-8; rename it, or name another place."
+    if isinstance(error, ImportError | OSError | RuntimeError | SystemError) and _lacks_memory(error):
+        return _NO_MEMORY
+    return None
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Was the cause of this, or of what came before it, a lack of memory?"""
+    one: BaseException | None = error
+    for _ in range(10):
+        if one is None:
+            return False
+        if isinstance(one, MemoryError) or any(said in str(one).lower() for said in _MEMORY_SAID):
+            return True
+        one = one.__cause__ or one.__context__
+    return False
