@@ -89,7 +89,7 @@ def _swallowed(unraisable: Any) -> None:
 
 def _ask_again(number: int) -> None:
     _own[0] += 1
-    signal.raise_signal(number)
+    signal.pthread_kill(threading.main_thread().ident or 0, number)  # so that a call it waits in ends
 
 
 def _watch(reader: socket.socket) -> None:
