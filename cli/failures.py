@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import resource
 
 from hashpipe.common.disk import DISK_FULL, DiskFull
 
 _RIGHTS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
-_NO_MEMORY = "memory ran out; close other programs or give --workers 1. Finished work is kept."
+_ENOUGH = 8 * 2**30  # bytes of address space; much of it is never used
+NO_MEMORY = "memory ran out; close other programs or give --workers 1. Finished work is kept."
 # how libraries say that the system gave them no memory, or no thread to work with
 _MEMORY_SAID = (
     "cannot allocate memory",
@@ -26,7 +28,7 @@ _MEMORY_SAID = (
 def sentence_of(error: BaseException) -> str | None:
     """The sentence for a failure that the user can put right; None for one that is ours."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-        return _NO_MEMORY
+        return NO_MEMORY
     if isinstance(error, DiskFull) and error.needed:
         return (
             f"{error.filename} needs at least {error.needed:,} bytes: no space left on device; "
@@ -42,8 +44,22 @@ def sentence_of(error: BaseException) -> str | None:
         name = error.object.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         return f"{name} is not valid UTF-8; rename it, or name another place."
     if isinstance(error, ImportError | OSError | RuntimeError | SystemError) and _lacks_memory(error):
-        return _NO_MEMORY
+        return NO_MEMORY
     return None
+
+
+def little_memory() -> str:
+    """A sentence where `ulimit -v` leaves this process so little memory that a library may end it; else "".
+
+    OpenBLAS, torch and COLMAP end the process by themselves, so that it can be said only beforehand.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY or limit >= _ENOUGH:
+        return ""
+    return (
+        f"this process may use {limit / 2**30:.1f} GiB of address space only (ulimit -v); "
+        "a library that gets no more may end it without a word, and finished work is kept."
+    )
 
 
 def _lacks_memory(error: BaseException) -> bool:

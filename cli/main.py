@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from hashpipe.cli import signals, streams
-from hashpipe.cli.failures import sentence_of
+from hashpipe.cli.failures import little_memory, sentence_of
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import show_progress
 
@@ -193,6 +193,8 @@ def main() -> None:
     signals.install()
     show_progress("auto")
     streams.escape_unknown_letters()
+    if note := little_memory():
+        streams.complain(f"hashpipe: {note}")
     code = 1
     try:
         code = run()

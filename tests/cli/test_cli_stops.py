@@ -169,6 +169,14 @@ def test_one_sentence_for_what_the_system_lacks(error, said):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_little_memory_is_said_before_a_library_ends_the_process():
+    limited = ["bash", "-c", 'ulimit -v 120000; exec "$@"', "bash", *START, "pairs", "check"]
+    done = subprocess.run(limited, capture_output=True, text=True, env=environment(), timeout=60)
+    said = done.stderr.splitlines()[0]
+    assert said.startswith("hashpipe: this process may use 0.1 GiB of address space only (ulimit -v)")
+    assert "ulimit" not in subprocess.run([*START, "--help"], capture_output=True, text=True).stderr
+
+
 def test_a_fault_of_ours_keeps_its_traceback():
     done = run("raise RuntimeError('a bug')")
     assert done.returncode == 1
