@@ -42,7 +42,7 @@ class Ground:
 
 _BUILD = ("pairs", "build", "{photos}", "-w", "{ws}", "--max-side", "480", "--max-features", "2000")
 _TRAIN = ("train", "--unsupervised", "--bits", "16,32", "--steps", "40", "-w", "{ws}")
-_EVAL = ("eval", "-w", "{ws}", "--rounds", "100", "--baselines", "itq,float")
+_EVAL = ("eval", "-w", "{ws}", "--rounds", "100", "--baselines", "itq", "--no-unseen")
 _ADAPT = ("adapt", "{photos}", "-w", "{ws}", "--steps", "40")
 _EXPORT = ("export", "codes", "-w", "{ws}", "--to")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import resource
 
 from hashpipe.common.disk import DISK_FULL, DiskFull
@@ -10,6 +11,7 @@ from hashpipe.common.disk import DISK_FULL, DiskFull
 _RIGHTS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
 _ENOUGH = 8 * 2**30  # bytes of address space; much of it is never used
 NO_MEMORY = "memory ran out; close other programs or give --workers 1. Finished work is kept."
+_NOT_UTF8 = re.compile('[^"\n]*[\udc80-\udcff][^"\n]*')  # a name in whatever text was to be written
 # how libraries say that the system gave them no memory, or no thread to work with
 _MEMORY_SAID = (
     "cannot allocate memory",
@@ -40,8 +42,8 @@ def sentence_of(error: BaseException) -> str | None:
         return f"{where}{(error.strerror or str(error)).lower()}; {step}, finished work is kept."
     if isinstance(error, FileNotFoundError) and "usable temporary directory" in str(error):
         return "no folder for temporary files can be written; free some space there, or name another one with TMPDIR."
-    if isinstance(error, UnicodeEncodeError) and any(0xDC80 <= ord(letter) <= 0xDCFF for letter in error.object):
-        name = error.object.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if isinstance(error, UnicodeEncodeError) and (found := _NOT_UTF8.search(error.object)):
+        name = found[0].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         return f"{name} is not valid UTF-8; rename it, or name another place."
     if isinstance(error, ImportError | OSError | RuntimeError | SystemError) and _lacks_memory(error):
         return NO_MEMORY

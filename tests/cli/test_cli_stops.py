@@ -146,6 +146,16 @@ def test_the_console_script_is_the_one_that_hears_early():
     assert 'hashpipe = "hashpipe.cli.start:main"' in project
 
 
+def test_a_name_that_is_not_utf8_is_found_in_the_text_that_was_to_be_written():
+    done = run(r"""
+import json, pathlib
+text = json.dumps({"a": "b", "photos": "/f\udcfcr"}, indent=2, ensure_ascii=False)
+pathlib.Path(os.devnull).write_text(text, "utf-8")
+""")
+    assert done.returncode == 2
+    assert done.stderr == "hashpipe: /f\\xfcr is not valid UTF-8; rename it, or name another place.\n"
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
