@@ -74,8 +74,10 @@ TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
             "batch.dissimilar[own][:, own]",
             "batch.dissimilar[own][:, own.flip(0)]",
         ),
-        ("joint: temperature ignored", "return (cosine / temperature)", "return (cosine / 0.2)"),
         ("joint: information weights off", "if self.options.information:", "if False:"),
+    ),
+    (f"{OBJECTIVES}/contrastive.py", (f"tests/{OBJECTIVES}/test_joint.py",)): (
+        ("contrast: temperature ignored", "return (cosine / temperature)", "return (cosine / 0.2)"),
     ),
     (f"{OBJECTIVES}/bcdh.py", (f"tests/{OBJECTIVES}/test_bcdh.py",)): (
         ("bcdh: margin ignored", "self.options.margin * bits", "0.25 * bits"),
@@ -89,7 +91,7 @@ TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
     (f"{OBJECTIVES}/dpsh.py", (f"tests/{OBJECTIVES}/test_dpsh.py",)): (
         ("dpsh: compared with photos never seen", "(similar | dissimilar) & self.seen", "similar | dissimilar"),
     ),
-    (f"{OBJECTIVES}/greedyhash.py", (f"tests/{OBJECTIVES}/test_greedyhash.py",)): (
+    (f"{OBJECTIVES}/terms.py", (f"tests/{OBJECTIVES}/test_greedyhash.py",)): (
         ("greedyhash: no gradient through the sign", "(signs(u) - u).detach()", "(signs(u) - u)"),
     ),
     (f"{TRAINING}/sampler.py", (f"tests/{TRAINING}/test_sampler.py",)): (

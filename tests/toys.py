@@ -10,16 +10,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 import torch
 from PIL import Image
 
+from hashpipe.common.errors import UserError
 from hashpipe.common.files import sha256_file
 from hashpipe.hashing.data.pair_labels import Targets
+from hashpipe.hashing.models.heads import Head
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.checkpoint import Checkpoint
+from hashpipe.hashing.training.heads import head_class, reads_maps
 from hashpipe.hashing.training.loop import fit_heads
+from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.objectives.base import Known
 from hashpipe.hashing.training.options import TrainOptions
+from hashpipe.hashing.training.recipes import head_of, recipe_of
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet
 
 
@@ -61,6 +67,13 @@ def hidden_places(count: int = 6, photos: int = 12, seed: int = 0) -> tuple[np.n
     maps[:, :16] = noise / np.linalg.norm(noise, axis=1, keepdims=True)
     maps[np.arange(len(x)), :, generator.integers(49, size=len(x))] = np.column_stack([x, np.ones(len(x))])
     return x, (6 * maps).astype(np.float16).reshape(-1, 17, 7, 7), targets
+
+
+def coarse_maps(count: int = 6, photos: int = 8, seed: int = 0) -> tuple[np.ndarray, Targets]:
+    """Maps float16 (N,16,3,3), not negative, whose positions all show the place, each with noise of its own."""
+    x, targets = places(count, photos, width=16, spread=0.2, seed=seed, apart=True)
+    noise = np.random.default_rng(seed).normal(size=(len(x), 16, 9))
+    return np.maximum(4 * x[:, :, None] + noise, 0).astype(np.float16).reshape(-1, 16, 3, 3), targets
 
 
 def gap(code: np.ndarray, group: np.ndarray) -> float:
@@ -147,6 +160,7 @@ U = (
     (0.3, -0.6, 0.1, 0.8),
 )
 SIMILAR, DISSIMILAR, PLACE = ((0, 1), (0, 2)), ((0, 3), (1, 3), (2, 3)), (0, 0, 0, 1, -1)
+GRADE = (0.8, 0.2)  # co-visibility of the similar pairs
 
 
 def known() -> Known:
@@ -163,6 +177,9 @@ def batch(u: torch.Tensor | None = None, rows: tuple[int, ...] = (0, 1, 2, 3, 4)
     for matrix, pairs in ((similar, SIMILAR), (dissimilar, DISSIMILAR)):
         for i, j in pairs:
             matrix[i, j] = matrix[j, i] = True
+    grade = torch.zeros(n, n)
+    for (i, j), value in zip(SIMILAR, GRADE, strict=True):
+        grade[i, j] = grade[j, i] = value
     place = torch.tensor(PLACE)
     same = (place[:, None] == place[None]) & (place >= 0)[:, None]
     unrelated = ~(same | torch.eye(n, dtype=torch.bool) | similar)
@@ -183,8 +200,59 @@ def batch(u: torch.Tensor | None = None, rows: tuple[int, ...] = (0, 1, 2, 3, 4)
         *(one[order][:, order] for one in (similar, dissimilar, torch.zeros(n, n, dtype=torch.bool), unrelated)),
         place[order],
         progress,
+        grade[order][:, order],
     )
     return whole
+
+
+def learning(objective: str, bits: tuple[int, ...] = (8,), steps: int = 30, **changes: Any) -> TrainOptions:
+    """A short training by an objective, of small batches where it draws pairs."""
+    multiple = head_class(changes.get("head") or objective_class(objective).head).multiple
+    options = TrainOptions(tuple(-(-one // multiple) * multiple for one in bits), objective, steps=steps)
+    recipe = recipe_of(options, True, 1000)
+    if recipe.pairs + recipe.dissimilar + recipe.neighbours:
+        changes = {"batch_pairs": 16, **changes}
+    return replace(options, **changes)
+
+
+def maps_for(options: TrainOptions, x: np.ndarray) -> np.ndarray | None:
+    """Maps float32 (N,width,3,3) that show x at each position, and more or less clearly, where the head reads maps."""
+    if not reads_maps(head_of(options)):
+        return None
+    clear = np.random.default_rng(0).uniform(0.5, 1.5, size=(len(x), 1, 9)).astype(np.float32)
+    return np.reshape(x[:, :, None] * clear, (*x.shape, 3, 3))
+
+
+def outputs(head: Head, options: TrainOptions, x: np.ndarray) -> np.ndarray:
+    """Outputs float32 (N,k) of a head for descriptors x, or for the maps that show them."""
+    maps = maps_for(options, x)
+    return head(x if maps is None else maps)
+
+
+def fitted_outputs(x: np.ndarray, targets: Targets, options: TrainOptions) -> np.ndarray:
+    """Outputs float32 (N,k) of the longest head learnt from x."""
+    head = fit_heads(x, targets, options, maps=maps_for(options, x))[options.bits[-1]]
+    return outputs(head, options, x)
+
+
+def lacks(objective: str, targets: Targets) -> bool:
+    """Whether an objective needs of 3D what these targets do not hold."""
+    places = len(set(targets.group[targets.group >= 0].tolist()))
+    needs = objective_class(objective).needs
+    return bool(
+        ("pairs" in needs and not (targets.label > 0).any())
+        or ("dissimilar" in needs and not (targets.label < 0).any() and places < 2)
+        or ("places" in needs and places < 2)
+    )
+
+
+def fit_or_refused(x: np.ndarray, targets: Targets, options: TrainOptions) -> dict[int, Head] | None:
+    """The heads; None where the objective lacks what it needs, and says so."""
+    if not lacks(options.objective, targets):
+        return fit_heads(x, targets, options, maps=maps_for(options, x))
+    with pytest.raises(UserError, match=f"^--objective {options.objective} needs .*, and 3D found .*; add photos"):
+        fit_heads(x, targets, options, maps=maps_for(options, x))
+    return None
 
 
 def assert_resumes(
@@ -228,4 +296,5 @@ def nothing_known(of: Batch) -> Batch:
         neighbours=none,
         unrelated=apart,
         place=torch.full_like(of.place, -1),
+        grade=None if of.grade is None else torch.zeros_like(of.grade),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from hashpipe.hashing.baselines.baselines import PROJECTIONS
 
 FIRST_NAME = "ours"  # what 0.1 called every learnt code; JSON still holds its rows under this name too
-_BASELINES = (*PROJECTIONS, "phash", "float")
+_BASELINES = (*PROJECTIONS, "phash", "cslbp", "float")
 
 
 def learnt_name(config: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.benchmarks.protocols import Protocol
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE, pack, thresholds
+from hashpipe.hashing.evaluation.pixel_hashes import MOST_BITS, HashOf
 from hashpipe.hashing.evaluation.scoring import Coded
 
 
@@ -30,11 +31,11 @@ def baseline_codes(
     names: Sequence[str],
     seed: int,
     say_note: Callable[[str], None],
-    hash_of: Callable[[int], np.ndarray] | None = None,
+    hash_of: HashOf | None = None,
 ) -> Iterator[Coded]:
     """Baselines of one protocol, fitted on training descriptors float32 (M, D) alone.
 
-    descriptors float32 (N, D) of all images; hash_of(bits) gives pHash values float (N, bits) of all images.
+    descriptors float32 (N, D) of all images; hash_of gives perceptual hashes of all images.
     """
     if "float" in names:
         yield Coded("float", None, descriptors[protocol.queries], descriptors[protocol.database])
@@ -55,13 +56,11 @@ def baseline_codes(
         for name in names:
             if name in projections:
                 u = baselines.fit(name, training, length, seed, basis)(descriptors)
-            elif name == "phash" and hash_of is not None:
-                from hashpipe.common.perceptual_hash import BITS_MAX
-
-                if length > BITS_MAX:
-                    say_note(f"phash has at most {BITS_MAX} bits and is left out at {length}")
+            elif name in MOST_BITS and hash_of is not None:
+                if length > MOST_BITS[name]:
+                    say_note(f"{name} has at most {MOST_BITS[name]} bits and is left out at {length}")
                     continue
-                u = hash_of(length)
+                u = hash_of(name, length)
             else:
                 continue
             yield coded(name, length, u, protocol)

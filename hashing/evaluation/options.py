@@ -9,7 +9,7 @@ from typing import Literal
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.options import BITS_MAX, BITS_MIN
 
-BASELINES = ("lsh", "pca", "pca-rr", "itq", "sh", "phash", "float")
+BASELINES = ("lsh", "pca", "pca-rr", "itq", "sh", "phash", "cslbp", "float")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from hashpipe.hashing.evaluation.method_names import is_learnt
 
 _COLOURS = {
     "itq": "#1f77b4", "pca": "#2ca02c", "pca-rr": "#8c564b", "lsh": "#7f7f7f", "sh": "#9467bd",
-    "phash": "#bcbd22", "float": "#222222",
+    "phash": "#bcbd22", "cslbp": "#17becf", "float": "#222222",
 }  # fmt: skip
 _LEARNT = "#c0392b"
 _STYLE: Any = {

@@ -16,8 +16,9 @@ from hashpipe.hashing.data.pair_labels import learnable
 from hashpipe.hashing.evaluation.method_names import learnt_name
 from hashpipe.hashing.evaluation.methods import coded, recentred
 from hashpipe.hashing.evaluation.options import EvalOptions
+from hashpipe.hashing.evaluation.pixel_hashes import hashes_of
 from hashpipe.hashing.evaluation.result import EvalResult
-from hashpipe.hashing.evaluation.run_local import Seen, all_methods, check_described, hashes_of
+from hashpipe.hashing.evaluation.run_local import Seen, all_methods, check_described
 from hashpipe.hashing.evaluation.score_all import QueryPages, query_pages_of, score_all
 from hashpipe.hashing.evaluation.scoring import Coded
 from hashpipe.hashing.features.descriptors import Descriptors

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from hashpipe.hashing.data.pair_labels import targets_from_pairset
 from hashpipe.hashing.evaluation.method_names import learnt_name
 from hashpipe.hashing.evaluation.methods import baseline_codes, coded, recentred
 from hashpipe.hashing.evaluation.options import EvalOptions
+from hashpipe.hashing.evaluation.pixel_hashes import HashOf, hashes_of
 from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.score_all import QueryPages, query_pages_of, score_all
 from hashpipe.hashing.evaluation.scoring import Coded
@@ -126,7 +126,7 @@ def all_methods(
     model: HashModel,
     described: Descriptors,
     seen: Seen,
-    hash_of: Callable[[int], np.ndarray],
+    hash_of: HashOf,
     codes_of: CodesOf,
     training: np.ndarray | None = None,
 ) -> Iterator[Coded]:
@@ -167,18 +167,6 @@ def _readable(images: ImageList, row: int) -> bool:
     except (UnreadablePhoto, OSError):
         return False
     return True
-
-
-def hashes_of(images: ImageList) -> Callable[[int], np.ndarray]:
-    """pHash values of all images by number of bits; the images are read once, at the first call."""
-    from hashpipe.common.perceptual_hash import phash
-    from hashpipe.hashing.features.phash import frequencies
-
-    @lru_cache(maxsize=1)
-    def coefficients() -> np.ndarray:
-        return frequencies(images)[0]
-
-    return lambda bits: phash(coefficients(), bits)
 
 
 def _stored_thresholds(result: EvalResult, model: HashModel) -> CodesOf:

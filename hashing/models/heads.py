@@ -1,57 +1,19 @@
-"""Heads: how descriptors, or feature maps, become real outputs, one per bit. Each formula stands here once.
+"""Heads: how descriptors, or feature maps, become real outputs, one per bit.
 
-The same function computes outputs in NumPy (encoding without torch), in torch (training) and in the exported graph: it
-uses operators, and takes what else it needs from `ops`, which is the module torch or `NUMPY`.
+The same formula (formulas.py, map_formulas.py) computes outputs in NumPy (encoding without torch), in torch (training)
+and in the exported graph.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
 
 from hashpipe.hashing.features.stored_maps import Maps, maps_of
-
-
-def _softmax(x: np.ndarray, axis: int) -> np.ndarray:
-    powers = np.exp(x - x.max(axis=axis, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=axis, keepdims=True))
-
-
-NUMPY = SimpleNamespace(
-    relu=lambda x: np.maximum(x, 0),
-    sigmoid=lambda x: 1 / (1 + np.exp(-x)),
-    tanh=np.tanh,
-    sqrt=np.sqrt,
-    softmax=_softmax,
-)  # the functions of torch that formulas use, for NumPy arrays
-
-
-def linear(a: Mapping[str, Any], x: Any, ops: Any) -> Any:
-    """u = (x - mean) weight + bias, (N,D) -> (N,k); mean (D,), weight (D,k), bias (k,)."""
-    return (x - a["mean"]) @ a["weight"] + a["bias"]
-
-
-def residual(a: Mapping[str, Any], x: Any, ops: Any) -> Any:
-    """`linear` plus a hidden layer: + max((x - mean) hidden + hidden_bias, 0) outer; of models of hashpipe 0.1.
-
-    hidden (D,m), hidden_bias (m,), outer (m,k).
-    """
-    return linear(a, x, ops) + ops.relu((x - a["mean"]) @ a["hidden"] + a["hidden_bias"]) @ a["outer"]
-
-
-def attention(a: Mapping[str, Any], x: Any, ops: Any) -> Any:
-    """`linear` on a mean over positions, as a unit vector: maps (N,C,g,g) -> (N,k); attend (C,), others as `linear`.
-
-    A position weighs softmax(maps . attend) over all positions: where attend is 0, all weigh the same.
-    """
-    positions = x.reshape(x.shape[0], x.shape[1], x.shape[2] * x.shape[3])
-    share = ops.softmax(a["attend"][None] @ positions, -1)  # (N,1,P)
-    mean = (positions @ share.swapaxes(1, 2))[:, :, 0]
-    return linear(a, mean / ops.sqrt((mean * mean).sum(1)[:, None] + 1e-24), ops)
+from hashpipe.hashing.models import formulas, map_formulas
 
 
 @dataclass(frozen=True)
@@ -68,11 +30,29 @@ class Formula:
 
 
 FORMULAS = {
-    "linear": Formula(linear, ("mean", "weight", "bias"), ("weight", "bias")),
+    "linear": Formula(formulas.linear, ("mean", "weight", "bias"), ("weight", "bias")),
     "residual": Formula(
-        residual, ("mean", "weight", "bias", "hidden", "hidden_bias", "outer"), ("weight", "bias", "outer")
+        formulas.residual,
+        ("mean", "weight", "bias", "hidden", "hidden_bias", "outer"),
+        ("weight", "bias", "outer"),
     ),
-    "attention": Formula(attention, ("attend", "mean", "weight", "bias"), ("weight", "bias"), "maps"),
+    "layers": Formula(formulas.layers, ("mean", "hidden", "hidden_bias", "outer", "bias"), ("outer", "bias")),
+    "divided": Formula(
+        formulas.divided,
+        ("mean", "hidden", "hidden_bias", "encode", "bias"),
+        ("hidden", "hidden_bias", "encode", "bias"),
+    ),
+    "recurrent": Formula(formulas.recurrent, ("mean", "enter", "recur", "recur_bias", "emit", "bias"), ("bias",)),
+    "attention": Formula(map_formulas.attention, ("attend", "mean", "weight", "bias"), ("weight", "bias"), "maps"),
+    "spatial": Formula(map_formulas.spatial, ("kernel", "mean", "weight", "bias"), ("weight", "bias"), "maps"),
+    "parts": Formula(map_formulas.parts, ("attend", "attend_bias", "mean", "parts", "bias"), ("parts", "bias"), "maps"),
+    "vlad": Formula(
+        map_formulas.vlad,
+        ("mean", "project", "anchors", "transform", "transform_bias", "outer", "bias"),
+        ("outer", "bias"),
+        "maps",
+    ),
+    "pyramid": Formula(map_formulas.pyramid, ("mean", "bins", "bias"), ("bins", "bias"), "maps"),
 }
 
 
@@ -112,7 +92,7 @@ class Head:
         return np.concatenate([self._outputs(part) for part in parts])
 
     def _outputs(self, x: np.ndarray) -> np.ndarray:
-        return np.asarray(FORMULAS[self.kind].compute(self.arrays, x, NUMPY), np.float32)
+        return np.asarray(FORMULAS[self.kind].compute(self.arrays, x, formulas.NUMPY), np.float32)
 
 
 def linear_head(mean: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> Head:

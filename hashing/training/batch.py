@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from hashpipe.hashing.training.heads.base import TrainedHead
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -25,6 +27,7 @@ class Batch:
     progress     share of the steps that are done, in [0,1)
     grade        float32 (B,B), co-visibility of similar pairs in [0,1], 0 elsewhere; None unless the recipe asks
     maps         float32 (B,C,7,7), feature maps without noise; None unless the head reads them
+    head         what makes u, for objectives whose loss looks into it
     """
 
     rows: Tensor
@@ -40,6 +43,7 @@ class Batch:
     progress: float = 0.0
     grade: Tensor | None = None
     maps: Tensor | None = None
+    head: TrainedHead | None = None
 
     def first(self, bits: int) -> Batch:
         """The same photos with the first `bits` outputs alone."""

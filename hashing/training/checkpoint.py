@@ -102,11 +102,6 @@ class Checkpoint:
         mark = {"bits": bits, "step": step} | ({} if state.network is None else {"of": "network"})
         if step % _REPORT == 0 or last:
             values = {name: float(value.detach()) for name, value in parts.items()}
-            if not np.isfinite(list(values.values())).all():
-                raise UserError(
-                    f"The loss is not finite at step {step} of {bits} bits ({_not_finite(values)}); "
-                    "give a smaller --learning-rate."
-                )
             edges = len(state.sampler.edges)
             self._tell({**mark, "loss": sum(values.values()), **values, "edges": edges})
         if self.tracked_pairs and (step == 0 or last or (step + 1) % max(1, steps // 4) == 0):
@@ -134,7 +129,7 @@ class Checkpoint:
         """Put the best parameters back where validation chose among them."""
         if self._best is not None and self.patience:
             with torch.no_grad():
-                for one, kept in zip(state.parameters, self._best[2], strict=True):
+                for one, kept in zip(state.kept, self._best[2], strict=True):
                     one.copy_(kept)
         self._best = None
 
@@ -162,7 +157,7 @@ class Checkpoint:
         if not self.patience:
             return False
         if self._best is None or score > self._best[0]:
-            self._best = (score, step, [one.detach().clone() for one in state.parameters])
+            self._best = (score, step, [one.detach().clone() for one in state.kept])
         return step - self._best[1] >= self.patience * every
 
     def _distances(self, state: TrainState, bits: int) -> dict[str, list[int]]:
@@ -188,7 +183,3 @@ class Checkpoint:
             kept = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
             save_file(kept, temporary, {"run": json.dumps(facts)})
         self._saved = time.monotonic()
-
-
-def _not_finite(values: dict[str, float]) -> str:
-    return ", ".join(f"part {name} is {value}" for name, value in values.items() if not np.isfinite(value))

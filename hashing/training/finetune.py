@@ -23,9 +23,11 @@ from hashpipe.hashing.features.network_descriptors import normalised
 from hashpipe.hashing.training import distributed
 from hashpipe.hashing.training.augment import Pieces
 from hashpipe.hashing.training.checkpoint import Checkpoint
+from hashpipe.hashing.training.heads import head_class
 from hashpipe.hashing.training.loop import fit_head, fit_heads
 from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.pca import Pca, fit_pca
+from hashpipe.hashing.training.recipes import head_of
 
 LAST = 0.25  # share of the network's weight tensors, from its end, that --finetune last lets learn
 
@@ -50,11 +52,14 @@ def finetune(
     found = checkpoint.finished(key)
     if found is None:
         longest = replace(options, bits=options.bits[-1:], matryoshka=False)
-        start = Checkpoint(signals=checkpoint.signals)  # nothing is kept of it, but it can be stopped
-        first = fit_heads(descriptors, targets, longest, checkpoint=start)[options.bits[-1]]
+        start = None  # heads of several layers learn together with the network from where they always start
+        if head_class(head_of(options)).kind == "linear":
+            stoppable = Checkpoint(signals=checkpoint.signals)  # nothing is kept of it, but it can be stopped
+            first = fit_heads(descriptors, targets, longest, checkpoint=stoppable)
+            start = pca.weight(first[options.bits[-1]])
         tuned = replace(longest, steps=tune.finetune_steps, noise=0.0)
         x = pca(descriptors)
-        fit_head(x, targets, tuned, options.bits[-1], checkpoint, pca.weight(first), network)
+        fit_head(x, targets, tuned, options.bits[-1], checkpoint, start, network)
         found = {f"{n:05d}": one.detach().cpu().numpy() for n, one in enumerate(network.parameters)}
         checkpoint.finish(key, found)
     with torch.no_grad():

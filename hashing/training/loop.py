@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,17 @@ from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.stored_maps import Maps, maps_of
 from hashpipe.hashing.features.threads import one_torch_thread
 from hashpipe.hashing.models.heads import Head, stored_head
-from hashpipe.hashing.training import discovery, distributed, matryoshka, neighbours
+from hashpipe.hashing.training import discovery, distributed, finite, matryoshka, neighbours
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.finetuned_network import Network
 from hashpipe.hashing.training.heads import head_class, reads_maps
-from hashpipe.hashing.training.objectives import objective_class
+from hashpipe.hashing.training.objectives import dead_bits, objective_class
 from hashpipe.hashing.training.objectives.base import Recipe
 from hashpipe.hashing.training.optimiser import make_optimiser
 from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.pca import Pca, fit_pca, itq
-from hashpipe.hashing.training.recipes import check_needs, method_of, recipe_of, uses_pairs
+from hashpipe.hashing.training.recipes import check_needs, head_of, method_of, recipe_of, uses_pairs
 from hashpipe.hashing.training.sampler import Sampler
 from hashpipe.hashing.training.train_state import TrainState
 
@@ -84,10 +85,10 @@ def fit_heads(
 
 def _maps_read(options: TrainOptions, maps: Maps | np.ndarray | None) -> Maps | None:
     """The maps that the head reads, None where it reads descriptors."""
-    if not reads_maps(options.head):
+    if not reads_maps(head_of(options)):
         return None
     if maps is None:
-        raise ValueError(f"the head {options.head} reads maps and none are given")
+        raise ValueError(f"the head {head_of(options)} reads maps and none are given")
     return maps_of(maps) if isinstance(maps, np.ndarray) else maps
 
 
@@ -112,6 +113,7 @@ def fit_head(
     every = max(1, recipe.steps // recipe.rounds)
     epoch = -(-len(targets.similar) // (max(recipe.pairs, 1) * distributed.count())) or every
     name = "network" if network is not None else str(bits)
+    loss = partial(dead_bits.rescued, state.objective) if options.amplify else state.objective.loss
     done = checkpoint.begin(name, state)
     with stage(f"learn {bits} bits" if network is None else "fine-tune", recipe.steps, "steps") as advance:
         advance(done)
@@ -124,8 +126,7 @@ def fit_head(
             if options.recentre and step % _CENTRE == 0:
                 state.head.centre(state.seen(sample))
             batch = _draw(state, recipe, step, progress)
-            parts = matryoshka.parts(lambda k: state.objective.loss(batch.first(k)), lengths)  # noqa: B023
-            _update(state, parts)
+            parts = _update(state, partial(_parts, loss, batch, lengths), batch.u, f"step {step} of {bits} bits")
             advance(1)
             if checkpoint.after(step, recipe.steps, bits, parts, state):
                 break
@@ -151,14 +152,18 @@ def _begin(
     generator = np.random.default_rng([options.seed, bits])
     noise = torch.Generator().manual_seed(int(generator.integers(2**62)))
     inputs = torch.from_numpy(x)
-    if start is None:
-        start = matryoshka.start(x, options.bits, options.seed) if options.matryoshka else itq(x, bits, options.seed)
-    head = head_class(options.head)(start) if maps is None else head_class(options.head)(start, maps[1])
+    method, kind = method_of(options), objective_class(options.objective)
     sampler = Sampler(targets, generator)
     sampler.set_edges(discovery.first_edges(functional.normalize(inputs, dim=1, eps=1e-12).numpy(), recipe))
-    with torch.random.fork_rng(devices=()):  # what an objective draws for its parameters follows the seed too
+    if start is None:
+        start = kind.start(method, x, bits, sampler.known())
+    if start is None:
+        start = matryoshka.start(x, options.bits, options.seed) if options.matryoshka else itq(x, bits, options.seed)
+    with torch.random.fork_rng(devices=()):  # what heads and objectives draw for their parameters follows the seed too
         torch.manual_seed(options.seed)
-        objective = objective_class(options.objective)(method_of(options), bits, sampler.known())
+        head = head_class(head_of(options))(start, *(() if maps is None else maps[1:]))
+        objective = kind(method, bits, sampler.known())
+        objective.meet(head)
     with torch.no_grad():
         objective.begin(head.outputs(inputs if maps is None else maps[0]), sampler.known())
     optimiser, schedule = make_optimiser(recipe, head, objective, network, options.tune.finetune_rate)
@@ -187,14 +192,14 @@ def _draw(state: TrainState, recipe: Recipe, step: int, progress: float) -> Batc
     network, x, maps = state.network, state.x[rows], None
     if network is not None:
         network.step = step
-        u = distributed.gathered(lambda part: state.head(network.features(rows, part)), len(rows))
+        u = _gathered(state, lambda part: network.features(rows, part), None, len(rows))
     else:
         seen, noise = x, None
         if state.maps is not None:
             seen = maps = torch.from_numpy(state.maps[rows.numpy()])
         if recipe.noise:
             noise = recipe.noise * state.deviation * torch.randn(x.shape, generator=state.noise)
-        u = distributed.gathered(lambda part: state.head(seen[part], None if noise is None else noise[part]), len(rows))
+        u = _gathered(state, lambda part: seen[part], noise, len(rows))
     return Batch(
         rows,
         u,
@@ -205,15 +210,32 @@ def _draw(state: TrainState, recipe: Recipe, step: int, progress: float) -> Batc
         progress=progress,
         grade=state.sampler.grades(drawn.rows) if recipe.graded else None,
         maps=maps,
+        head=state.head,
     )
 
 
-def _update(state: TrainState, parts: dict[str, Tensor]) -> None:
-    """One step of the optimiser on the sum of the parts."""
+def _gathered(state: TrainState, seen: Callable[[slice], Tensor], noise: Tensor | None, n: int) -> Tensor:
+    """The head's outputs for n photos, of which `seen` gives what it reads; several processes share the work."""
+    if state.head.whole:
+        return state.head(seen(slice(0, n)) if state.network is None else distributed.gathered(seen, n), noise)
+    return distributed.gathered(lambda part: state.head(seen(part), None if noise is None else noise[part]), n)
+
+
+def _parts(loss: Callable[[Batch], dict[str, Tensor]], batch: Batch, lengths: Sequence[int]) -> dict[str, Tensor]:
+    """Parts of the loss of a batch, averaged over code lengths."""
+    return matryoshka.parts(lambda k: loss(batch.first(k)), lengths)
+
+
+def _update(state: TrainState, compute: Callable[[], dict[str, Tensor]], u: Tensor, where: str) -> dict[str, Tensor]:
+    """One step of the optimiser on the sum of the parts, which are returned. Raises UserError where they break."""
+    parts = compute()
+    finite.check_loss(parts, where)
     state.optimiser.zero_grad()
     torch.stack(list(parts.values())).sum().backward()
     if state.network is not None:
         state.network.finish_backward()
-    distributed.sum_gradients(state.parameters)
+    distributed.sum_gradients(state.shared)
+    finite.check_gradients(state.parameters, u, compute, where)
     state.optimiser.step()
     state.schedule.step()
+    return parts

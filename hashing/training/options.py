@@ -98,13 +98,26 @@ class TrainOptions:
         },
     )
     method: Any = field(default=None, metadata={"cli": False})  # options of the objective, its defaults where None
-    head: str = field(default="linear", metadata={"help": "kind of head", "metavar": "NAME", "hidden": True})
+    head: str | None = field(
+        default=None,
+        metadata={"help": "kind of head, else that of the objective", "metavar": "NAME", "hidden": True},
+    )
     describe: BackboneOptions = field(default_factory=BackboneOptions)
     photos: Path | None = field(
         default=None,
         metadata={
             "help": "learn from this folder or list file of photos by neighbour discovery alone, without pairs",
             "metavar": "DIR|LIST",
+        },
+    )
+    copies: int = field(
+        default=0,
+        metadata={
+            "help": "with --photos: each photo and so many changed copies of it are a place, for pages, documents and "
+            "covers",
+            "min": 0,
+            "max": 64,
+            "metavar": "N",
         },
     )
     benchmark: str | None = field(
@@ -147,6 +160,14 @@ class TrainOptions:
         default=False,
         metadata={
             "help": "one head for all lengths: the first bits of a long code are the short code (Matryoshka)",
+            "hidden": True,
+        },
+    )
+    amplify: bool = field(
+        default=False,
+        metadata={
+            "help": "rescue dead bits: amplify gradients of bits saturated on the wrong side and quantise only bits "
+            "that agree with a pair (RDH), for objectives that go through tanh",
             "hidden": True,
         },
     )

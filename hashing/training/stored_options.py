@@ -11,12 +11,12 @@ from hashpipe.common.errors import UserError
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.options import FinetuneOptions, TrainOptions
-from hashpipe.hashing.training.recipes import method_of
+from hashpipe.hashing.training.recipes import head_of, method_of
 
 
 def options_as_json(options: TrainOptions) -> dict[str, Any]:
     """All options with those of the objective, paths as text."""
-    found: dict[str, Any] = plain(asdict(replace(options, method=method_of(options))))
+    found: dict[str, Any] = plain(asdict(replace(options, method=method_of(options), head=head_of(options))))
     return found
 
 

@@ -26,12 +26,11 @@ from hashpipe.hashing.training import tensorboard as events
 from hashpipe.hashing.training.checkpoint import STATE, Checkpoint
 from hashpipe.hashing.training.deferred_signals import deferred_signals
 from hashpipe.hashing.training.finetune import finetune
-from hashpipe.hashing.training.heads import check_head, reads_maps
+from hashpipe.hashing.training.heads import check_head, check_lengths, reads_maps
 from hashpipe.hashing.training.inputs import describe, with_maps
 from hashpipe.hashing.training.loop import fit_heads
-from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.recipes import recipe_of, uses_pairs
+from hashpipe.hashing.training.recipes import head_of, notes_of, recipe_of, uses_pairs
 from hashpipe.hashing.training.stored_options import options_as_json, stored_options
 from hashpipe.hashing.training.train_result import METRICS, TrainResult, json_lines, summary, write_model
 from hashpipe.hashing.training.validation import validator
@@ -69,12 +68,14 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
     with locked(workspace) if distributed.rank() == 0 else contextlib.nullcontext():
         source = datasets.open_source(options, workspace)
         chosen = backbones.choose(options.describe.backbone, options.describe.weights)
-        check_head(options.head, chosen.backbone, options.tune.finetune != "none")
+        head = head_of(options)
+        check_head(head, chosen.backbone, options.tune.finetune != "none")
+        check_lengths(head, options.bits)
         cache = workspace / "descriptors"
         describer = make_describer(options.describe, source.images, cache)
         say(f"learning from {len(source.images)} photos with {describer.name}, without labels")
         described, maps = describe(describer, source, cache), None
-        if reads_maps(options.head):
+        if reads_maps(head):
             described, maps = with_maps(describer, source, described, cache)
         values, targets = described.values[described.ok], source.targets.subset(described.ok)
         if not uses_pairs(options):
@@ -220,8 +221,7 @@ def _notes(
     photos, width = values.shape
     if options.recentre and not centred:
         yield f"{photos} photos are too few to centre bits on (at least {packing.ENOUGH_TO_CENTRE}); thresholds are 0"
-    if "pairs" in objective_class(options.objective).needs and not len(targets.similar):
-        yield f"{options.objective} found no similar pair to learn from; codes are those of ITQ, use --objective joint"
+    yield from notes_of(options, targets)
     if photos > 1 and not np.ptp(values, axis=0).any():
         yield "all descriptors are equal, so all codes are; check the photos"
     if max(options.bits) > width:

@@ -42,6 +42,20 @@ class TrainState:
         """All that the optimiser changes."""
         return [one for group in self.optimiser.param_groups for one in group["params"]]
 
+    @property
+    def shared(self) -> list[Tensor]:
+        """Those whose gradient each of several processes has a part of; of the others each has all of it."""
+        own = [*self.objective.parameters(), *(self.head.parameters() if self.head.whole else ())]
+        return [one for one in self.parameters if all(one is not other for other in own)]
+
+    @property
+    def kept(self) -> list[Tensor]:
+        """What early stopping keeps of the best step: all that the optimiser changes, and what else the head holds."""
+        return [
+            *self.parameters,
+            *(one for one in self.head.state_dict(keep_vars=True).values() if not one.requires_grad),
+        ]
+
     def seen(self, rows: Tensor | None = None) -> Tensor | Maps:
         """What the head reads of some photos, or of all; maps are not read yet."""
         if self.maps is not None:

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from hashpipe.common.disk import DISK_FULL, naming_full_disk, require_space
 from hashpipe.common.errors import UserError
+from hashpipe.common.paths import expanded
 from hashpipe.common.replacing import hold, put_back, put_back_all, put_in_place, release
 
 __all__ = ["DISK_FULL", "naming_full_disk", "put_back", "require_space"]
@@ -134,7 +135,7 @@ def open_workspace(path: Path, *, create: bool) -> Path:
 
     What a killed writer had moved aside gets its name back. Returns the absolute path.
     """
-    path = Path(path).expanduser().absolute()
+    path = expanded(path).absolute()
     check_name(path)
     for folder in (path, path / "pairs", path / "export"):
         put_back_all(folder)

@@ -157,7 +157,7 @@ def test_a_configuration_file_holds_the_options_of_the_objective(asked, objectiv
         (("--objective", "dsah", "--margin", "0.2"), "--objective dsah does not read margin;"),
         (("--objective", "dsah", "--no-pairwise"), "--objective dsah does not read pairwise;"),
         (("--objective", "bcdh", "--temperature", "0.2"), "--objective bcdh does not read temperature;"),
-        (("--objective", "bcdh", "--no-balance"), "No objective has a part balance any more; omit it."),
+        (("--objective", "bcdh", "--no-balance"), "--objective bcdh does not read balance; dsrh and ssdh do;"),
         (("--objective", "bcdh", "--no-preserve"), "No objective has a part preserve any more; omit it."),
         (("--faithful",), "--objective joint does not read official (--faithful of hashpipe 0.1); dsah does; omit it."),
     ],

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.models.heads import FORMULAS
 from hashpipe.hashing.training.heads.attention import AttentionHead
 from hashpipe.hashing.training.heads.base import TrainedHead
+from hashpipe.hashing.training.heads.divide import DivideHead
+from hashpipe.hashing.training.heads.divided import DividedHead
+from hashpipe.hashing.training.heads.layers import LayersHead
 from hashpipe.hashing.training.heads.linear import LinearHead
+from hashpipe.hashing.training.heads.parts import PartsHead
+from hashpipe.hashing.training.heads.pyramid import PyramidHead
+from hashpipe.hashing.training.heads.recurrent import RecurrentHead
+from hashpipe.hashing.training.heads.spatial import SpatialHead
+from hashpipe.hashing.training.heads.vlad import VladHead
 
-HEADS: dict[str, type[TrainedHead]] = {"linear": LinearHead, "attention": AttentionHead}
+HEADS: dict[str, type[TrainedHead]] = {
+    "linear": LinearHead,
+    "attention": AttentionHead,
+    "divide": DivideHead,
+    "divided": DividedHead,
+    "layers": LayersHead,
+    "recurrent": RecurrentHead,
+    "spatial": SpatialHead,
+    "parts": PartsHead,
+    "vlad": VladHead,
+    "pyramid": PyramidHead,
+}
 
 
 def head_class(name: str) -> type[TrainedHead]:
     """The head of this name. Raises UserError for an unknown one."""
     if name not in HEADS:
-        raise UserError(f"--head {name} is not known; choose {' or '.join(HEADS)}.")
+        near = get_close_matches(name, HEADS, n=3) or HEADS
+        raise UserError(f"--head {name} is not known; choose {' or '.join(near)}.")
     return HEADS[name]
 
 
@@ -35,3 +58,15 @@ def check_head(name: str, backbone: str, finetuned: bool) -> None:
         raise UserError(
             f"--finetune does not go with --set head={name}, whose feature maps are computed once; omit one of them."
         )
+
+
+def check_lengths(name: str, lengths: Iterable[int]) -> None:
+    """Raise UserError for a code length that the head of this name cannot make."""
+    multiple = head_class(name).multiple
+    for bits in lengths:
+        if bits % multiple:
+            near = sorted({max(multiple, bits // multiple * multiple), (bits // multiple + 1) * multiple})
+            raise UserError(
+                f"--bits {bits} does not go with the head {name}, whose codes come in groups of {multiple} bits; give "
+                f"{' or '.join(map(str, near))}."
+            )

@@ -12,16 +12,24 @@ from hashpipe.hashing.features.stored_maps import Maps
 from hashpipe.hashing.models.heads import FORMULAS, Head
 from hashpipe.hashing.training.pca import Pca
 
+_FOR_EACH_UNIT = ("hidden_bias", "scale", "shift")
+
 
 class TrainedHead(nn.Module):
     """A head whose parameters are named as the arrays of its formula; `inputs` are those that multiply the descriptor.
 
     Made from the weights float32 (d,k) of a linear layer, where learning starts; a head that reads maps is also given
     the PCA of their means.
+
+    whole     the loss looks into the head, or its outputs depend on the whole batch: of several processes each computes
+              all of a batch
+    multiple  code lengths are multiples of it
     """
 
     kind: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]]
+    whole: ClassVar[bool] = False
+    multiple: ClassVar[int] = 1
     bias: Tensor
     mean: Tensor
 
@@ -34,6 +42,11 @@ class TrainedHead(nn.Module):
         """The arrays of the formula, in PCA coordinates."""
         return {name: getattr(self, name) for name in FORMULAS[self.kind].arrays}
 
+    @property
+    def matrices(self) -> list[Tensor]:
+        """The weights that learn, without biases and what else there is for each unit."""
+        return [one for name, one in self.named_parameters() if one.dim() > 1 and name not in _FOR_EACH_UNIT]
+
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """x float32 (B,d) -> u float32 (B,k); noise float32 (B,d) is added to x."""
         u: Tensor = FORMULAS[self.kind].compute(self.arrays(), x if noise is None else x + noise, torch)
@@ -41,10 +54,11 @@ class TrainedHead(nn.Module):
 
     @torch.no_grad()
     def outputs(self, x: Tensor | Maps) -> Tensor:
-        """u float32 (N,k) without gradient; maps are read part by part."""
-        if isinstance(x, Maps):
-            return torch.cat([self(torch.from_numpy(part)) for part in x.parts()])
-        u: Tensor = self(x)
+        """u float32 (N,k) without gradient, as the finished head gives them; maps are read part by part."""
+        self.eval()
+        parts = map(torch.from_numpy, x.parts()) if isinstance(x, Maps) else (x,)
+        u = torch.cat([self(part) for part in parts])
+        self.train()
         return u
 
     @torch.no_grad()
@@ -68,8 +82,42 @@ class TrainedHead(nn.Module):
     def folded(self, pca: Pca) -> Head:
         """The head on descriptors themselves: the PCA goes into the arrays that multiply its coordinates."""
         found = {name: value.detach().numpy() for name, value in self.arrays().items()}
-        found |= {name: (pca.axes @ found[name]).astype(np.float32) for name in self.inputs}
+        found |= {name: np.tensordot(pca.axes, found[name], 1).astype(np.float32) for name in self.inputs}
         return Head(self.kind, {**found, "mean": pca.mean})
+
+
+class MapHead(TrainedHead):
+    """A head that reads maps, with a linear layer of weights float32 (d,k) on PCA coordinates of what it pools."""
+
+    inputs = ("weight",)
+    axes: Tensor
+
+    def __init__(self, start: np.ndarray, pca: Pca) -> None:
+        super().__init__(start)
+        self.mean = torch.from_numpy(pca.mean)
+        self.register_buffer("axes", torch.from_numpy(pca.axes), persistent=False)
+        self.weight = nn.Parameter(torch.from_numpy(np.array(start, np.float32)))
+        self.make_own()
+
+    def make_own(self) -> None:
+        """Make the parameters that a head has besides."""
+
+    def arrays(self) -> dict[str, Tensor]:
+        """The arrays of the formula, on maps themselves: the PCA comes after pooling."""
+        return {**super().arrays(), "weight": self.axes @ self.weight}
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """maps float32 (B,C,g,g) -> u float32 (B,k); noise float32 (B,d) is added to PCA coordinates of the pooled."""
+        u: Tensor = FORMULAS[self.kind].compute(self.arrays(), x, torch)
+        return u if noise is None else self.moved(u, noise)
+
+    def moved(self, u: Tensor, noise: Tensor) -> Tensor:
+        """Outputs (B,k) with noise float32 (B,d) on the coordinates that the linear layer reads."""
+        return u + noise @ self.weight
+
+    def folded(self, pca: Pca) -> Head:
+        """The head on maps themselves."""
+        return Head(self.kind, {name: value.detach().numpy() for name, value in self.arrays().items()})
 
 
 def middles(u: Tensor) -> Tensor:

@@ -9,6 +9,15 @@ import numpy as np
 from torch import Tensor, nn
 
 from hashpipe.hashing.training.batch import Batch
+from hashpipe.hashing.training.heads.base import TrainedHead
+
+NEEDS = {
+    "pairs": "a pair known similar from 3D",
+    "dissimilar": "a pair known dissimilar, or two places",
+    "places": "two places, which stand for classes",
+    "grades": "co-visibility of pairs; without it all similar pairs are of one level",
+    "neighbours": "discovered neighbours, which need no 3D",
+}  # what an objective may need
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,13 @@ class Objective(nn.Module):
 
     name: ClassVar[str]
     Options: ClassVar[type]
-    needs: ClassVar[frozenset[str]] = frozenset()  # of: pairs (without any the codes stay ITQ), places (two at least)
+    idea: ClassVar[str] = ""  # one clause: what is learnt
+    source: ClassVar[str] = "this project"  # authors, venue, year, link
+    reconstruction: ClassVar[str] = ""  # what is chosen here for want of the paper; empty where its formula is known
+    head: ClassVar[str] = "linear"  # the kind of head that the method is published with, taken where none is named
+    heads: ClassVar[frozenset[str]] = frozenset()  # the only kinds that it works with; any where empty
+    needs: ClassVar[frozenset[str]] = frozenset()  # of NEEDS
+    through_tanh: ClassVar[bool] = False  # whether its relaxed codes are a tanh of u, so that `amplify` applies
     prefix_codes: ClassVar[bool] = True  # whether the loss of the first bits alone makes sense (Matryoshka)
 
     def __init__(self, options: Any, bits: int, known: Known) -> None:
@@ -82,15 +97,34 @@ class Objective(nn.Module):
 
     @classmethod
     def recipe(cls, options: Any, has_pairs: bool, photos: int) -> Recipe:
-        """What batches are made of; has_pairs: whether 3D knows a similar pair; photos: how many are learnt from."""
-        raise NotImplementedError
+        """What batches are made of; has_pairs: whether 3D knows a similar pair; photos: how many are learnt from.
+
+        By default known pairs and random photos, each once, with co-visibility where the objective needs it.
+        """
+        return Recipe(pairs=96, random=128, distinct=True, graded="grades" in cls.needs)
+
+    @classmethod
+    def start(cls, options: Any, x: np.ndarray, bits: int, known: Known) -> np.ndarray | None:
+        """Weights float32 (d,bits) where learning starts, on descriptors x float32 (N,d); None for ITQ."""
+        return None
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Named scalars whose sum is minimised; 0 where a batch has nothing for a part, never nan."""
+        """Named scalars whose sum is minimised; 0 where a batch has nothing for a part, never nan.
+
+        Parts that read codes whatever is known of the photos are named "quantise" (or "quantisation"), "balance" and
+        "variance"; those that read weights alone "decay" and "orthogonal".
+        """
         raise NotImplementedError
+
+    def meet(self, head: TrainedHead) -> None:
+        """Called once before `begin`; here parameters are made whose shape depends on the head."""
 
     def begin(self, u: Tensor, known: Known) -> None:
         """Called once before the first step; u float32 (N,k), outputs for all photos, without gradient."""
 
     def round(self, u: Tensor, known: Known, progress: float) -> None:
         """Called between two rounds, after neighbours were discovered anew; u as in `begin`."""
+
+    def bit_weights(self) -> Tensor | None:
+        """How much each bit weighs, float32 (k,) of no negative numbers, where the method learns that; else None."""
+        return None

@@ -36,7 +36,11 @@ class Bcdh(Objective):
     """The binary codes of all photos are a buffer, float32 (N,k) of ±1, renewed by the B-step."""
 
     name = "bcdh"
+    through_tanh = True
     Options = BcdhOptions
+    idea = "pairwise constrained loss, alternating with binary codes"
+    source = "[arXiv 1802.07437](https://arxiv.org/abs/1802.07437)"
+    reconstruction = "all beside the loss: the paper is known by its abstract"
     needs = frozenset({"pairs"})
     binary: Tensor
 

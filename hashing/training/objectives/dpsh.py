@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from hashpipe.hashing.training.batch import Batch
-from hashpipe.hashing.training.objectives.base import Known, Objective, Recipe
-from hashpipe.hashing.training.objectives.terms import KnownPairs, masked_mean, signs
+from hashpipe.hashing.training.objectives.base import Known, Objective
+from hashpipe.hashing.training.objectives.terms import KnownPairs, likelihood, masked_mean, sign_gap
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,8 @@ class Dpsh(Objective):
 
     name = "dpsh"
     Options = DpshOptions
+    idea = "likelihood of known pairs under their inner products, against all photos seen"
+    source = "Li, Wang, Kang, IJCAI 2016, [arXiv 1511.03855](https://arxiv.org/abs/1511.03855)"
     needs = frozenset({"pairs"})
     memory: Tensor
     seen: Tensor
@@ -47,10 +48,6 @@ class Dpsh(Objective):
         self.pairs = KnownPairs(known)
         self.register_buffer("memory", torch.zeros(len(known.place), bits))
         self.register_buffer("seen", torch.zeros(len(known.place), dtype=torch.bool))
-
-    @classmethod
-    def recipe(cls, options: DpshOptions, has_pairs: bool, photos: int) -> Recipe:
-        return Recipe(pairs=96, random=128, distinct=True)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         u = batch.u
@@ -63,5 +60,5 @@ class Dpsh(Objective):
         else:
             other, similar, known = u, batch.similar, batch.similar | batch.dissimilar
         theta = u @ other.T / 2
-        pairs = masked_mean(functional.softplus(theta) - similar * theta, known)
-        return {"pairs": pairs, "quantise": self.options.quantise * (signs(u.detach()) - u).square().mean()}
+        pairs = masked_mean(likelihood(theta, similar), known)
+        return {"pairs": pairs, "quantise": self.options.quantise * sign_gap(u)}

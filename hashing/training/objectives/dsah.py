@@ -51,7 +51,10 @@ class Dsah(Objective):
     """Neighbour discovery alone; pairs from 3D are not read."""
 
     name = "dsah"
+    through_tanh = True
     Options = DsahOptions
+    idea = "neighbours are discovered and attracted, weighted by information content"
+    source = "[arXiv 2108.07094](https://arxiv.org/abs/2108.07094)"
 
     @classmethod
     def recipe(cls, options: DsahOptions, has_pairs: bool, photos: int) -> Recipe:

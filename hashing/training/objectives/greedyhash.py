@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.objectives.base import Known, Objective, Recipe
-from hashpipe.hashing.training.objectives.terms import signs
+from hashpipe.hashing.training.objectives.classes import PlaceClassifier
+from hashpipe.hashing.training.objectives.terms import straight_through
 
 
 @dataclass(frozen=True)
@@ -31,25 +30,19 @@ class GreedyHash(Objective):
 
     name = "greedyhash"
     Options = GreedyHashOptions
+    idea = "places are told from the binary codes themselves, gradient straight through the sign"
+    source = "Su, Zhang, Han, Tian, NeurIPS 2018"
     needs = frozenset({"places"})
     prefix_codes = False  # the classifier reads all bits
-    classes: Tensor
 
     def __init__(self, options: GreedyHashOptions, bits: int, known: Known) -> None:
         super().__init__(options, bits, known)
-        places = torch.from_numpy(known.place).unique()
-        self.register_buffer("classes", places[places >= 0])
-        self.classifier = nn.Linear(bits, len(self.classes), bias=False)
+        self.classifier = PlaceClassifier(bits, known, bias=False)
 
     @classmethod
     def recipe(cls, options: GreedyHashOptions, has_pairs: bool, photos: int) -> Recipe:
         return Recipe(pairs=96, random=128, distinct=True)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        u = batch.u
-        code = u + (signs(u) - u).detach()  # the value of the sign, the gradient of u
-        placed = batch.place >= 0
-        logits = self.classifier(code[placed])
-        target = torch.searchsorted(self.classes, batch.place[placed])
-        places = functional.cross_entropy(logits, target, reduction="sum") / placed.sum().clamp(min=1)
-        return {"places": places, "quantise": self.options.quantise * (u.abs() - 1).abs().pow(3).mean()}
+        places = self.classifier.loss(straight_through(batch.u), batch.place)
+        return {"places": places, "quantise": self.options.quantise * (batch.u.abs() - 1).abs().pow(3).mean()}

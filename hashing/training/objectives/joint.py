@@ -23,9 +23,8 @@ from torch.nn import functional
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.objectives import information
 from hashpipe.hashing.training.objectives.base import Objective, Recipe
+from hashpipe.hashing.training.objectives.contrastive import contrast, repulsion
 from hashpipe.hashing.training.objectives.terms import masked_mean, signs
-
-_NEVER = -1e4  # logit of what is no negative
 
 
 def _weight(default: float, text: str) -> float:
@@ -69,7 +68,13 @@ class Joint(Objective):
     """Pairs and neighbours in one contrast, and the pairwise constraint."""
 
     name = "joint"
+    through_tanh = True
     Options = JointOptions
+    idea = "pairs and discovered neighbours in one contrast, with the pairwise constraint"
+    source = (
+        "this project; [arXiv 1802.07437](https://arxiv.org/abs/1802.07437), "
+        "[arXiv 2108.07094](https://arxiv.org/abs/2108.07094)"
+    )
 
     @classmethod
     def recipe(cls, options: JointOptions, has_pairs: bool, photos: int) -> Recipe:
@@ -106,19 +111,6 @@ class Joint(Objective):
         if self.options.information:
             value = value * pair_information(cosine[i, j], self.options.temperature)
         return value.mean()
-
-
-def repulsion(cosine: Tensor, unrelated: Tensor, temperature: float) -> Tensor:
-    """log Σ e^{c_il/τ} over the photos l that may be unrelated to i, (B,); cosine (B,B), unrelated bool (B,B)."""
-    return (cosine / temperature).masked_fill(~unrelated, _NEVER).logsumexp(1)
-
-
-def contrast(cosine: Tensor, i: Tensor, j: Tensor, repelled: Tensor, temperature: float) -> Tensor:
-    """Contrast of pairs (i,j) of a batch, (P,); cosine (B,B), i and j int64 (P,), repelled (B,) of `repulsion`."""
-    positive = cosine[i, j] / temperature
-    forth = torch.logaddexp(positive, repelled[i]) - positive
-    back = torch.logaddexp(positive, repelled[j]) - positive
-    return (forth + back) / 2
 
 
 def pair_information(cosine: Tensor, temperature: float) -> Tensor:

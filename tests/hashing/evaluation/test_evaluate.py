@@ -28,7 +28,17 @@ def result(workspace):
 
 def test_rows_are_complete_and_in_bounds(result):
     assert {row["protocol"] for row in result.rows} == {"places/known", "places/adapted", "places/unseen"}
-    assert {row["method"] for row in result.rows} == {"joint", "lsh", "pca", "pca-rr", "itq", "sh", "phash", "float"}
+    assert {row["method"] for row in result.rows} == {
+        "joint",
+        "lsh",
+        "pca",
+        "pca-rr",
+        "itq",
+        "sh",
+        "phash",
+        "cslbp",
+        "float",
+    }
     for row in result.rows:
         assert set(row) == ROW
         assert (row["bits"] is None) == (row["method"] == "float")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +19,34 @@ from hashpipe.hashing.features.stored_maps import maps_of
 from hashpipe.hashing.models.heads import FORMULAS, Head, linear_head, stored_head
 from hashpipe.hashing.models.model_folder import read_model
 
-D, M, K = 7, 3, 5
+D, M, K, FIRST = 7, 3, 16, 8
 SHAPES = {
     "linear": {"mean": (D,), "weight": (D, K), "bias": (K,)},
     "residual": {
         **{"mean": (D,), "weight": (D, K), "bias": (K,)},
         **{"hidden": (D, M), "hidden_bias": (M,), "outer": (M, K)},
     },
+    "layers": {"mean": (D,), "hidden": (D, M), "hidden_bias": (M,), "outer": (M, K), "bias": (K,)},
+    "divided": {"mean": (D,), "hidden": (D, M, K), "hidden_bias": (M, K), "encode": (M, K), "bias": (K,)},
+    "recurrent": {"mean": (D,), "enter": (D, M), "recur": (M, M), "recur_bias": (M,), "emit": (M,), "bias": (K,)},
     "attention": {"attend": (D,), "mean": (D,), "weight": (D, K), "bias": (K,)},
+    "spatial": {"kernel": (2, 3, 3), "mean": (D,), "weight": (D, K), "bias": (K,)},
+    "parts": {"attend": (D, 2), "attend_bias": (2,), "mean": (D,), "parts": (3, D, K), "bias": (K,)},
+    "vlad": {
+        **{"mean": (D,), "project": (D, M), "anchors": (4, M), "transform": (4 * M, 6), "transform_bias": (6,)},
+        **{"outer": (6, K), "bias": (K,)},
+    },
+    "pyramid": {"mean": (D,), "bins": (D, K), "bias": (K,)},
 }
-READ = {"descriptors": (D,), "maps": (D, 2, 3)}  # of one photo
+READ = {"descriptors": (D,), "maps": (D, 3, 4)}  # of one photo
 
 
 def made(kind: str) -> Head:
     generator = np.random.default_rng(0)
-    return Head(kind, {name: generator.normal(size=size).astype(np.float32) for name, size in SHAPES[kind].items()})
+    arrays = {name: generator.normal(size=size).astype(np.float32) for name, size in SHAPES[kind].items()}
+    if "anchors" in arrays:
+        arrays["anchors"] /= np.linalg.norm(arrays["anchors"], axis=1, keepdims=True)
+    return Head(kind, arrays)
 
 
 def read_by(kind: str, photos: int = 6) -> np.ndarray:
@@ -52,14 +66,96 @@ def slow_residual(a: dict[str, np.ndarray], x: np.ndarray, bit: int) -> float:
     return found
 
 
+def slow_layers(a: dict[str, np.ndarray], x: np.ndarray, bit: int) -> float:
+    found = a["bias"][bit]
+    for unit in range(M):
+        inside = sum((x[d] - a["mean"][d]) * a["hidden"][d, unit] for d in range(D)) + a["hidden_bias"][unit]
+        found += np.tanh(inside) * a["outer"][unit, bit]
+    return found
+
+
+def slow_divided(a: dict[str, np.ndarray], x: np.ndarray, bit: int) -> float:
+    found = a["bias"][bit]
+    for q in range(M):
+        inside = sum((x[d] - a["mean"][d]) * a["hidden"][d, q, bit] for d in range(D)) + a["hidden_bias"][q, bit]
+        found += max(inside, 0.0) * a["encode"][q, bit]
+    return found
+
+
+def slow_recurrent(a: dict[str, np.ndarray], x: np.ndarray, bit: int) -> float:
+    state = [sum((x[d] - a["mean"][d]) * a["enter"][d, m] for d in range(D)) for m in range(M)]
+    for _ in range(bit + 1):
+        state = [np.tanh(sum(state[n] * a["recur"][n, m] for n in range(M)) + a["recur_bias"][m]) for m in range(M)]
+    return sum(state[m] * a["emit"][m] for m in range(M)) + a["bias"][bit]
+
+
+PLACES = [(row, column) for row in range(3) for column in range(4)]
+
+
+def length_1(x: np.ndarray) -> np.ndarray:
+    return x / np.sqrt(sum(value**2 for value in x))
+
+
 def slow_attention(a: dict[str, np.ndarray], x: np.ndarray, bit: int) -> float:
-    places = [(row, column) for row in range(2) for column in range(3)]
-    powers = {at: np.exp(sum(a["attend"][d] * x[d][at] for d in range(D))) for at in places}
-    mean = np.array([sum(powers[at] * x[d][at] for at in places) / sum(powers.values()) for d in range(D)])
-    return slow_linear(a, mean / np.sqrt(sum(value**2 for value in mean)), bit)
+    powers = {at: np.exp(sum(a["attend"][d] * x[d][at] for d in range(D))) for at in PLACES}
+    mean = np.array([sum(powers[at] * x[d][at] for at in PLACES) / sum(powers.values()) for d in range(D)])
+    return slow_linear(a, length_1(mean), bit)
 
 
-SLOW = {"linear": slow_linear, "residual": slow_residual, "attention": slow_attention}
+def slow_spatial(a: dict[str, np.ndarray], x: np.ndarray, bit: int) -> float:
+    def near(at: tuple[int, int]) -> list[tuple[int, int]]:
+        return [(at[0] + r, at[1] + c) for r in (-1, 0, 1) for c in (-1, 0, 1)]
+
+    high = {at: [max(x[d][one] for one in near(at) if one in PLACES) for d in range(D)] for at in PLACES}
+    total = np.zeros(D)
+    for at in PLACES:
+        score = 0.0
+        for number, one in enumerate(near(at)):
+            if one in PLACES:
+                row, column = divmod(number, 3)
+                score += a["kernel"][0, row, column] * np.mean(high[one])
+                score += a["kernel"][1, row, column] * max(high[one])
+        total += [(max(value / (1 + np.exp(-score)), 0.0) + 1e-6) ** 3 for value in high[at]]
+    return slow_linear(a, length_1(np.cbrt(total / len(PLACES))), bit)
+
+
+def slow_parts(a: dict[str, np.ndarray], x: np.ndarray, bit: int) -> float:
+    found = a["bias"][bit]
+    for part in range(3):
+        pooled = np.zeros(D)
+        for at in PLACES:
+            score = 1.0
+            if part:
+                score = sum(a["attend"][d, part - 1] * x[d][at] for d in range(D)) + a["attend_bias"][part - 1]
+            pooled += max(score, 0.0) * np.array([x[d][at] for d in range(D)])
+        pooled = length_1(pooled)
+        found += sum((pooled[d] - a["mean"][d]) * a["parts"][part, d, bit] for d in range(D))
+    return found
+
+
+def slow_vlad(a: dict[str, np.ndarray], x: np.ndarray, bit: int) -> float:
+    sums = np.zeros((4, M))
+    for at in PLACES:
+        local = length_1((length_1(np.array([x[d][at] for d in range(D)])) - a["mean"]) @ a["project"])
+        near = [np.exp(-10 * sum((local[m] - anchor[m]) ** 2 for m in range(M))) for anchor in a["anchors"]]
+        for number, anchor in enumerate(a["anchors"]):
+            sums[number] += near[number] / sum(near) * (local - anchor)
+    whole = length_1(np.concatenate([length_1(one) for one in sums]))
+    hidden = [max(whole @ a["transform"][:, m] + a["transform_bias"][m], 0.0) for m in range(6)]
+    return sum(hidden[m] * a["outer"][m, bit] for m in range(6)) + a["bias"][bit]
+
+
+def slow_pyramid(a: dict[str, np.ndarray], x: np.ndarray, bit: int) -> float:
+    """Of 3 x 4 positions a quarter has 2 x 2."""
+    rows, columns = range(3), range(4)
+    if bit % 8 >= 4:
+        rows = (range(2), range(2), range(1, 3), range(1, 3))[bit % 8 - 4]
+        columns = (range(2), range(2, 4))[bit % 2]
+    most = length_1(np.array([max(x[d][row, column] for row in rows for column in columns) for d in range(D)]))
+    return sum((most[d] - a["mean"][d]) * a["bins"][d, bit] for d in range(D)) + a["bias"][bit]
+
+
+SLOW = {name.removeprefix("slow_"): one for name, one in list(globals().items()) if name.startswith("slow_")}
 
 
 @pytest.mark.parametrize("kind", FORMULAS)
@@ -76,8 +172,9 @@ def test_outputs_by_loops_in_numpy_and_in_torch(kind):
 @pytest.mark.parametrize("kind", FORMULAS)
 def test_first_bits_widths_and_no_rows(kind):
     head, x = made(kind), read_by(kind)
-    np.testing.assert_allclose(head.first(2)(x), head(x)[:, :2], atol=1e-6)
-    assert head.first(2).bits == 2
+    np.testing.assert_allclose(head.first(FIRST)(x), head(x)[:, :FIRST], atol=1e-6)
+    assert head.first(FIRST).bits == FIRST
+    np.testing.assert_allclose(np.concatenate([head(one[None]) for one in x]), head(x), atol=1e-6)
     assert head(x[:0]).shape == (0, K)
     other = np.zeros((1, 3, *x.shape[2:]), np.float32)
     assert head(other[:0]).shape == (0, K)
@@ -103,6 +200,30 @@ def test_maps_are_read_in_parts(read, monkeypatch):
     monkeypatch.setattr(Head, "_outputs", lambda self, part: sizes.append(len(part)) or real(self, part))
     np.testing.assert_allclose(head(read(x)), whole, atol=1e-6)
     assert sizes == [4, 4, 3]
+
+
+@pytest.mark.parametrize("kind", FORMULAS)
+def test_a_graph_of_the_formula_computes_what_numpy_does(kind, tmp_path):
+    """Of one photo, of many, and of a batch of another size than it was exported with."""
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    head, x = made(kind), read_by(kind)
+
+    class Network(torch.nn.Module):
+        def forward(self, seen: torch.Tensor) -> torch.Tensor:
+            arrays = {name: torch.from_numpy(value) for name, value in head.arrays.items()}
+            return FORMULAS[kind].compute(arrays, seen, torch)
+
+    path = str(tmp_path / "head.onnx")
+    keywords = {"input_names": ["x"], "output_names": ["u"], "dynamic_axes": {"x": {0: "n"}, "u": {0: "n"}}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Network(), (torch.from_numpy(x[:2]),), path, opset_version=17, dynamo=False, **keywords)
+    run = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for part in (x, x[:1]):
+        found = run.run(["u"], {"x": part})[0]
+        np.testing.assert_allclose(found, head(part), atol=1e-5)
+        np.testing.assert_array_equal(found >= 0, head(part) >= 0)
 
 
 @pytest.mark.parametrize("kind", FORMULAS)
@@ -136,7 +257,7 @@ def test_the_exported_graph_computes_what_numpy_does(folder, tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     model = read_model(folder)
-    assert {model.head(bits).kind for bits in model.bits} == set(FORMULAS)
+    assert {model.head(bits).kind for bits in model.bits} == {"linear", "residual", "attention"}
     image = np.random.default_rng(0).integers(0, 256, (2, 96, 64, 3), dtype=np.uint8)
     for bits in model.bits:
         network = HashNetwork(model, bits).eval().requires_grad_(False)

@@ -48,8 +48,11 @@ def learn(batch: int) -> dict[str, np.ndarray]:
     found = {}
     cases = {name: {"objective": name} for name in OBJECTIVES} | {"matryoshka": {"matryoshka": True}}
     for name, changes in cases.items():
-        options = TrainOptions((8, 12), steps=10, batch_pairs=batch, **changes)
-        if recipe_of(options, True, len(x)).random:
+        options = TrainOptions((8, 12), steps=10, **changes)
+        recipe = recipe_of(options, True, len(x))
+        if recipe.pairs + recipe.dissimilar + recipe.neighbours:
+            options = replace(options, batch_pairs=batch)
+        if recipe.random:
             options = replace(options, batch_others=2 * batch)
         heads = fit_heads(x, targets, options)
         for bits, head in heads.items():

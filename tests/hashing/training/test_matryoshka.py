@@ -21,7 +21,7 @@ def photos(n: int = 60, d: int = 20) -> np.ndarray:
 @pytest.mark.parametrize("objective", [name for name in OBJECTIVES if objective_class(name).prefix_codes])
 def test_short_codes_are_the_first_bits_of_long_ones(objective):
     x, targets = toys.places(lone=10)
-    options = TrainOptions((6, 10, 16), objective, steps=12, batch_pairs=8, matryoshka=True)
+    options = toys.learning(objective, (6, 10, 16), steps=12, matryoshka=True)
     heads = fit_heads(x, targets, options)
     assert sorted(heads) == [6, 10, 16]
     for short in (6, 10):

@@ -28,7 +28,7 @@ def test_the_optimiser_follows_the_recipe_over_head_and_objective():
     optimiser, schedule = make_optimiser(recipe, head, objective, None, 1.0)
     (group,) = optimiser.param_groups
     assert {id(one) for one in group["params"]} == {
-        id(one) for one in (head.weight, head.bias, objective.classifier.weight)
+        id(one) for one in (head.weight, head.bias, objective.classifier.layer.weight)
     }
     assert (group["lr"], group["eps"]) == (0.25, 0.5)
     optimiser.step()

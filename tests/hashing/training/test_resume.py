@@ -21,7 +21,6 @@ from hashpipe.hashing.training import checkpoint as checkpoints
 from hashpipe.hashing.training.checkpoint import STATE, Checkpoint
 from hashpipe.hashing.training.deferred_signals import deferred_signals
 from hashpipe.hashing.training.loop import fit_heads
-from hashpipe.hashing.training.objectives import OBJECTIVES
 from hashpipe.hashing.training.objectives.dsah import DsahOptions
 from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.recipes import method_of
@@ -29,7 +28,7 @@ from hashpipe.hashing.training.runs import read_run
 from hashpipe.hashing.training.train import resume, train
 
 QUICK = {"steps": 24, "batch_pairs": 8}
-CASES = {name: {"objective": name} for name in OBJECTIVES} | {
+CASES = {name: {"objective": name} for name in ("joint", "bcdh", "dsah")} | {  # all others: test_objectives.py
     "official": {"objective": "dsah", "method": DsahOptions(official=True)},
     "matryoshka": {"matryoshka": True},
     "patience": {"patience": 30},
@@ -158,7 +157,7 @@ def test_ctrl_c_saves_and_the_run_goes_on(options, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             train(options, workspace)
     assert not (workspace / "model").exists()
-    assert read_run(workspace)[0] == replace(options, method=method_of(options))
+    assert read_run(workspace)[0] == replace(options, method=method_of(options), head="linear")
     copies = [tmp_path / name for name in ("resumed", "again", "other")]
     for copy in copies:
         shutil.copytree(workspace, copy)
@@ -234,10 +233,3 @@ def test_resume_with_other_photos_is_refused_and_keeps_the_checkpoint(options, p
     with pytest.raises(UserError, match="other options or other photos"):
         resume(tmp_path / "ws")
     assert (tmp_path / "ws/run" / STATE).exists()
-
-
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_a_checkpoint_holds_what_an_objective_learns_and_remembers(objective, tmp_path):
-    """Parameters and buffers go on from the checkpoint, not from what a new objective begins with."""
-    options = TrainOptions((8,), objective, **QUICK)
-    toys.assert_resumes(*places(), options, tmp_path)

@@ -20,7 +20,7 @@ WEIGHT = ((0.5, -0.2, 0.4, 0.1), (-0.3, 0.6, -0.5, 0.2))
 
 def objective(**options: float) -> GreedyHash:
     made = GreedyHash(GreedyHashOptions(**options), 4, toys.known()).double()
-    made.classifier.weight.data = torch.tensor(WEIGHT, dtype=torch.float64)
+    made.classifier.layer.weight.data = torch.tensor(WEIGHT, dtype=torch.float64)
     return made
 
 
@@ -72,7 +72,7 @@ def test_a_stopped_run_ends_in_the_same_bytes(tmp_path):
 def test_one_place_and_prefix_codes_are_refused():
     x, targets = toys.places(1)
     for found in (targets, no_targets(len(x))):
-        with pytest.raises(UserError, match="needs two or more"):
+        with pytest.raises(UserError, match="needs two places"):
             fit_heads(x, found, OPTIONS)
     x, targets = toys.places(2)
     with pytest.raises(UserError, match="Matryoshka"):

@@ -10,7 +10,7 @@ import torch
 import toys
 
 from hashpipe.hashing.training.batch import Batch
-from hashpipe.hashing.training.objectives import joint
+from hashpipe.hashing.training.objectives import contrastive, joint
 from hashpipe.hashing.training.objectives.joint import JointOptions
 
 
@@ -33,7 +33,7 @@ def cosines(h):
 
 
 def contrast(cosine, i, j, unrelated, temperature):
-    return joint.contrast(cosine, i, j, joint.repulsion(cosine, unrelated, temperature), temperature)
+    return contrastive.contrast(cosine, i, j, contrastive.repulsion(cosine, unrelated, temperature), temperature)
 
 
 @pytest.mark.parametrize("temperature", [0.2, 0.5])
