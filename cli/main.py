@@ -165,7 +165,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         return _refuse(str(error))
     except click.ClickException as error:
-        streams.complain(f"{_usage(error)}Error: {error.format_message()}")
+        streams.tell(error.show)
         return error.exit_code
     except ReaderLeft:
         streams.silence_stdout()
@@ -214,16 +214,6 @@ def _debugging() -> bool:
 def _refuse(sentence: str) -> int:
     streams.complain(f"hashpipe: {sentence}")
     return EXIT_USER
-
-
-def _usage(error: click.ClickException) -> str:
-    """The lines above a mistake in a command line, as click writes them."""
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    if context is None:
-        return ""
-    names = context.help_option_names
-    hint = f"Try '{context.command_path} {names[0]}' for help.\n\n" if context.command.get_help_option(context) else ""
-    return f"{context.get_usage()}\n{hint}"
 
 
 if __name__ == "__main__":

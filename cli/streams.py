@@ -7,6 +7,7 @@ import io
 import os
 import select
 import sys
+from collections.abc import Callable
 
 
 def open_closed() -> None:
@@ -57,8 +58,13 @@ def flush() -> None:
 
 def complain(sentence: str) -> None:
     """One line on stderr; nothing where nobody can read it."""
+    tell(lambda: print(sentence, file=sys.stderr, flush=True))
+
+
+def tell(write: Callable[[], None]) -> None:
+    """Write to stderr; where nobody can read it, all that comes after goes nowhere."""
     try:
-        print(sentence, file=sys.stderr, flush=True)
+        write()
     except (OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
