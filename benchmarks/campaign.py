@@ -46,6 +46,8 @@ def fresh(ground: Ground) -> Path:
     """A copy of the base."""
     workspace = ground.folder / "ws"
     for path in (workspace, ground.folder / "aside"):
+        if path.is_mount():  # a campaign that was killed left its small disk
+            subprocess.run(["umount", "-l", path], check=True)
         shutil.rmtree(path, ignore_errors=True)
     shutil.copytree(ground.base, workspace)
     return workspace

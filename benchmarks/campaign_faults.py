@@ -141,11 +141,15 @@ def _small_disk(workspace: Path, used: int, room: int) -> Iterator[Callable[[], 
     aside = workspace.with_name("aside")
     workspace.rename(aside)
     workspace.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={used + room}", "tmpfs", str(workspace)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={2 * used + room}", "tmpfs", str(workspace)]
     mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
     shutil.copytree(aside, workspace, dirs_exist_ok=True)
+    filler = workspace / ".filler"
+    if mounted:
+        filler.write_bytes(bytes(max(0, shutil.disk_usage(workspace).free - room)))
     try:
         yield lambda: None if mounted else resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        filler.unlink(missing_ok=True)
         shutil.rmtree(aside)
         shutil.copytree(workspace, aside)
     finally:
