@@ -36,10 +36,11 @@ class Mutant:
 
 
 TRAINING, OBJECTIVES = "hashing/training", "hashing/training/objectives"
+LOOPS = (f"tests/{OBJECTIVES}/test_objectives.py", "-k")  # each loss against loops, by its name
 
 # (what they change, pytest arguments) -> (what is wrong, old text, new text)
 TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
-    ("hashing/models/heads.py", ("tests/hashing/models/test_heads.py",)): (
+    ("hashing/models/map_formulas.py", ("tests/hashing/models/test_heads.py",)): (
         ("attention: all positions alike", 'a["attend"][None] @ positions', '0 * a["attend"][None] @ positions'),
         (
             "attention: the mean is no unit vector",
@@ -91,8 +92,136 @@ TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
     (f"{OBJECTIVES}/dpsh.py", (f"tests/{OBJECTIVES}/test_dpsh.py",)): (
         ("dpsh: compared with photos never seen", "(similar | dissimilar) & self.seen", "similar | dissimilar"),
     ),
+    (f"{OBJECTIVES}/ninh.py", (f"tests/{OBJECTIVES}/test_ninh.py", "-k", "loops or gate")): (
+        ("ninh: no gate", "gate(torch.sigmoid(batch.u), self.options.epsilon)", "torch.sigmoid(batch.u)"),
+    ),
+    (f"{OBJECTIVES}/dh.py", (f"tests/{OBJECTIVES}/test_dh.py", "-k", "loops or known or judged")): (
+        ("dh: weight of the variance ignored", "-options.variance * 0.5 * h", "-0.02 * 0.5 * h"),
+        ("sdh: similar pairs apart", "batch.dissimilar) - masked_mean", "batch.dissimilar) + masked_mean"),
+    ),
+    (f"{OBJECTIVES}/ddh.py", (f"tests/{OBJECTIVES}/test_ddh.py", "-k", "loops or decay")): (
+        ("ddh: all but no quantisation", "self.options.quantise * (t.abs()", "1e-3 * self.options.quantise * (t.abs()"),
+    ),
+    (f"{OBJECTIVES}/drlih.py", (f"tests/{OBJECTIVES}/test_drlih.py", "-k", "published or expected")): (
+        ("drlih: the policy makes what costs likelier", "return -mean_or_zero(better", "return mean_or_zero(better"),
+        ("drlih: the reward has a gradient", "ranking.detach() * mean_or_zero", "ranking * mean_or_zero"),
+    ),
+    (f"{OBJECTIVES}/asymmetric.py", (f"tests/{OBJECTIVES}/test_exchnet.py", "-k", "loops or minimise")): (
+        ("adsh: codes forget the other bits", "- one * v[:, bit]", "- h @ v.T"),
+    ),
+    (f"{OBJECTIVES}/exchnet.py", (f"tests/{OBJECTIVES}/test_exchnet.py", "-k", "exchanged or hellinger")): (
+        ("exchnet: parts are never exchanged", "means, own)\n", "own, own)\n"),
+    ),
+    (f"{OBJECTIVES}/dmvh.py", (f"tests/{OBJECTIVES}/test_dmvh.py", "-k", "loops or dropped")): (
+        ("dmvh: views are never dropped", "head.units(views * kept[:, :, None])", "head.units(views)"),
+    ),
+    ("hashing/training/heads/divided.py", ("tests/hashing/training/heads/test_trained_heads.py", "-k", "batch_norm")): (
+        ("batch norm: what runs along stays", "lerp_(mean, MOMENTUM)", "lerp_(mean, 0.0)"),
+    ),
+    ("hashing/models/map_formulas.py", ("tests/hashing/models/test_heads.py", "-k", "loops")): (
+        ("vlad: anchors are not taken off", "- share.sum(1)[:, :, None] * anchors", "- 0 * anchors.sum()"),
+        ("pyramid: quarters in another order", "weight[:, :, FIRST + n]", "weight[:, :, FIRST + 3 - n]"),
+    ),
+    ("hashing/search/partial.py", ("tests/hashing/search/test_partial.py", "-k", "loops or quarters")): (
+        ("partial: quarters stay where they are", "apart.min(axis=2)", "apart.diagonal(axis1=1, axis2=2)"),
+    ),
+    ("hashing/features/cslbp.py", ("tests/hashing/features/test_cslbp.py", "-k", "loops")): (
+        ("cslbp: the direction of most change", "np.abs(found).argmin(axis=0)", "np.abs(found).argmax(axis=0)"),
+    ),
     (f"{OBJECTIVES}/terms.py", (f"tests/{OBJECTIVES}/test_greedyhash.py",)): (
         ("greedyhash: no gradient through the sign", "(signs(u) - u).detach()", "(signs(u) - u)"),
+    ),
+    (f"{OBJECTIVES}/dtsh.py", (*LOOPS, "loops and dtsh")): (
+        (
+            "dtsh: all but no margin",
+            "softplus(self.options.margin * bits - lead)",
+            "softplus(0.1 * self.options.margin * bits - lead)",
+        ),
+        (
+            "dtsh: quantisation of no length",
+            "self.options.quantise * bits * sign_gap",
+            "self.options.quantise * sign_gap",
+        ),
+    ),
+    (f"{OBJECTIVES}/cnnh.py", (*LOOPS, "loops and cnnh")): (
+        ("cnnh: photos without pairs count", "masked_mean(gap, self.counted[batch.rows])", "gap.mean()"),
+    ),
+    (f"{OBJECTIVES}/drsdh.py", (*LOOPS, "loops and drsdh")): (
+        ("drsdh: graph doubled", "(2 * max(len(chosen), 1))", "max(len(chosen), 1)"),
+        ("drsdh: steepness does not grow", "1.1**grown", "1.0**grown"),
+    ),
+    (f"{OBJECTIVES}/dsrh.py", (*LOOPS, "loops and dsrh")): (
+        ("dsrh: every violation weighs the same", "mean_or_zero(share *", "mean_or_zero(0 * share +"),
+        ("dsrh: balance halved", "self.options.balance / 2", "self.options.balance / 4"),
+    ),
+    (f"{OBJECTIVES}/lin2015.py", (*LOOPS, "loops and lin2015")): (
+        ("lin2015: no sigmoid", "torch.sigmoid(batch.u)", "batch.u"),
+    ),
+    (f"{OBJECTIVES}/ssdh.py", (*LOOPS, "loops and ssdh")): (
+        ("ssdh: activations drawn to one half", '"quantise": -quantise', '"quantise": quantise'),
+        ("ssdh: bits of the batch balanced", "p.mean(1) - 0.5", "p.mean() - 0.5"),
+    ),
+    (f"{OBJECTIVES}/rdh.py", (*LOOPS, "loops and rdh")): (
+        ("rdh: quantisation forgotten", "self.options.quantise * dead", "0 * self.options.quantise * dead"),
+    ),
+    (f"{OBJECTIVES}/cohesion.py", (*LOOPS, "loops and cohesion")): (
+        ("cohesion: similar pairs weigh no more", "more * alike + apart", "alike + apart"),
+        ("cohesion: no steepening", "** 0.5", "** 0.0"),
+    ),
+    (f"{OBJECTIVES}/exponentiated.py", (*LOOPS, "loops and exponentiated")): (
+        ("exponentiated: signs of pairs swapped", "-agreement, agreement", "agreement, -agreement"),
+    ),
+    (f"{OBJECTIVES}/csdh.py", (*LOOPS, "loops and csdh")): (
+        ("csdh: distance of similar pairs forgotten", "self.options.hamming * apart", "0 * apart"),
+        ("csdh: grades ignored", "(1 + grade) / 2 * batch.similar", "1.0 * batch.similar"),
+    ),
+    (f"{OBJECTIVES}/ssdh_semi.py", (*LOOPS, "loops and ssdh-semi")): (
+        ("ssdh-semi: near photos forgotten", '"near": weight * near', '"near": 0 * near'),
+        ("ssdh-semi: triplets whole", "triplets(batch), 1.0) / 2", "triplets(batch), 1.0)"),
+    ),
+    (f"{OBJECTIVES}/itdh.py", (*LOOPS, "loops and itdh")): (
+        ("itdh: outputs not centred", "batch.u[kept] - batch.u[kept].mean(0)", "batch.u[kept]"),
+    ),
+    (f"{OBJECTIVES}/dsh.py", (*LOOPS, "loops and dsh")): (
+        ("dsh: margin halved", "self.options.margin * bits - distance", "self.options.margin * bits / 2 - distance"),
+        ("dsh: quantisation halved", "2 * self.options.quantise", "self.options.quantise"),
+    ),
+    (f"{OBJECTIVES}/cibhash.py", (*LOOPS, "loops and cibhash")): (
+        ("cibhash: bottleneck forgotten", "self.options.bottleneck * mean", "0 * mean"),
+        ("cibhash: dissimilar pairs are views", "batch.pairs[batch.label >= 0]", "batch.pairs"),
+    ),
+    (f"{OBJECTIVES}/bihalf.py", (*LOOPS, "loops and bihalf")): (("bihalf: thirds", "len(u) // 2", "len(u) // 3"),),
+    (f"{OBJECTIVES}/bihalf.py", (f"tests/{OBJECTIVES}/test_unlabelled_views.py",)): (
+        ("bihalf: outputs not drawn to their codes", "gradient + ctx.proxy *", "gradient + 0 *"),
+    ),
+    (f"{OBJECTIVES}/dead_bits.py", (f"tests/{OBJECTIVES}/test_dead_bits.py", "-k", "amplifier or safe or rescued")): (
+        ("dead bits: right ones amplified", "(gradient * u > 0)", "(gradient * u < 0)"),
+        ("dead bits: far pairs are no safer", "(b @ b.T <= 0)", "(b @ b.T < -99)"),
+    ),
+    (f"{OBJECTIVES}/pair_codes.py", (f"tests/{OBJECTIVES}/test_pair_codes.py",)): (
+        (
+            "cnnh: places apart forgotten",
+            "self._descend(row, quadratic, -linear)",
+            "self._descend(row, 0 * quadratic, -0 * linear)",
+        ),
+        (
+            "cnnh: codes not clipped",
+            "slope[bit] / quadratic[bit, bit], -1, 1)",
+            "slope[bit] / quadratic[bit, bit], -9, 9)",
+        ),
+    ),
+    (f"{OBJECTIVES}/triplets.py", (f"tests/{OBJECTIVES}/test_triplets.py",)): (
+        ("triplets: the first of too many", "found[mixed.argsort(stable=True)[:most]]", "found[:most]"),
+        ("triplets: the same at every step", "int(batch.progress * 2**40)", "0"),
+    ),
+    ("hashing/search/rerank.py", ("tests/hashing/search/test_rerank.py", "-k", "loops")): (
+        ("rerank: weights not squared", "np.square(np.asarray(weight, np.float64))", "np.asarray(weight, np.float64)"),
+    ),
+    ("hashing/models/heads.py", (f"tests/{OBJECTIVES}/test_drsdh.py", "-k", "move")): (
+        ("bit weights: the least first", "np.argsort(-weights,", "np.argsort(weights,"),
+    ),
+    (f"{TRAINING}/update.py", (f"tests/{TRAINING}/test_finite.py",)): (
+        ("update: a broken gradient is taken", "finite.check_gradients(", "(lambda *a: None)("),
     ),
     (f"{TRAINING}/sampler.py", (f"tests/{TRAINING}/test_sampler.py",)): (
         ("sampler: large places drawn more often", "weight / np.bincount(number, weight)[number]", "weight"),
@@ -117,6 +246,37 @@ TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
     ),
     ("hashing/data/pair_labels.py", ("tests/hashing/data/test_pair_labels.py",)): (
         ("labels: other splits are learnt from", "list(splits)) & (place >= 0)", "list(splits)) | (place >= 0)"),
+    ),
+    ("pairgen/matching/stationary.py", ("tests/pairgen/matching/test_stationary.py",)): (
+        ("marks: borders count as view", "if shift.fixed:", "if False:"),
+        ("marks: any match holds a cell", "(count(agreeing) >= CELL_SHARE * features)", "(count(agreeing) >= 0)"),
+        ("marks: cells that disagree do not count", "max(FEWEST_CELLS, (counts & ~held).sum())", "FEWEST_CELLS"),
+        ("marks: frames of two sizes as a whole only", "if size_a == size_b:", "if True:"),
+        ("marks: slow scenes stand out", "close.sum() >= STANDS_OUT * (apart <= NEAR).sum()", "True"),
+        ("marks: exact shifts are evidence", "(shift.apart(u, v) <= EXACT).mean() >= STANDS_OUT", "False"),
+        ("marks: COLMAP's word for any shift", "(by <= SLIGHTLY * max(second.size)).all()", "True"),
+        ("marks: lines anywhere", "(distance <= BORDER * sides).all(axis=1)", "(distance >= 0).all(axis=1)"),
+        ("marks: lines at any distance", "same[:, 0] & ", ""),
+        ("marks: a first line needs few", "/ (2 if again else 1)", "/ 2"),
+    ),
+    ("pairgen/photos/plausible.py", ("tests/pairgen/photos/test_plausible.py", "-k", "not build")): (
+        ("metadata: no upper limit", "return self.low <= value <= self.high", "return self.low <= value"),
+        ("metadata: 0, 0 is a position", "if degrees == [0.0, 0.0]:", "if False:"),
+        ("metadata: no hemisphere is one", "if None in signs:", "if False:"),
+        ("metadata: a good second date has a reason", "return found.isoformat()", "break"),
+        ("metadata: clocks that start are dates", "return UNSET if midnight", "return UNSET if not midnight"),
+        ("metadata: minutes of any size", "return SIXTIETHS.reason", "pass"),
+    ),
+    (
+        "pairgen/photos",
+        ("tests/pairgen/photos", "-k", "thumbnail or live or png or decoding or dead or grey or preview_is_developed"),
+    ): (
+        ("photos: a RAW file's thumbnail is the photo", "if max(size) >= LEAST_PREVIEW:", "if max(size) >= 1:"),
+        ("photos: videos of Live Photos count", "if name not in live]", "if name]"),
+        ("photos: damaged chunks stay", "if kind in _NEEDED or", "if kind or"),
+        ("photos: frames that lack what they build on", "if at == number and whole:", "if at == number:"),
+        ("photos: white and black exchanged", "grey = 255 - grey", "grey = grey + 0"),
+        ("photos: a dead pixel darkens the photo", "inner[0] + (high - low) / 4", "inner[0] - (high - low) / 4"),
     ),
     ("pairgen/pairs", ("tests/pairgen/pairs", "-k", "similar_rules or chance_geometry or never_join")): (
         ("rules: little overlap is similar", "if overlap >= options.min_overlap and", "if"),

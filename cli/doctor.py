@@ -22,6 +22,9 @@ from hashpipe.common.paths import expanded
 
 _PURPOSE = {
     "heif": "reads HEIC photos",
+    "jxl": "reads JPEG XL photos",
+    "raw": "reads RAW photos without a large preview",
+    "video": "reads frames of videos",
     "onnx": "exports the hash network and runs it faster on a processor",
     "serve": "the page and the HTTP API",
     "postgres": "keeps codes in PostgreSQL",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.names import same_letters
 from hashpipe.pairgen.pairs.pairset import PairSet
 
 _PHOTO_FACTS = ("photo", "path", "status", "place", "model", "split", "query", "taken_at")
@@ -110,6 +111,7 @@ def find_photo(pairset: PairSet, name: str) -> int:
     found = [i for i, path in enumerate(paths) if path == end]
     found = found or [i for i, path in enumerate(pairset.photo_paths()) if path == Path(name).absolute()]
     found = found or [i for i, path in enumerate(paths) if path.endswith("/" + end)]
+    found = found or [i for i, path in enumerate(paths) if f"/{same_letters(path)}".endswith(f"/{same_letters(end)}")]
     if not found:
         by_name = {Path(path).name: path for path in paths}
         near = [by_name[one] for one in difflib.get_close_matches(Path(name).name, by_name, n=3)]

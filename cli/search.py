@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import click
 
@@ -14,7 +14,24 @@ from hashpipe.cli.output import print_json, stdout_to_stderr
 from hashpipe.hashing.search.options import SearchOptions
 
 
-@click.command("search")
+class _Search(click.Command):
+    """`--rerank NAME` means `--rerank --rerank-by NAME`; alone, as in hashpipe 0.1, it is followed by photos."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        orders = get_args(get_type_hints(SearchOptions)["rerank_by"])
+        written: list[str] = []
+        for at, one in enumerate(args):
+            name = one.removeprefix("--rerank=")
+            if name != one:
+                written += ["--rerank", "--rerank-by", name]
+            elif at and args[at - 1] == "--rerank" and one in orders:
+                written += ["--rerank-by", one]
+            else:
+                written.append(one)
+        return super().parse_args(ctx, written)
+
+
+@click.command("search", cls=_Search)
 @click.argument("photos", nargs=-1)
 @workspace_option
 @options_from(SearchOptions)

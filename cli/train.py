@@ -64,7 +64,11 @@ def train_command(
         _show(lambda: train.resume(resume), as_json)
         return
     options = _options(given, settings, config)
-    if not unsupervised:
+    if options.labels and unsupervised:
+        raise UserError("--unsupervised and --labels exclude each other; give one of them.")
+    if options.labels:
+        say("SUPERVISED training: class labels of the benchmark are learnt from, for comparison only.")
+    elif not unsupervised:
         say("Training without labels (the default).")
     from hashpipe.hashing.training.train import train as learn
 

@@ -18,6 +18,7 @@ from hashpipe.pairgen.option_bounds import check_options
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.evidence import measure_models
 from hashpipe.pairgen.pairs.labels import label_pairs, split_photos
+from hashpipe.pairgen.photos.find import Found
 from hashpipe.pairgen.photos.hashes import photo_hashes
 from hashpipe.pairgen.photos.listing import describe_photos, distinct_photos, list_photos
 from hashpipe.pairgen.report.page import write_report
@@ -32,12 +33,12 @@ def build_pairs(photos: Path, workspace: Path, options: BuildOptions) -> BuildSu
     """
     check_options(options)
     check_scratch()
-    root, names = list_photos(photos, workspace)
+    root, found = list_photos(photos, workspace, options.video_frames)
     workspace = open_workspace(workspace, create=True)
     with locked(workspace):
         _refuse_imported(workspace / "pairs" / "meta.json")
         with locked(workspace / "pairs", wait=WAIT_SECONDS):  # verify_pairs writes to its database too
-            return _build(root, names, workspace / "pairs", options)
+            return _build(root, found, workspace / "pairs", options)
 
 
 def _refuse_imported(meta: Path) -> None:
@@ -52,11 +53,11 @@ def _refuse_imported(meta: Path) -> None:
         )
 
 
-def _build(root: Path, names: list[str], folder: Path, options: BuildOptions) -> BuildSummary:
+def _build(root: Path, found: Found, folder: Path, options: BuildOptions) -> BuildSummary:
     clock = Clock()
     before = contents_before(folder)
 
-    files = describe_photos(root, names)
+    files = describe_photos(root, found.names)
     clock.lap("read")
     broken = extract_features(root, distinct_photos(root, files), folder, options)
     files = [replace(photo, reason=photo.reason or broken.get(photo.sha256, "")) for photo in files]
@@ -77,7 +78,7 @@ def _build(root: Path, names: list[str], folder: Path, options: BuildOptions) ->
     splits = split_photos(photos, labelled, options)
     clock.lap("mine")
 
-    results = Results(root, files, photos, matches, components, mappings, models, labelled, splits)
+    results = Results(root, files, found.left_out, photos, matches, components, mappings, models, labelled, splits)
     summary, written = write_results(
         folder, results, options, {name: round(value, 2) for name, value in clock.seconds.items()}
     )

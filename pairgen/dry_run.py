@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ from hashpipe.pairgen.matching.extract import comparable
 from hashpipe.pairgen.matching.parallel_matching import WEAK_INLIERS, geometry_key
 from hashpipe.pairgen.option_bounds import check_options
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos.listing import describe_photos, file_status, list_photos
+from hashpipe.pairgen.photos.files import source_of
+from hashpipe.pairgen.photos.listing import describe_photos, file_status, list_photos, page_notes
 from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 from hashpipe.pairgen.photos.metadata import Photo
+from hashpipe.pairgen.summary import left_out_lines
 
 COUNTED = 1000  # files of which every one is read; of larger folders this many are drawn
 _PROBED, _PROBED_PAIRS = 16, 48
@@ -58,6 +60,8 @@ class BuildEstimate:
     free_bytes: int
     workers: int
     notes: list[str]
+    left_out: dict[str, Any] = field(default_factory=dict)
+    left_out_because: list[str] = field(default_factory=list)
 
     @property
     def total_seconds(self) -> float:
@@ -73,6 +77,7 @@ class BuildEstimate:
         lines = [
             f"Photos      {self.photos} found, {about}{self.distinct} distinct, {about}{self.duplicates} duplicates, "
             f"{about}{self.skipped} to skip{known}",
+            *left_out_lines(self.left_out_because),
             f"Matching    about {self.pairs} pairs{matched}",
             f"Disk        about {_size(self.disk_bytes)} more in the workspace, {_size(self.free_bytes)} free",
             f"Time        about {_duration(self.total_seconds)} with {self.workers} workers "
@@ -90,7 +95,8 @@ def estimate_build(photos: Path, workspace: Path, options: BuildOptions) -> Buil
     Nothing is written but temporary files. Raises UserError as the build does for folders and options.
     """
     check_options(options)
-    root, names = list_photos(photos, workspace)
+    root, found = list_photos(photos, workspace, options.video_frames)
+    names = found.names
     folder = expanded(workspace).absolute() / "pairs"
     generator = np.random.default_rng(options.seed)
     drawn = len(names) if len(names) <= COUNTED else COUNTED
@@ -127,7 +133,7 @@ def estimate_build(photos: Path, workspace: Path, options: BuildOptions) -> Buil
     }
     disk = new * (features * _BYTES_PER_FEATURE + _BYTES_PER_PHOTO) + (pairs - pairs_known) * _BYTES_PER_PAIR
     free = shutil.disk_usage(_existing(folder)).free
-    notes = []
+    notes = page_notes(described)
     if drawn < len(names):
         notes.append(f"Counted on {drawn} files drawn from {len(names)}.")
     if disk > free:
@@ -146,6 +152,8 @@ def estimate_build(photos: Path, workspace: Path, options: BuildOptions) -> Buil
         free_bytes=free,
         workers=workers,
         notes=notes,
+        left_out=found.left_out.as_json(),
+        left_out_because=found.left_out.sentences(),
     )
 
 
@@ -177,7 +185,7 @@ def _spread(root: Path, photos: Sequence[Photo]) -> list[Photo]:
 
     def size(photo: Photo) -> tuple[int, str]:
         try:
-            return (root / photo.path).stat().st_size, photo.path
+            return source_of(root / photo.path)[0].stat().st_size, photo.path
         except OSError:  # gone since
             return 0, photo.path
 

@@ -33,6 +33,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "time_seconds": (0.0, 1e6),
     "max_community": (4, 10_000),
     "job_minutes": (0.0, 1e6),
+    "video_frames": (0, 10_000),
     "memory_gib": (0.0, 1e6),
     "workers": (0, 1024),
 }

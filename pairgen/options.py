@@ -96,6 +96,13 @@ class BuildOptions:
         default=False,
         metadata={"help": "Keep GPS positions out of everything that is written.", "identity": "never"},
     )
+    video_frames: int = field(
+        default=0,
+        metadata={
+            "help": "Most frames of each video that count as photos, those of most motion; 0 leaves videos out.",
+            "identity": "changed",
+        },
+    )
     memory_gib: float = field(
         default=0.0,
         metadata={"help": "Memory for processes at work, in GiB; 0 means what is free.", "identity": "never"},

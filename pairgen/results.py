@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +19,8 @@ from hashpipe.pairgen.pairs import tables
 from hashpipe.pairgen.pairs.evidence import EVIDENCE
 from hashpipe.pairgen.pairs.labels import Labelled, Splits
 from hashpipe.pairgen.pairs.pairset import PairSet, write_pairset
-from hashpipe.pairgen.photos.listing import distinct_rows, file_status
+from hashpipe.pairgen.photos.left_out import LeftOut
+from hashpipe.pairgen.photos.listing import distinct_rows, file_status, page_notes
 from hashpipe.pairgen.photos.metadata import Photo
 from hashpipe.pairgen.summary import BuildSummary
 
@@ -29,6 +31,7 @@ class Results:
 
     root: Path
     files: Sequence[Photo]
+    left_out: LeftOut
     photos: Sequence[Photo]
     matches: Matches
     components: Sequence[Component]
@@ -72,7 +75,7 @@ def write_results(
 def _summary(folder: Path, results: Results, options: BuildOptions, seconds: dict[str, float]) -> BuildSummary:
     labelled, matches, model = results.labelled, results.matches, results.models.model
     place = labelled.place
-    notes = _notes(place, results.splits.by_place, results.mappings, matches.verified_again)
+    notes = page_notes(results.files) + _notes(place, results.splits.by_place, results.mappings, matches.verified_again)
     return BuildSummary(
         pairs_folder=folder,
         photos=len(results.files),
@@ -94,6 +97,9 @@ def _summary(folder: Path, results: Results, options: BuildOptions, seconds: dic
         fingerprint="",
         missed=sum(pair["inliers"] < options.min_inliers for pair in labelled.similar),
         notes=notes + labelled.notes,
+        ignored=dict(Counter(reason for photo in results.files for reason in photo.ignored).most_common()),
+        left_out=results.left_out.as_json(),
+        left_out_because=results.left_out.sentences(),
     )
 
 

@@ -16,6 +16,9 @@ class BuildSummary:
 
     `missed`: similar pairs that 3D gave and matching alone did not.
 
+    `ignored`: what metadata of photos say and cannot be, and of how many photos.
+    `left_out`: files that are no photos, counted by reason; `left_out_because` says it.
+
     `changes` compares with the pairs that the workspace held before (see diff.compare), None for a first build.
     """
 
@@ -40,6 +43,9 @@ class BuildSummary:
     missed: int = 0
     notes: list[str] = field(default_factory=list)
     changes: dict[str, dict[str, int]] | None = None
+    ignored: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, Any] = field(default_factory=dict)
+    left_out_because: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The same content with plain types."""
@@ -54,6 +60,8 @@ class BuildSummary:
             f"Photos      {self.photos} found, {self.distinct} distinct, {self.duplicates} duplicates, "
             f"{len(self.skipped)} skipped",
             *(f"            {count} x {reason}" for reason, count in reasons.most_common(8)),
+            *ignored_lines(self.ignored),
+            *left_out_lines(self.left_out_because),
             f"Matching    {self.matched_pairs} pairs matched, {self.verified_pairs} verified",
             f"Places      {self.places} places, {len(self.models)} models, {self.registered} photos registered"
             + (f" ({sizes}{', ...' if len(self.models) > 20 else ''})" if self.models else ""),
@@ -70,3 +78,13 @@ class BuildSummary:
             f"Report      {self.pairs_folder / 'report.html'}",
         ]
         return "\n".join(lines)
+
+
+def ignored_lines(ignored: dict[str, int]) -> list[str]:
+    """What of the metadata counts as unknown, for the terminal: one line for each reason."""
+    return [f"{'' if at else 'Ignored':<12}{count} x {why}" for at, (why, count) in enumerate(ignored.items())]
+
+
+def left_out_lines(sentences: list[str]) -> list[str]:
+    """What was left out, for the terminal: one line for each reason."""
+    return [f"{'' if at else 'Left out':<12}{sentence}" for at, sentence in enumerate(sentences)]

@@ -69,7 +69,7 @@ def workspace_with(folder: Path, model: Path) -> Path:
 def _save(folder: Path, describer, bits: tuple[int, ...], seed: int) -> Path:
     """Heads around the descriptors' mean, so that codes differ.
 
-    That of 16 bits has a hidden layer, as in 0.1; that of 20 bits reads feature maps.
+    That of 16 bits has a hidden layer, as in 0.1; those of 20 and 24 bits read feature maps.
     """
     probe = write_pictures(folder.parent / "probe", 8, seed + 1)
     values = describer.describe(images.from_folder_or_list(probe)).values
@@ -87,6 +87,9 @@ def _save(folder: Path, describer, bits: tuple[int, ...], seed: int) -> Path:
             maps = feature_maps(describer, images.from_folder_or_list(probe))
             attend = generator.normal(size=values.shape[1]).astype(np.float32)
             head = Head("attention", {**head.arrays, "mean": maps.pooled().mean(axis=0), "attend": attend})
+        if length == 24:
+            maps = feature_maps(describer, images.from_folder_or_list(probe))
+            head = Head("pyramid", {"mean": maps.pooled().mean(axis=0), "bins": weight, "bias": head.arrays["bias"]})
         heads[length] = head
         thresholds[length] = generator.normal(0, 0.01, length).astype(np.float32)
     with atomic_folder(folder) as temporary:

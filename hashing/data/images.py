@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from hashpipe.common.files import sha256_file
+from hashpipe.common.paths import expanded
+from hashpipe.common.progress import say
 from hashpipe.hashing.data.listing import list_photos, shown
 from hashpipe.pairgen.pairs.pairset import PairSet
-from hashpipe.pairgen.photos.load import load_upright
+from hashpipe.pairgen.photos.files import content_hash
+from hashpipe.pairgen.photos.load import first_of_several, load_upright, more_pages_note
 
 if TYPE_CHECKING:
     from hashpipe.pairgen.matching import vlad  # brings FAISS and COLMAP, which a search does not need
@@ -79,28 +81,33 @@ def from_pairset(pairset: PairSet) -> ImageList:
 def from_zip(path: Path, members: Sequence[str]) -> ImageList:
     """Images inside a zip archive, by member name."""
     archive, names, lock = zipfile.ZipFile(path), tuple(members), threading.Lock()
-    content = sha256_file(path)
+    content = content_hash(path)
 
     def open_member(index: int, max_side: int | None) -> Image.Image:
         with lock:  # one ZipFile is not safe for several threads
             data = archive.read(names[index])
-        return load_upright(io.BytesIO(data), max_side)
+        return load_upright(io.BytesIO(data), max_side, names[index])
 
     return ImageList(tuple(f"{content}:{name}" for name in names), open_member, names)
 
 
-def from_folder_or_list(path: Path, exclude: Path | None = None) -> ImageList:
+def from_folder_or_list(path: Path, exclude: Path | None = None, video_frames: int = 0) -> ImageList:
     """Photos below a folder, or those of a list file or one photo (`listing.list_photos` says how lists are read).
 
-    `exclude`: a folder below it to leave out, the workspace, which holds small copies of photos.
+    `exclude`: a folder below it to leave out, the workspace, which holds small copies of photos. video_frames: frames
+    of each video that count as photos.
     """
-    listed = list_photos(path, exclude)
+    path = expanded(path)
+    listed = list_photos(path, exclude, video_frames)
     base = Path(path) if Path(path).is_dir() else Path(path).parent  # names as they were given, not absolute
-    return from_paths(base / name for name in listed.paths)
+    paths = [base / name for name in listed.paths]
+    if several := [shown(name) for name, path in zip(listed.paths, paths, strict=True) if first_of_several(path)]:
+        say(more_pages_note(several))
+    return from_paths(paths)
 
 
 def _content_key(path: Path) -> str:
     try:
-        return sha256_file(path)
+        return content_hash(path)
     except OSError:
         return f"none:{path}"

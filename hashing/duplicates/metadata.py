@@ -16,7 +16,9 @@ from hashpipe.common.progress import stage
 from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.features.preprocess import in_threads
 from hashpipe.pairgen.pairs.pairset import PairSet
-from hashpipe.pairgen.photos.load import open_photo
+from hashpipe.pairgen.photos.files import source_of
+from hashpipe.pairgen.photos.load import UnreadablePhoto, open_photo, read_exif, upright_size
+from hashpipe.pairgen.photos.plausible import capture_time
 
 T = TypeVar("T")
 
@@ -80,23 +82,25 @@ def read_header(path: Path) -> Header:
     """Time, camera and size of a photo file; what cannot be read is unknown."""
     try:
         with open_photo(path) as image:
-            exif = image.getexif()
-            details = exif.get_ifd(ExifTags.IFD.Exif)
-            turned = exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8) and image.format != "TIFF"
-            size = image.size[::-1] if turned else image.size
-            taken, exact = _time(details)
-            camera = f"{exif.get(ExifTags.Base.Make, '')} {exif.get(ExifTags.Base.Model, '')}".strip("\0 ")
-        return Header(taken, exact, camera, size, path.stat().st_size)
-    except Exception:  # damaged metadata raises nearly anything, and a photo without metadata still has its code
+            exif = read_exif(image)
+            size = upright_size(image, exif)
+        taken, exact = _time(exif.details)
+        camera = f"{exif.base.get(ExifTags.Base.Make, '')} {exif.base.get(ExifTags.Base.Model, '')}".strip("\0 ")
+        return Header(taken, exact, camera, size, source_of(path)[0].stat().st_size)
+    except (UnreadablePhoto, OSError):
         return Header()
 
 
 def _time(details: dict[int, object]) -> tuple[float, bool]:
-    try:
-        text = str(details.get(ExifTags.Base.DateTimeOriginal)).strip("\0 ")
-        moment = (datetime.strptime(text, "%Y:%m:%d %H:%M:%S") - datetime(1970, 1, 1)).total_seconds()
-    except ValueError:
+    original, digitized = (
+        capture_time([details.get(tag)], [])
+        for tag in (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized)
+    )
+    if (found := original or digitized) is None:
         return float("nan"), False
+    moment = (datetime.fromisoformat(found) - datetime(1970, 1, 1)).total_seconds()
+    if original is None:
+        return moment, False
     part = str(details.get(ExifTags.Base.SubsecTimeOriginal, "")).strip("\0 ")
     return (moment + float(f"0.{part}"), True) if part.isascii() and part.isdigit() else (moment, False)
 

@@ -31,6 +31,7 @@ from hashpipe.hashing.features import descriptor_cache
 from hashpipe.hashing.features.preprocess import opener
 from hashpipe.hashing.features.quality import LOW
 from hashpipe.hashing.models.model_folder import StoredModel, descriptors_fingerprint, read_model
+from hashpipe.pairgen.photos.load import more_pages_note
 
 __all__ = ["EncodeOptions", "EncodeResult", "Encoded", "Encoder", "Outputs", "encode", "open_encoder"]
 
@@ -53,7 +54,7 @@ def encode(photos: Path | Sequence[Path], workspace: Path, options: EncodeOption
     started = time.monotonic()
     output, model_folder, home = places(workspace, options)
     model = read_model(model_folder)
-    listing = list_photos(photos, home or Path(workspace))
+    listing = list_photos(photos, home or Path(workspace), options.video_frames)
     number, shards = options.share
     ids = np.arange(number, len(listing), shards, dtype=np.int32)
     if not len(ids):
@@ -96,6 +97,8 @@ def encode(photos: Path | Sequence[Path], workspace: Path, options: EncodeOption
         )
         result = _write(output, work, done, kind, made_by)
         encode_parts.close_parts(folder)
+    if work.several_pages:
+        say(more_pages_note(sorted(work.several_pages)))
     return replace(result, seconds=round(time.monotonic() - started, 2))
 
 

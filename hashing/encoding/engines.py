@@ -67,18 +67,18 @@ def torch_engine(model: StoredModel, bits: int, device: str = "auto") -> Engine:
     """The network under torch. A trunk keeps its feature map while it runs: each call has one, all share weights."""
     import torch
 
-    from hashpipe.hashing.features import backbones
+    from hashpipe.hashing.features import backbones, trunks
     from hashpipe.hashing.features.network_descriptors import describe_pixels
 
     config, place = model.describer, backbones.pick_device(device)
     weights = {key: torch.from_numpy(value) for key, value in model.describer_arrays.items()}
-    first = backbones.Trunk(config["backbone"], config["pooling"])
-    backbones.fill(first, weights, "the model")
+    first = trunks.make_trunk(config["backbone"], config["pooling"])
+    trunks.fill(first, weights, "the model")
     first.to(place)
     shared = first.net.state_dict()
 
-    def twin() -> backbones.Trunk:
-        made = backbones.Trunk(config["backbone"], config["pooling"])
+    def twin() -> Any:
+        made = trunks.make_trunk(config["backbone"], config["pooling"])
         made.net.load_state_dict(shared, strict=False, assign=True)
         return made.requires_grad_(False).eval()
 

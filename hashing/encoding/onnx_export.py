@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path
 from hashpipe.hashing.encoding.engines import torch_engine
-from hashpipe.hashing.features import backbones, network_descriptors, preprocess
+from hashpipe.hashing.features import network_descriptors, preprocess, trunks
 from hashpipe.hashing.models.heads import FORMULAS
 from hashpipe.hashing.models.model_folder import StoredModel
 
@@ -31,9 +31,9 @@ class HashNetwork(nn.Module):
     def __init__(self, model: StoredModel, bits: int) -> None:
         super().__init__()
         config = model.describer
-        self.trunk = backbones.Trunk(config["backbone"], config["pooling"])
+        self.trunk = trunks.make_trunk(config["backbone"], config["pooling"])
         weights = {key: torch.from_numpy(value) for key, value in model.describer_arrays.items()}
-        backbones.fill(self.trunk, weights, "the model")
+        trunks.fill(self.trunk, weights, "the model")
         head = model.head(bits)
         self.formula = FORMULAS[head.kind]
         for name, value in head.arrays.items():
@@ -81,7 +81,7 @@ def write_graph(model: StoredModel, bits: int, path: Path) -> None:
 
 def metadata(model: StoredModel, bits: int) -> dict[str, Any]:
     """What travels in the file: who made it, how photos are read, how outputs become codes (docs/onnx.md)."""
-    side, square = int(model.describer["image_size"]), backbones.Trunk(model.describer["backbone"], "spoc").size
+    side, square = int(model.describer["image_size"]), trunks.make_trunk(model.describer["backbone"], "spoc").size
     size = (
         f"then Pillow's resize to {side} x {side} with BICUBIC"
         if square

@@ -50,6 +50,13 @@ class EncodeOptions:
         default=None,
         metadata={"help": "encode every N-th photo, beginning with the i-th: 1/4, 2/4, 3/4, 4/4", "metavar": "i/N"},
     )
+    video_frames: int = field(
+        default=0,
+        metadata={
+            "help": "most frames of each video that count as photos, those of most motion; 0 leaves videos out",
+            "min": 0,
+        },
+    )
     workers: int = field(default=0, metadata={"help": "photos at a time, 0 for one per core", "min": 0, "max": 1024})
     device: Literal["auto", "cpu", "cuda"] = field(
         default="auto", metadata={"help": "where torch runs; auto takes a GPU where one is present"}

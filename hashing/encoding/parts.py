@@ -13,6 +13,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, make_folder, read_json, write_json
 from hashpipe.common.progress import say
+from hashpipe.pairgen.photos.files import source_of
 
 PART = 256  # photos
 
@@ -92,7 +93,7 @@ def join(parts: Sequence[Part]) -> Part:
 def stamp(path: Path) -> tuple[int, int]:
     """Size in bytes and time of change in nanoseconds; (-1, -1) where there is no such file."""
     try:
-        found = path.stat()
+        found = source_of(path)[0].stat()
     except (OSError, ValueError):
         return -1, -1
     return found.st_size, found.st_mtime_ns

@@ -14,12 +14,13 @@ import numpy as np
 from hashpipe.common.progress import stage
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.codes.codes_file import CodeSet
-from hashpipe.hashing.data.listing import Listing
+from hashpipe.hashing.data.listing import Listing, shown
 from hashpipe.hashing.encoding import parts as encode_parts
 from hashpipe.hashing.encoding.encoder import Encoded, Encoder
 from hashpipe.hashing.encoding.parts import PART, Part
-from hashpipe.hashing.features.preprocess import Open
-from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.hashing.features.preprocess import Open, opener
+from hashpipe.pairgen.photos.files import content_hash, source_of
+from hashpipe.pairgen.photos.load import UnreadablePhoto, first_of_several, load_upright
 
 _LONGEST_REASON = 120  # characters
 
@@ -28,6 +29,7 @@ _LONGEST_REASON = 120  # characters
 class Work:
     """What a run works with. By SHA-256 of the photo: `cached` float descriptors (D,), `earlier` rows of `codes`.
 
+    `several_pages` collects names of files of which only the first page was read.
     `folder` holds the parts, `codes` is what an earlier run wrote in the same space in the same way.
     """
 
@@ -37,6 +39,7 @@ class Work:
     cached: Mapping[str, np.ndarray]
     codes: CodeSet | None = None
     earlier: Mapping[str, int] = field(default_factory=dict)
+    several_pages: list[str] = field(default_factory=list)
 
     def with_earlier(self, codes: CodeSet | None) -> Work:
         """The same work, which takes codes of photos with known content from an earlier file."""
@@ -91,15 +94,18 @@ class _File:
             str(path).encode()
         except UnicodeEncodeError:
             raise UnreadablePhoto("file name is not valid UTF-8") from None
-        content = path.read_bytes()
-        if not content:
+        file, frame = source_of(path)
+        content = b"" if frame is not None else file.read_bytes()
+        if not content and frame is None:
             raise UnreadablePhoto("empty file")
-        self._hash = hashlib.sha256(content).hexdigest()
+        self._hash = content_hash(path) if frame is not None else hashlib.sha256(content).hexdigest()
         row = self._work.earlier.get(self._hash)
         if row is not None and self._work.codes is not None:
             return _as_before(self._work.codes, row)
         known = self._work.cached.get(self._hash)
-        load = _opener(content)
+        if frame is None and first_of_several(io.BytesIO(content), path.name):
+            self._work.several_pages.append(shown(self._work.listing.paths[self.photo]))
+        load = _opener(content, path) if frame is None else opener(path)
         if known is None:
             return load
         encoder = self._work.encoder
@@ -115,8 +121,8 @@ def _as_before(codes: CodeSet, row: int) -> Encoded:
     return Encoded(np.where(bits, np.inf, -np.inf).astype(np.float32), float(codes.quality[row]))
 
 
-def _opener(content: bytes) -> Open:
-    return lambda side: load_upright(io.BytesIO(content), side)
+def _opener(content: bytes, path: Path) -> Open:
+    return lambda side: load_upright(io.BytesIO(content), side, path.name)
 
 
 def _part(ids: np.ndarray, rows: list[tuple[Encoded, str, tuple[int, int]]], encoder: Encoder, outputs: bool) -> Part:

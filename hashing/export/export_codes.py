@@ -62,7 +62,10 @@ class ExportResult:
         if self.facts.get("removed"):
             lines.append(f"{self.facts['removed']} photos that are no longer in the codes were taken out")
         if self.facts.get("hnsw"):
-            lines.append("indexed by pgvector: ORDER BY code <~> '...' uses it")
+            found = f"{100 * self.facts['hnsw_recall']:.0f} % of the 10 nearest"
+            lines.append(f"indexed by pgvector: ORDER BY code <~> '...' uses it and finds {found}")
+        if self.facts.get("hnsw_note"):
+            lines.append(self.facts["hnsw_note"])
         return "\n".join(lines)
 
 

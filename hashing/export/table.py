@@ -18,6 +18,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.progress import say, stage
 from hashpipe.hashing.codes.codes_file import CodeSet, probes
 from hashpipe.hashing.export.table_creation import drop_table, open_table
+from hashpipe.hashing.export.table_index import index_table
 from hashpipe.hashing.search import postgres
 from hashpipe.hashing.search.postgres import StoredSpace, execute, first_line, where
 from hashpipe.hashing.search.postgres_database import check_letters, enter_schema
@@ -66,7 +67,7 @@ def export_to_postgres(codeset: CodeSet, dsn: str, table: str, hnsw: str, batch:
                     done = rows.stop
                     advance(len(rows))
             removed = _finish(connection, codeset, table, content)
-            index = _index(connection, table, hnsw)
+            index = index_table(connection, codeset, table, hnsw)
         except psycopg.Error as error:
             if made and not done and drop_table(connection, table):
                 raise UserError(
@@ -82,7 +83,7 @@ def export_to_postgres(codeset: CodeSet, dsn: str, table: str, hnsw: str, batch:
             "table": table,
             "resumed_at": start,
             "removed": removed,
-            "hnsw": index,
+            **index,
         }
 
 
@@ -179,33 +180,6 @@ def _remove_others(connection: psycopg.Connection[Any], codeset: CodeSet, table:
             "it was filled, run the same command again."
         )
     return int(before[0] - after[0])
-
-
-def _index(connection: psycopg.Connection[Any], table: str, hnsw: str) -> bool:
-    """Build pgvector's index where wanted; True where the table has it."""
-    import psycopg
-
-    if hnsw == "off":
-        return False
-    if hnsw == "on":
-        try:
-            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
-        except psycopg.Error as error:
-            raise UserError(
-                f"The codes are in table {table!r}, but the extension vector (pgvector) cannot be created "
-                f"({first_line(error)}); have it installed on the server, or omit --hnsw on."
-            ) from None
-    schema = postgres.vector_schema(connection)
-    if schema is None:
-        if hnsw == "on":
-            raise UserError(
-                f"The codes are in table {table!r}, but this pgvector is older than 0.7 and indexes no bit strings; "
-                "update it or omit --hnsw on."
-            )
-        return False
-    query = "CREATE INDEX IF NOT EXISTS {hnsw} ON {table} USING hnsw (code {vector}.bit_hamming_ops)"
-    execute(connection, query, table, schema=schema)
-    return True
 
 
 def _content(codeset: CodeSet) -> str:

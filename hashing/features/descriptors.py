@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.features import backbones, network_descriptors
+from hashpipe.hashing.features import backbones, network_descriptors, trunks
 from hashpipe.hashing.features.describer import Describer, Descriptors
 from hashpipe.hashing.features.options import BackboneOptions
 
@@ -21,8 +21,8 @@ def make_describer(options: BackboneOptions, training: ImageList, cache: Path | 
     Raises UserError for an unknown network, absent or unfit weights and an absent device.
     """
     device = backbones.pick_device(options.device)
-    chosen = backbones.choose(options.backbone, options.weights)
-    if chosen.backbone == "vlad":
+    chosen = trunks.choose(options.backbone, options.weights)
+    if chosen[0].backbone == "vlad":
         from hashpipe.hashing.features import vlad_descriptors
 
         return vlad_descriptors.make(options, training)

@@ -13,35 +13,37 @@ from torch.nn import functional
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import Advance
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.features import backbones, batch_memory, preprocess
+from hashpipe.hashing.features import backbones, batch_memory, preprocess, trunks
+from hashpipe.hashing.features.backbones import Trunk
 from hashpipe.hashing.features.describer import Describer, Descriptors, decoded, gather, identity
 from hashpipe.hashing.features.map_grid import grid
 from hashpipe.hashing.features.options import BackboneOptions
+from hashpipe.hashing.features.trunks import Trunks
 
 NETWORK_SIDE = 384  # pixels
 BATCH_PIXELS = 16 * NETWORK_SIDE * NETWORK_SIDE
 
 
-def make(options: BackboneOptions, chosen: backbones.Chosen, device: torch.device) -> Describer:
-    """Load a network and its weights. Raises UserError for unfit weights, and scales that it does not take."""
-    trunk = backbones.load_trunk(chosen, options.pooling)
+def make(options: BackboneOptions, chosen: Sequence[backbones.Chosen], device: torch.device) -> Describer:
+    """Load networks and their weights. Raises UserError for unfit weights, and scales that one does not take."""
+    trunk = trunks.load(chosen, options.pooling)
     side = trunk.size or options.image_size or NETWORK_SIDE
-    config = {"backbone": chosen.backbone, "pooling": options.pooling, "image_size": side}
+    config = {"backbone": trunk.name, "pooling": options.pooling, "image_size": side}
     if options.scales != (1.0,):
         if trunk.size is not None:
-            raise UserError(f"{chosen.backbone} takes images of one size only; omit --scales.")
+            raise UserError(f"{trunk.name} takes images of one size only; omit --scales.")
         config["scales"] = list(options.scales)
     return describer_of(config, trunk, device)
 
 
 def restore(config: dict[str, Any], tensors: dict[str, Tensor], device: str) -> Describer:
     """A network from what a model folder kept."""
-    trunk = backbones.Trunk(config["backbone"], config["pooling"])
-    backbones.fill(trunk, tensors, "the model")
+    trunk = trunks.make_trunk(config["backbone"], config["pooling"])
+    trunks.fill(trunk, tensors, "the model")
     return describer_of(config, trunk, backbones.pick_device(device))
 
 
-def describer_of(config: dict[str, Any], trunk: backbones.Trunk, device: torch.device) -> Describer:
+def describer_of(config: dict[str, Any], trunk: Trunk | Trunks, device: torch.device) -> Describer:
     """A describer by a network that is loaded."""
     tensors = {key: value.contiguous() for key, value in trunk.net.state_dict().items()}
     mark = identity(config, tensors)
@@ -53,13 +55,13 @@ def describer_of(config: dict[str, Any], trunk: backbones.Trunk, device: torch.d
     def maps(images: ImageList, advance: Advance) -> list[np.ndarray | None]:
         return _run_network(images, config, trunk, device, advance, "maps")
 
-    return Describer(config, tensors, mark, descriptors, maps)
+    return Describer(config, tensors, mark, descriptors, maps if isinstance(trunk, Trunk) else None)
 
 
 def _run_network(
     images: ImageList,
     config: dict[str, Any],
-    trunk: backbones.Trunk,
+    trunk: Trunk | Trunks,
     device: torch.device,
     advance: Advance,
     reads: str,
@@ -93,14 +95,14 @@ def _run_network(
     return values
 
 
-def seen(trunk: backbones.Trunk, images: Tensor, reads: str) -> Tensor:
+def seen(trunk: Trunk | Trunks, images: Tensor, reads: str) -> Tensor:
     """What a head reads of images (B,3,H,W): unit descriptors (B,D), or maps (B,D,7,7)."""
     found: Tensor = grid(trunk.maps(images)) if reads == "maps" else trunk(images)
     return found
 
 
 def describe_pixels(
-    trunk: backbones.Trunk,
+    trunk: Trunk | Trunks,
     pixels: np.ndarray,
     scales: Sequence[float],
     device: torch.device,

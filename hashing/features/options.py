@@ -14,7 +14,8 @@ class BackboneOptions:
         default=None,
         metadata={
             "help": "any torchvision classification network (resnet50, mobilenet_v2, ...), or vlad (SIFT, needs no "
-            "weights); without it the first common network whose ImageNet weights torch has cached, else vlad",
+            "weights), or several networks with commas between, whose descriptors stand side by side; without it the "
+            "first common network whose ImageNet weights torch has cached, else vlad",
             "metavar": "NAME",
         },
     )
@@ -22,7 +23,7 @@ class BackboneOptions:
         default=None,
         metadata={
             "help": "weights of the network: a .safetensors or .pth file, or imagenet for torchvision's own "
-            "(downloaded where torch has not cached them)",
+            "(downloaded where torch has not cached them); of several networks one file for each",
             "metavar": "FILE|imagenet",
         },
     )

@@ -45,17 +45,18 @@ def add_scores(folder: Path, fingerprint: str, rows: Iterable[Mapping[str, Any]]
 
 def _lines(config: Mapping[str, Any]) -> list[str]:
     options, describer = config["options"], config["describer"]
+    origin = "class labels" if config["source"].get("labels") else "3D"
     pairs = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in config["pairs"].items()) or "none"
     lines = [
         "# Model card",
         "",
-        f"Binary codes of {', '.join(map(str, config['bits']))} bits for photos, learnt without labels by hashpipe.",
+        f"Binary codes of {', '.join(map(str, config['bits']))} bits for photos, learnt {_how(config)} by hashpipe.",
         "",
         "| | |",
         "|---|---|",
         f"| fingerprint | `{config['fingerprint']}`; codes of other models do not compare with this one's |",
         f"| learnt from | {config['photos']} photos ({_source(config['source'])}) |",
-        f"| pairs from 3D | {pairs} |",
+        f"| pairs from {origin} | {pairs} |",
         f"| objective | {config['objective']}, seed {config['seed']} |",
         f"| descriptor | {_describer(describer)} |",
         f"| thresholds | {'medians over the training photos' if config['centred'] else 'near 0, not re-centred'} |",
@@ -74,6 +75,10 @@ def _lines(config: Mapping[str, Any]) -> list[str]:
     ]
     lines += [*(f"- {note}." for note in config.get("notes", [])), ""] if config.get("notes") else []
     return [*lines, "## Licences", "", *_licences(describer), ""]
+
+
+def _how(config: Mapping[str, Any]) -> str:
+    return "WITH CLASS LABELS of a benchmark" if config["source"].get("labels") else "without labels"
 
 
 def _source(source: Mapping[str, Any]) -> str:

@@ -52,16 +52,30 @@ FORMULAS = {
         ("outer", "bias"),
         "maps",
     ),
+    "views": Formula(
+        map_formulas.views,
+        ("mean", "first", "second", "hidden_bias", "outer", "bias"),
+        ("outer", "bias"),
+        "maps",
+    ),
     "pyramid": Formula(map_formulas.pyramid, ("mean", "bins", "bias"), ("bins", "bias"), "maps"),
 }
 
 
+BIT_WEIGHTS, _BESIDE = "bit_weights", {"bit_weights", "thresholds"}  # stored with a head, no arrays of its formula
+
+
 @dataclass(frozen=True)
 class Head:
-    """A head as a model keeps it: its kind and its arrays, float32, by the names of its formula."""
+    """A head as a model keeps it: its kind and its arrays, float32, by the names of its formula.
+
+    bit_weights: float32 (k,), how much each bit weighs, in falling order, where the method learns that. The first bits
+    of such a head are a code of their own.
+    """
 
     kind: str
     arrays: Mapping[str, np.ndarray]
+    bit_weights: np.ndarray | None = None
 
     @property
     def bits(self) -> int:
@@ -75,7 +89,18 @@ class Head:
     def first(self, bits: int) -> Head:
         """The head of the first `bits` outputs alone, with the same weights."""
         cut = {name: np.ascontiguousarray(self.arrays[name][..., :bits]) for name in FORMULAS[self.kind].by_bit}
-        return Head(self.kind, {**self.arrays, **cut})
+        return Head(self.kind, {**self.arrays, **cut}, None if self.bit_weights is None else self.bit_weights[:bits])
+
+    def by_weight(self, weights: np.ndarray) -> Head:
+        """The head with its bits by falling weight, weights float32 (k,) of its present bits."""
+        order = np.argsort(-weights, kind="stable")
+        moved = {name: np.ascontiguousarray(self.arrays[name][..., order]) for name in FORMULAS[self.kind].by_bit}
+        return Head(self.kind, {**self.arrays, **moved}, weights[order])
+
+    @property
+    def stored(self) -> dict[str, np.ndarray]:
+        """All arrays that a model keeps of it."""
+        return {**self.arrays, **({} if self.bit_weights is None else {BIT_WEIGHTS: self.bit_weights})}
 
     def __call__(self, seen: np.ndarray | Maps) -> np.ndarray:
         """What it reads, float32 (N,D) or (N,C,g,g), -> real outputs u, float32 (N,k). Maps are read part by part.
@@ -103,6 +128,7 @@ def linear_head(mean: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> Head:
 
 def stored_head(arrays: Mapping[str, np.ndarray], prefix: str) -> Head:
     """The head whose arrays are stored under `prefix`; which arrays are there says of what kind it is."""
-    names = {key.removeprefix(prefix) for key in arrays if key.startswith(prefix)} - {"thresholds"}
+    names = {key.removeprefix(prefix) for key in arrays if key.startswith(prefix)} - _BESIDE
     kind = next(kind for kind, formula in FORMULAS.items() if set(formula.arrays) == names)
-    return Head(kind, {name: arrays[prefix + name] for name in FORMULAS[kind].arrays})
+    found = {name: arrays[prefix + name] for name in FORMULAS[kind].arrays}
+    return Head(kind, found, arrays.get(prefix + BIT_WEIGHTS))

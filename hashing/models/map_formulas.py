@@ -9,7 +9,7 @@ from hashpipe.hashing.models.formulas import linear, unit
 
 SHARPNESS = 10.0  # of the assignment to anchors
 GROUP = 8  # bits of `pyramid` that come together: 4 of the whole photo, 1 of each quarter
-_FIRST, _OTHERS = 4, 4
+FIRST, QUARTERS = 4, 4
 
 
 def _positions(x: Any) -> Any:
@@ -40,8 +40,12 @@ def spatially_pooled(kernel: Any, x: Any, ops: Any) -> Any:
     for one in around[1:]:
         highest = ops.maximum(highest, one)
     attended = highest * spatial_map(kernel, highest, ops)[:, None]
-    powers = (ops.relu(attended) + 1e-6) ** 3
-    return unit(powers.mean((2, 3)) ** (1 / 3), ops)
+    return gem(attended, ops)
+
+
+def gem(x: Any, ops: Any) -> Any:
+    """Generalised mean of maps over positions with p = 3, as unit rows: (N,C,g,g) -> (N,C)."""
+    return unit(((ops.relu(x) + 1e-6) ** 3).mean((2, 3)) ** (1 / 3), ops)
 
 
 def spatial_map(kernel: Any, x: Any, ops: Any) -> Any:
@@ -106,6 +110,21 @@ def residuals(local: Any, anchors: Any, sharpness: float, ops: Any) -> Any:
     return unit(unit(sums, ops).reshape(-1, anchors.shape[0] * anchors.shape[1]), ops)
 
 
+def views(a: Mapping[str, Any], x: Any, ops: Any) -> Any:
+    """u = tanh((f - mean) first + (m - mean) second + hidden_bias) outer + bias, f and m the `two_views` of maps.
+
+    first and second (C,n), hidden_bias (n,), outer (n,k): units that see one view alone have zeros for the other.
+    """
+    one, other = two_views(x, ops)
+    inside = (one - a["mean"]) @ a["first"] + (other - a["mean"]) @ a["second"] + a["hidden_bias"]
+    return ops.tanh(inside) @ a["outer"] + a["bias"]
+
+
+def two_views(x: Any, ops: Any) -> tuple[Any, Any]:
+    """Two descriptors of one map, unit rows (N,C) each: its generalised mean and its maximum over positions."""
+    return gem(x, ops), unit(ops.amax(x, (2, 3)), ops)
+
+
 def pyramid(a: Mapping[str, Any], x: Any, ops: Any) -> Any:
     """Of every eight bits four come from the whole photo and one from each quarter: u = (f_bin - mean) bins + bias.
 
@@ -113,10 +132,10 @@ def pyramid(a: Mapping[str, Any], x: Any, ops: Any) -> Any:
     """
     weight = a["bins"].reshape(a["bins"].shape[0], -1, GROUP)
     found = pyramid_bins(x, ops)
-    whole = ((found[0] - a["mean"]) @ weight[:, :, :_FIRST].reshape(weight.shape[0], -1)).reshape(
-        -1, weight.shape[1], _FIRST
+    whole = ((found[0] - a["mean"]) @ weight[:, :, :FIRST].reshape(weight.shape[0], -1)).reshape(
+        -1, weight.shape[1], FIRST
     )
-    quarters = [((found[1 + n] - a["mean"]) @ weight[:, :, _FIRST + n])[:, :, None] for n in range(_OTHERS)]
+    quarters = [((found[1 + n] - a["mean"]) @ weight[:, :, FIRST + n])[:, :, None] for n in range(QUARTERS)]
     u = ops.concatenate([whole, *quarters], 2)
     return u.reshape(-1, weight.shape[1] * GROUP) + a["bias"]
 

@@ -14,7 +14,8 @@ from safetensors.numpy import load_file
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint, put_back, read_json
-from hashpipe.hashing.models.heads import Head, stored_head
+from hashpipe.hashing.codes.options import BITS_MIN
+from hashpipe.hashing.models.heads import BIT_WEIGHTS, Head, stored_head
 
 MODEL_VERSION = 1
 LONGEST_DEFAULT = 64  # bits
@@ -47,11 +48,23 @@ class StoredModel:
 
     def thresholds(self, bits: int) -> np.ndarray:
         """float32 (bits,)"""
-        return self.arrays[f"head{bits}.thresholds"]
+        return self.arrays[f"head{self._trained(bits)}.thresholds"][:bits]
 
     def head(self, bits: int) -> Head:
-        """The head of this code length: descriptors float32 (N,D) -> real outputs u, float32 (N,bits)."""
-        return stored_head(self.arrays, f"head{bits}.")
+        """The head of this code length: descriptors float32 (N,D) -> real outputs u, float32 (N,bits).
+
+        Where bits carry learnt weights, any shorter length is the most weighted bits of the longest code.
+        """
+        found = stored_head(self.arrays, f"head{self._trained(bits)}.")
+        return found if found.bits == bits else found.first(bits)
+
+    def _trained(self, bits: int) -> int:
+        """The code length whose head gives codes of `bits` bits: this one, else the longest."""
+        return bits if bits in self.bits else max(self.bits)
+
+    @property
+    def _cuttable(self) -> bool:
+        return f"head{max(self.bits)}.{BIT_WEIGHTS}" in self.arrays
 
     def pick_bits(self, bits: int | None) -> int:
         """The code length asked for; without one the only one, else the longest of at most 64 bits, else the shortest.
@@ -60,7 +73,7 @@ class StoredModel:
         """
         if bits is None:
             return max((one for one in self.bits if one <= LONGEST_DEFAULT), default=min(self.bits))
-        if bits not in self.bits:
+        if bits not in self.bits and not (self._cuttable and BITS_MIN <= bits < max(self.bits)):
             raise UserError(
                 f"--bits {bits} is none of the model's code lengths ({', '.join(map(str, self.bits))}); choose one of "
                 f"them, or train with --bits {','.join(map(str, sorted({*self.bits, bits})))}."

@@ -96,8 +96,9 @@ def _tensors(
 ) -> dict[str, Tensor]:
     tensors = {f"{DESCRIBER}{key}": value.detach().cpu().contiguous() for key, value in describer.tensors.items()}
     for bits, head in heads.items():
-        parts = {**head.arrays, "thresholds": thresholds[bits]}
+        parts = {**head.stored, "thresholds": thresholds[bits]}
         tensors |= {
-            f"head{bits}.{name}": torch.from_numpy(np.array(value, np.float32)) for name, value in parts.items()
+            f"head{bits}.{name}": torch.from_numpy(np.array(value, np.float32, order="C"))
+            for name, value in parts.items()
         }
     return tensors

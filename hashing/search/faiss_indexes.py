@@ -16,6 +16,7 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import stage
 from hashpipe.hashing.search.index_options import IndexOptions
+from hashpipe.hashing.search.sampling import distinct_rows
 
 _faiss: Any = faiss  # its type hints lack what SWIG generates
 _BLOCK = 100_000  # codes added at a time, so that progress shows
@@ -165,7 +166,7 @@ def sure_radius(kind: str, numbers: dict[str, int]) -> int:
 
 
 def recall(search: Search, codes: np.ndarray, sample: int) -> dict[str, float | int]:
-    """How many of the 10 nearest other codes an approximate search finds, on a sample of the codes themselves.
+    """How many of the 10 nearest other codes an approximate search finds, on a sample of the distinct codes.
 
     A code found counts where it is as near as the 10th of the exact scan, so that ties are not held against it. Photos
     of small collections have fewer neighbours. Returns recall (a share), queries, k.
@@ -173,7 +174,7 @@ def recall(search: Search, codes: np.ndarray, sample: int) -> dict[str, float | 
     k = min(RECALL_K, len(codes) - 1)
     if k <= 0:
         return {"recall": 1.0, "queries": 0, "k": 0}
-    chosen = np.sort(np.random.default_rng(0).permutation(len(codes))[:sample])
+    chosen = distinct_rows(codes, sample)
     queries = np.ascontiguousarray(codes[chosen])
     limit = nearest(codes, queries, k + 1)[0][:, -1:]  # the query itself is the first of k + 1
     distances, rows = search(queries, k + 1)

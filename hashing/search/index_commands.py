@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked, open_workspace
+from hashpipe.common.names import same_letters
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, check_same_space, read_codes
 from hashpipe.hashing.search import faiss_indexes, index_files
@@ -21,6 +22,7 @@ from hashpipe.hashing.search.index import Index, index_folder, open_index, rows_
 from hashpipe.hashing.search.index_merge import Merged, merge
 from hashpipe.hashing.search.index_options import IndexFolder, IndexOptions, RemoveOptions
 from hashpipe.hashing.search.index_result import IndexResult
+from hashpipe.pairgen.photos.files import is_there
 
 
 def build_index(codes: Sequence[Path], workspace: Path, options: IndexOptions) -> IndexResult:
@@ -89,7 +91,7 @@ def remove_from_index(photos: Sequence[str], workspace: Path, options: RemoveOpt
         gone[rows[rows >= 0]] = True
         not_found += [f"id {number}" for number, row in zip(options.ids, rows, strict=True) if row < 0]
         if options.missing:
-            gone |= np.array([not os.path.exists(path) for path in paths.to_pylist()], bool)
+            gone |= np.array([not is_there(Path(path)) for path in paths.to_pylist()], bool)
         if not gone.any() and not_found:
             raise UserError(
                 f"Nothing was removed: {folder} holds no {not_found[0]}; paths are written as `hashpipe search` does."
@@ -129,9 +131,20 @@ def _read_all(files: Sequence[Path]) -> list[tuple[Path, CodeSet]]:
 
 
 def _named(paths: pa.ChunkedArray, name: str) -> np.ndarray:
-    """Which paths are `name` or lie below it; bool (N,). A relative name also counts from the current folder."""
+    """Which paths are `name` or lie below it; bool (N,). A relative name also counts from the current folder.
+
+    Where none is written so, letters count as the same however they are composed.
+    """
+    texts = {name.rstrip("/") or "/", os.path.abspath(name)}
+    hit = _at_or_below(paths, texts)
+    if hit.any() or not len(paths):
+        return hit
+    return _at_or_below(pc.utf8_normalize(paths, "NFC"), {same_letters(text) for text in texts})
+
+
+def _at_or_below(paths: pa.ChunkedArray, texts: set[str]) -> np.ndarray:
     hit = np.zeros(len(paths), bool)
-    for text in {name.rstrip("/") or "/", os.path.abspath(name)}:
+    for text in texts:
         below = pc.starts_with(paths, text.rstrip("/") + "/")
         hit |= pc.or_(pc.equal(paths, text), below).to_numpy().astype(bool)
     return hit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ def merge(photos: pa.Table, codes: np.ndarray, next_id: int, codesets: Sequence[
     fresh = pa.concat_tables([_table(codeset) for codeset in codesets])
     every = pa.concat_tables([photos, fresh]).combine_chunks()
     every_codes = np.concatenate([codes, *[codeset.codes for codeset in codesets]])
-    place = pc.dictionary_encode(_column(every, "path")).indices.to_numpy()
+    place = pc.dictionary_encode(_keys([photos, *map(_table, codesets)])).indices.to_numpy()
     first = np.unique(place, return_index=True)[1]  # of each path, in order of first appearance: places are numbered so
     last = np.zeros(len(first), np.int64)
     last[place] = np.arange(len(place))  # of equal positions the last assignment stays
@@ -52,6 +53,19 @@ def merge(photos: pa.Table, codes: np.ndarray, next_id: int, codesets: Sequence[
         replaced=int((again & ~same).sum()) + (len(fresh) - len(ids) - int(again.sum())),
         unchanged=int(same.sum()),
     )
+
+
+def _keys(tables: Sequence[pa.Table]) -> pa.Array:
+    """What says that two rows are one photo: the path with composed letters, or as it is where one table has both."""
+    if all(pc.all(pc.string_is_ascii(table["path"])).as_py() is not False for table in tables):
+        return pa.concat_arrays([_column(table, "path") for table in tables])
+    parts = []
+    composed = [pc.utf8_normalize(_column(table, "path"), "NFC") for table in tables]
+    twice = {one for keys in composed for one, count in Counter(keys.to_pylist()).items() if count > 1}
+    apart = pa.array(sorted(twice), pa.large_string())
+    for table, keys in zip(tables, composed, strict=True):
+        parts.append(pc.if_else(pc.is_in(keys, apart), _column(table, "path"), keys))
+    return pa.concat_arrays(parts)
 
 
 def _table(codeset: CodeSet) -> pa.Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.search.index_options import IndexFolder
@@ -39,7 +40,19 @@ class SearchOptions(IndexFolder):
     verify_top: int = field(default=20, metadata={"help": "hits that --verify checks", "min": 1, "only": ("verify",)})
     rerank: bool = field(
         default=False,
-        metadata={"help": "order hits by asymmetric distance: the query's float output against binary codes"},
+        metadata={
+            "help": "put hits in a finer order: by asymmetric distance, the query's float output against binary codes; "
+            "or as --rerank-by says"
+        },
+    )
+    rerank_by: Literal["asymmetric", "weights", "partial", "float"] = field(
+        default="asymmetric",
+        metadata={
+            "help": "what --rerank orders by: asymmetric; weights (those that bits have learnt, drsdh); "
+            "partial (each quarter of the query meets the nearest quarter of a hit, spdh); or float (descriptors of "
+            "the photos, coarse to fine). `--rerank float` is short for both",
+            "only": ("rerank",),
+        },
     )
     open: bool = field(
         default=False, metadata={"help": "write a page with thumbnails, WORKSPACE/search.html, and open it"}

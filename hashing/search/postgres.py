@@ -19,6 +19,7 @@ from hashpipe.common.errors import UserError
 if TYPE_CHECKING:
     import psycopg
 
+EF = 200  # candidates that a search by HNSW looks at
 OLDEST_SERVER = 140000  # bit_count came with PostgreSQL 14
 _DRIVER = re.compile(r"(?:jdbc:)?(postgres(?:ql)?)(?:\+\w+)?://")  # URLs as SQLAlchemy and JDBC write them
 _LONGEST_NAME = 63 - len("_space")  # bytes; PostgreSQL cuts longer names off, and two tables would become one

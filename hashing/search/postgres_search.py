@@ -9,6 +9,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.search.postgres import (
+    EF,
     StoredSpace,
     bit_texts,
     connect,
@@ -68,7 +69,7 @@ class Searcher:
         )
         return self._found(ranked, code, radius=int(radius), sha256=sha256)
 
-    def search_hnsw(self, code: np.ndarray, k: int, ef: int = 200, sha256: str = "") -> list[tuple[int, str]]:
+    def search_hnsw(self, code: np.ndarray, k: int, ef: int = EF, sha256: str = "") -> list[tuple[int, str]]:
         """Like `search` by pgvector's HNSW index: quick on millions of rows, may miss some of the nearest.
 
         ef: how many candidates the index looks at (hnsw.ef_search). Raises UserError without pgvector.
@@ -78,11 +79,13 @@ class Searcher:
             raise UserError(
                 "The database has no pgvector 0.7 or later; export with --hnsw on, or search without the index."
             )
-        self._rows("SELECT set_config('hnsw.ef_search', %(ef)s, false)", {"ef": str(min(1000, max(ef, k, 1)))})
+        size = {"ef": str(min(1000, max(ef, k, 1)))}
         distance = "code OPERATOR({vector}.<~>) %(code)s::{kind}"
         inner = f"SELECT {distance} AS d, photo, path, sha256 FROM {{table}} ORDER BY {distance} LIMIT %(k)s"
         ranked = f"SELECT d::int, path FROM ({inner}) AS nearest {_ORDER}"
-        return self._found(ranked, code, schema, k=max(0, int(k)), sha256=sha256)
+        with self._connection.transaction():  # a pooler gives the next statement another connection
+            self._rows("SELECT set_config('hnsw.ef_search', %(ef)s, true)", size)
+            return self._found(ranked, code, schema, k=max(0, int(k)), sha256=sha256)
 
     def close(self) -> None:
         self._connection.close()

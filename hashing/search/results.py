@@ -9,8 +9,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Hit:
-    """One photo found. distance in bits; asymmetric in bits too, weighted, None without rerank; inliers None where
-    they were not counted, -1 where a photo has no features; photo and sha256 None where a database was searched."""
+    """One photo found. distance in bits; asymmetric in bits too, reranked by bit weights, quarters or float
+    descriptors, each None where hits are not ordered by it; inliers None where they were not counted, -1 where a photo
+    has no features; photo and sha256 None where a database was searched."""
 
     distance: int
     path: str
@@ -18,10 +19,12 @@ class Hit:
     sha256: str | None = None
     asymmetric: float | None = None
     inliers: int | None = None
+    reranked: float | None = None
 
     def line(self, verified: bool = False) -> str:
         """`distance  path`, with `verified` `distance  inliers  path`; `-` = not checked, -1 = no features."""
-        first = f"{self.distance}" if self.asymmetric is None else f"{self.asymmetric:.2f}"
+        finer = self.asymmetric if self.reranked is None else self.reranked
+        first = f"{self.distance}" if finer is None else f"{finer:.2f}"
         between = [] if not verified else ["-" if self.inliers is None else str(self.inliers)]
         return "  ".join([first, *between, self.path])
 
@@ -64,4 +67,4 @@ class SearchResult:
 
 def _present(hit: Hit) -> dict[str, Any]:
     said = {"distance": hit.distance, "path": hit.path, "photo": hit.photo, "sha256": hit.sha256}
-    return {**said, "asymmetric": hit.asymmetric, "inliers": hit.inliers}
+    return {**said, "asymmetric": hit.asymmetric, "inliers": hit.inliers, "reranked": hit.reranked}

@@ -12,20 +12,22 @@ import numpy as np
 
 from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import open_workspace, sha256_file
+from hashpipe.common.files import open_workspace
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
 from hashpipe.hashing.encoding.encoder import Encoder, open_encoder
 from hashpipe.hashing.features.quality import LOW
+from hashpipe.hashing.search import rerank
 from hashpipe.hashing.search.index import Index, index_folder, open_index, rows_of
 from hashpipe.hashing.search.options import DEFAULT_K, SearchOptions
 from hashpipe.hashing.search.results import Hit, SearchResult
 from hashpipe.hashing.search.sources import IndexSource, QueryFile, Source, TableSource, encoder_for
+from hashpipe.pairgen.photos.files import content_hash
 from hashpipe.pairgen.photos.load import load_upright
 
-RERANK_POOL = 10  # times k candidates by Hamming distance are put in order by asymmetric distance
+RERANK_POOL = 10  # times k candidates by Hamming distance are put in a finer order
 _FEWEST_CANDIDATES = 200
 
 
@@ -56,7 +58,9 @@ def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> Se
         clock.lap("encode")
         hits = [_find(source, code, rule, options.rerank, file) for code, file in zip(codes, files, strict=True)]
         if options.rerank and isinstance(source, IndexSource):
-            hits = [_reranked(source.index, *one, rule) for one in zip(hits, u, codes, strict=True)]
+            order = rerank.order_by(options.rerank_by, encoder.model, encoder.space, model, workspace, "auto")
+            triples = zip(hits, u, codes, files, strict=True)
+            hits = [_reranked(source.index, *one, order, options)[: rule["k"]] for one in triples]
         clock.lap("search")
         _say_nothing_found(source, codes, hits, queries, files, rule)
     if options.verify:
@@ -121,7 +125,7 @@ def _encoded(encoder: Encoder, photos: Sequence[str]) -> tuple[list[str], np.nda
 
 def _query_file(query: str) -> QueryFile:
     path = expanded(query)
-    return QueryFile(sha256_file(path), path.absolute())
+    return QueryFile(content_hash(path), path.absolute())
 
 
 def _known_codes(source: Source, files: Sequence[QueryFile], codes: np.ndarray) -> np.ndarray:
@@ -130,33 +134,22 @@ def _known_codes(source: Source, files: Sequence[QueryFile], codes: np.ndarray) 
     return np.stack([code if known is None else known for code, known in zip(codes, stored, strict=True)])
 
 
-def _find(source: Source, code: np.ndarray, rule: dict[str, Any], rerank: bool, file: QueryFile) -> list[Hit]:
+def _find(source: Source, code: np.ndarray, rule: dict[str, Any], more: bool, file: QueryFile) -> list[Hit]:
     k, radius = rule["k"], rule["radius"]
     if radius is None:
-        return source.search(code, max(RERANK_POOL * k, _FEWEST_CANDIDATES) if rerank else k, file)
+        return source.search(code, max(RERANK_POOL * k, _FEWEST_CANDIDATES) if more else k, file)
     found = source.within(code, radius, file)
-    return found if rerank else found[:k]
+    return found if more else found[:k]
 
 
-def _reranked(index: Index, hits: list[Hit], u: np.ndarray, code: np.ndarray, rule: dict[str, Any]) -> list[Hit]:
-    """Hits by asymmetric distance, at most k of them."""
+def _reranked(
+    index: Index, hits: list[Hit], u: np.ndarray, code: np.ndarray, file: QueryFile, order: rerank.Order, options: Any
+) -> list[Hit]:
+    """Hits in a finer order, the finest first."""
     rows = rows_of(index, [hit.photo for hit in hits if hit.photo is not None])
-    values = asymmetric(u, code, index.codes[rows], index.space)
-    order = np.argsort(values, kind="stable")[: rule["k"]]
-    return [replace(hits[row], asymmetric=float(values[row])) for row in order]
-
-
-def asymmetric(u: np.ndarray, code: np.ndarray, codes: np.ndarray, space: CodeSpace) -> np.ndarray:
-    """Asymmetric distances of a query to codes uint8 (N,W) -> float64 (N,), in bits.
-
-    A bit that differs costs how far the query's output u, float (bits,), lies from its threshold, in units of the mean
-    over the bits: up to a constant the inner product of the float query and the binary code (Gordo, Perronnin, Gong and
-    Lazebnik, TPAMI 2014).
-    """
-    margin = np.abs(np.asarray(u, np.float64) - space.thresholds)
-    weights = margin / (margin.mean() or 1.0)
-    differs = np.unpackbits(codes ^ code, axis=1, count=space.bits, bitorder="little")
-    return differs @ weights
+    values = order(u, code, index.codes[rows], [Path(hit.path) for hit in hits], file.path)
+    name = "asymmetric" if options.rerank_by == "asymmetric" else "reranked"
+    return [replace(hits[row], **{name: float(values[row])}) for row in np.argsort(values, kind="stable")]
 
 
 def _verified(query: str, hits: list[Hit], workspace: Path, options: SearchOptions) -> list[Hit]:

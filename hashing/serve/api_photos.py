@@ -107,7 +107,11 @@ def routes(state: State) -> APIRouter:
         "/photos/{photo}/thumbnail",
         response_class=Response,
         responses={
-            200: {"content": {"image/jpeg": {}}, "description": "JPEG, upright, without metadata"},
+            200: {
+                "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+                "description": "JPEG, upright, without metadata",
+            },
+            304: {"description": "as it was (If-None-Match)"},
             **{status: {"model": Problem} for status in (403, 404, 410, 422)},
         },
         summary="A photo as a picture",

@@ -6,15 +6,18 @@ import hashlib
 from http import HTTPStatus
 from importlib import resources
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import compile_path
 
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.serve import api_groups, api_photos, api_places, api_search
+from hashpipe.hashing.serve.description import describe
 from hashpipe.hashing.serve.middleware import App, Policy, behind_middleware
 from hashpipe.hashing.serve.schemas import Problem
 from hashpipe.hashing.serve.state import State
@@ -25,11 +28,16 @@ _KINDS = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
+_PAGES = ("/", "/docs", "/page/{name}", "/openapi.json")  # served and not described
 _ABOUT = """\
 Nearest photos of a collection by binary codes, its places and their 3D models. The page of this server uses nothing
 else. Photos are addressed by their id, never by a path. Every refusal is one sentence, in "detail"; 503 comes with a
 Retry-After header. Distances are Hamming distances in bits.
 """
+
+# the middleware refuses foreign pages (403), uploads that are too large (413) and foreign names (421) on every route;
+# what the framework refuses is said in our words too (422), and any route may be asked too often (503)
+_ANYWHERE: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (403, 413, 421, 422, 503)}
 
 
 def application(state: State, policy: Policy) -> App:
@@ -44,8 +52,8 @@ def application(state: State, policy: Policy) -> App:
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for part in (api_search, api_photos, api_places, api_groups):
-        # what the framework refuses is said in our words too, and any route may be asked too often
-        app.include_router(part.routes(state), responses={status: {"model": Problem} for status in (422, 503)})
+        app.include_router(part.routes(state), responses=_ANYWHERE)
+    describe(app, state)
     _serve_page(app)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -87,7 +95,17 @@ async def _refused(request: Request, error: Exception) -> Response:
     sentence = str(error.detail)
     if sentence == HTTPStatus(error.status_code).phrase:  # raised by the framework, which has no sentence
         sentence = f"{request.method} {request.url.path[:100]}: {sentence.lower()}; /docs lists what there is."
-    return JSONResponse({"detail": sentence}, error.status_code, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return JSONResponse({"detail": sentence}, error.status_code, headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """Every method that a path is served by; the framework names those of its first route only."""
+    served = [*request.app.openapi()["paths"].items(), *((path, ("get",)) for path in _PAGES)]
+    fitting = [methods for path, methods in served if compile_path(path)[0].match(request.url.path)]
+    return {method.upper() for methods in fitting for method in methods}
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint
+from hashpipe.pairgen.photos.files import source_of
 from hashpipe.pairgen.photos.load import load_upright, open_photo
 
 SIDES = {"small": 360, "large": 1600}  # longest side, pixels
@@ -65,23 +66,21 @@ def pictures(cache: Path, limit: int) -> Pictures:
     keep = _cache(cache, limit) if limit > 0 else _make
 
     def picture(path: Path, size: str, roots: frozenset[Path]) -> tuple[bytes, str]:
-        with open_inside(path, roots) as file:
+        source, frame = source_of(path)
+        with open_inside(source, roots) as file:
             known = os.fstat(file.fileno())
             key = fingerprint(_VERSION, os.fspath(path), known.st_size, known.st_mtime_ns, known.st_ino, size)
-            return keep(key, lambda: _render(file, size)), key
+            return keep(key, lambda: _render(file if frame is None else path, size, path.name)), key
 
     return picture
 
 
-def _render(file: BinaryIO, size: str) -> bytes:
-    with open_photo(file) as image:
+def _render(file: BinaryIO | Path, size: str, name: str) -> bytes:
+    """A photo of the collection as JPEG: from its opened file, or a frame of a video by its path."""
+    with open_photo(file, name) as image:
         many = image.width * image.height > _MANY_PIXELS
-    file.seek(0)
-    if many:
-        with _one_at_a_time:
-            picture = load_upright(file, SIDES[size])
-    else:
-        picture = load_upright(file, SIDES[size])
+    with _one_at_a_time if many else contextlib.nullcontext():
+        picture = load_upright(file, SIDES[size], name)
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=_QUALITY[size], optimize=True)
     return content.getvalue()

@@ -54,7 +54,7 @@ def encode_upload(encoder: Encoder, content: bytes, megapixels: int) -> Asked:
 def check_upload(content: bytes, megapixels: int) -> None:
     """Read the header of an upload and refuse what must not be decoded; RefusedUpload as `encode_upload`."""
     try:
-        with open_photo(io.BytesIO(content)) as image:
+        with open_photo(io.BytesIO(content), trusted=False) as image:
             width, height, kind = image.width, image.height, image.format
     except UnreadablePhoto as error:
         if error.reason.startswith("not a photo"):

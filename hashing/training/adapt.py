@@ -83,11 +83,13 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
     if options.start == "model" and any(head.kind not in ("linear", "residual") for head in model.heads.values()):
         raise UserError(f"--start model does not go with the head {stored.head} of {origin}; omit it to start at ITQ.")
     objective = stored.objective
-    fit = replace(stored, pairs=False, seed=options.seed, photos=None, copies=0, benchmark=None, root=None)
+    fit = replace(
+        stored, pairs=False, seed=options.seed, photos=None, copies=0, benchmark=None, root=None, labels=False
+    )
     if options.steps is not None:
         fit = replace(fit, steps=options.steps)
     with locked(workspace):
-        listed = image_lists.from_folder_or_list(photos, workspace)
+        listed = image_lists.from_folder_or_list(photos, workspace, options.video_frames)
         say(f"adapting {model.fingerprint} to {len(listed)} photos with {model.describer.name}, without labels")
         described = model.describer.describe(listed, workspace / "descriptors")
         seen = model.seen(listed, described, workspace / "descriptors")
@@ -107,7 +109,7 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
             notes.append(f"{len(values)} photos are too few to centre bits on (at least {ENOUGH_TO_CENTRE})")
         config = {
             **{key: value for key, value in model.config.items() if key not in ("fingerprint", "pairset", "source")},
-            "options": options_as_json(replace(fit, photos=Path(photos))),
+            "options": options_as_json(replace(fit, photos=Path(photos), video_frames=options.video_frames)),
             "seed": options.seed,
             "objective": objective,
             "source": {"photos": str(photos), "fingerprint": fingerprint(sorted(listed.keys))},

@@ -38,9 +38,9 @@ def open_source(options: TrainOptions, workspace: Path) -> Source:
     if options.copies:
         _check_copies(options)
     if options.benchmark is not None:
-        return _from_benchmark(options.benchmark, options.root)
+        return _from_benchmark(options)
     if options.photos is not None:
-        listed = images.from_folder_or_list(options.photos, workspace)
+        listed = images.from_folder_or_list(options.photos, workspace, options.video_frames)
         identity = {"photos": str(options.photos), "fingerprint": fingerprint(sorted(listed.keys))}
         return _with_copies(listed, identity, options) if options.copies else _unlabelled(listed, identity)
     return _from_pairs(workspace)
@@ -73,15 +73,24 @@ def _from_pairs(workspace: Path) -> Source:
     return Source(images.from_pairset(pairset).subset(rows), targets, validation, {"pairs": mark}, notes, mark)
 
 
-def _from_benchmark(name: str, root: Path | None) -> Source:
+def _from_benchmark(options: TrainOptions) -> Source:
     from hashpipe.hashing.benchmarks.benchmarks import load_benchmark
 
-    benchmark = load_benchmark(name, root)
+    name = str(options.benchmark)
+    benchmark = load_benchmark(name, options.root)
     if not len(benchmark.training):
         raise UserError(f"{name} has no training split; learn from your own photos with --photos DIR instead.")
     chosen = benchmark.images.subset(benchmark.training)
     identity = {"benchmark": name, "fingerprint": fingerprint(sorted(chosen.keys))}
-    return _unlabelled(chosen, identity)
+    if not options.labels:
+        return _unlabelled(chosen, identity)
+    from hashpipe.hashing.training.label_pairs import targets_from_labels, training_labels
+
+    if not uses_pairs(options):
+        raise UserError(f"--labels gives pairs, and --objective {options.objective} reads none; omit one of them.")
+    targets = targets_from_labels(training_labels(benchmark))
+    note = f"SUPERVISED: pairs are class labels of {name}, for comparison with published figures only"
+    return Source(chosen, targets, no_targets(len(chosen)), {**identity, "labels": True}, (note,))
 
 
 def _unlabelled(listed: ImageList, identity: dict[str, Any]) -> Source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.stored_maps import Maps, maps_of
 from hashpipe.hashing.features.threads import one_torch_thread
 from hashpipe.hashing.models.heads import Head, stored_head
-from hashpipe.hashing.training import discovery, distributed, finite, matryoshka, neighbours
+from hashpipe.hashing.training import discovery, distributed, matryoshka, neighbours
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.finetuned_network import Network
@@ -30,6 +30,7 @@ from hashpipe.hashing.training.pca import Pca, fit_pca, itq
 from hashpipe.hashing.training.recipes import check_needs, head_of, method_of, recipe_of, uses_pairs
 from hashpipe.hashing.training.sampler import Sampler
 from hashpipe.hashing.training.train_state import TrainState
+from hashpipe.hashing.training.update import update
 
 _CENTRE, _CENTRE_ON = 10, 4096  # steps between two re-centrings, and the photos they are taken over
 _CANDIDATES = 20  # nearest in code space that hard negatives are looked for among
@@ -74,8 +75,11 @@ def fit_heads(
                 before = start.get(bits) if start else None
                 weight = None if before is None else pca.weight(before)
                 learnt_from = None if read is None else (read, pca)
-                whole = fit_head(x, targets, options, bits, checkpoint, weight, maps=learnt_from).folded(pca)
-                checkpoint.finish(str(bits), whole.arrays)
+                learnt = fit_head(x, targets, options, bits, checkpoint, weight, maps=learnt_from)
+                whole = learnt.folded(pca)
+                if learnt.bit_weights is not None:
+                    whole = whole.by_weight(learnt.bit_weights)
+                checkpoint.finish(str(bits), whole.stored)
             else:
                 whole = stored_head(found, "")
             for length in options.bits if options.matryoshka else (bits,):
@@ -126,11 +130,13 @@ def fit_head(
             if options.recentre and step % _CENTRE == 0:
                 state.head.centre(state.seen(sample))
             batch = _draw(state, recipe, step, progress)
-            parts = _update(state, partial(_parts, loss, batch, lengths), batch.u, f"step {step} of {bits} bits")
+            parts = update(state, loss, batch, lengths, f"step {step} of {bits} bits")
             advance(1)
             if checkpoint.after(step, recipe.steps, bits, parts, state):
                 break
     checkpoint.end(state)
+    weights = state.objective.bit_weights()
+    state.head.bit_weights = None if weights is None else weights.numpy()
     if network is None and len(targets.similar):
         state.head.interpolate(first, recipe.towards_start)
     if options.recentre:
@@ -219,23 +225,3 @@ def _gathered(state: TrainState, seen: Callable[[slice], Tensor], noise: Tensor 
     if state.head.whole:
         return state.head(seen(slice(0, n)) if state.network is None else distributed.gathered(seen, n), noise)
     return distributed.gathered(lambda part: state.head(seen(part), None if noise is None else noise[part]), n)
-
-
-def _parts(loss: Callable[[Batch], dict[str, Tensor]], batch: Batch, lengths: Sequence[int]) -> dict[str, Tensor]:
-    """Parts of the loss of a batch, averaged over code lengths."""
-    return matryoshka.parts(lambda k: loss(batch.first(k)), lengths)
-
-
-def _update(state: TrainState, compute: Callable[[], dict[str, Tensor]], u: Tensor, where: str) -> dict[str, Tensor]:
-    """One step of the optimiser on the sum of the parts, which are returned. Raises UserError where they break."""
-    parts = compute()
-    finite.check_loss(parts, where)
-    state.optimiser.zero_grad()
-    torch.stack(list(parts.values())).sum().backward()
-    if state.network is not None:
-        state.network.finish_backward()
-    distributed.sum_gradients(state.shared)
-    finite.check_gradients(state.parameters, u, compute, where)
-    state.optimiser.step()
-    state.schedule.step()
-    return parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import textwrap
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
@@ -91,8 +91,7 @@ def method(name: str) -> Method:
     kind = objective_class(name)
     options = []
     for one in fields(kind.Options):
-        default = one.default if one.default is not MISSING else one.default_factory()  # type: ignore[misc]
-        options.append((one.name, default, str(one.metadata.get("help", ""))))
+        options.append((one.name, getattr(kind.Options(), one.name), str(one.metadata.get("help", ""))))
     about = (sys.modules[kind.__module__].__doc__ or "").strip()
     needs = tuple(need for need in NEEDS if need in kind.needs)
     recipe = kind.recipe(kind.Options(), True, 1)

@@ -110,6 +110,15 @@ class TrainOptions:
             "metavar": "DIR|LIST",
         },
     )
+    video_frames: int = field(
+        default=0,
+        metadata={
+            "help": "most frames of each video that count as photos, those of most motion; 0 leaves videos out",
+            "min": 0,
+            "only": ("photos",),
+            "hidden": True,
+        },
+    )
     copies: int = field(
         default=0,
         metadata={
@@ -130,6 +139,15 @@ class TrainOptions:
     )
     root: Path | None = field(
         default=None, metadata={"help": "where the benchmark's files are", "metavar": "PATH", "hidden": True}
+    )
+    labels: bool = field(
+        default=False,
+        metadata={
+            "help": "learn from the class labels of --benchmark as pairs: SUPERVISED, for comparison with published "
+            "figures only",
+            "only": ("benchmark",),
+            "hidden": True,
+        },
     )
     seed: int = field(default=0, metadata={"help": "seed of everything random", "min": 0})
     steps: int | None = field(
@@ -196,6 +214,8 @@ class TrainOptions:
             raise UserError("--photos and --benchmark exclude each other; give one of them.")
         if self.benchmark is not None and self.root is None:
             raise UserError(f"--benchmark {self.benchmark} needs its files; name them with --root PATH.")
+        if self.labels and self.benchmark is None:
+            raise UserError("--labels are those of a benchmark; name it with --benchmark and --root, or omit --labels.")
         if self.benchmark is None and self.root is not None:
             raise UserError("--root belongs to a benchmark; name it with --benchmark, or omit --root.")
 
@@ -219,6 +239,13 @@ class AdaptOptions:
     )
     steps: int | None = field(
         default=None, metadata={"help": "optimisation steps for each code length, else as the model was trained"}
+    )
+    video_frames: int = field(
+        default=0,
+        metadata={
+            "help": "most frames of each video that count as photos, those of most motion; 0 leaves videos out",
+            "min": 0,
+        },
     )
     seed: int = field(default=0, metadata={"help": "seed of everything random", "min": 0})
     device: Literal["auto", "cpu", "cuda"] = field(default="auto", metadata={"help": "where networks run"})

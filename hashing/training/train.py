@@ -17,7 +17,7 @@ from hashpipe.common.files import locked, make_folder, open_workspace, write_tex
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.features import backbones
+from hashpipe.hashing.features import trunks
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.features.stored_maps import Maps
 from hashpipe.hashing.models.network import Head, load_model, make_model
@@ -30,7 +30,7 @@ from hashpipe.hashing.training.heads import check_head, check_lengths, reads_map
 from hashpipe.hashing.training.inputs import describe, with_maps
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.recipes import head_of, notes_of, recipe_of, uses_pairs
+from hashpipe.hashing.training.recipes import check_needs, head_of, notes_of, recipe_of, uses_pairs
 from hashpipe.hashing.training.stored_options import options_as_json, stored_options
 from hashpipe.hashing.training.train_result import METRICS, TrainResult, json_lines, summary, write_model
 from hashpipe.hashing.training.validation import validator
@@ -67,13 +67,15 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         events.check()
     with locked(workspace) if distributed.rank() == 0 else contextlib.nullcontext():
         source = datasets.open_source(options, workspace)
-        chosen = backbones.choose(options.describe.backbone, options.describe.weights)
+        chosen = trunks.choose(options.describe.backbone, options.describe.weights)
         head = head_of(options)
-        check_head(head, chosen.backbone, options.tune.finetune != "none")
+        check_head(head, [one.backbone for one in chosen], options.tune.finetune != "none")
         check_lengths(head, options.bits)
         cache = workspace / "descriptors"
         describer = make_describer(options.describe, source.images, cache)
-        say(f"learning from {len(source.images)} photos with {describer.name}, without labels")
+        how = "WITH CLASS LABELS, for comparison only" if options.labels else "without labels"
+        say(f"learning from {len(source.images)} photos with {describer.name}, {how}")
+        check_needs(options, source.targets if uses_pairs(options) else no_targets(len(source.images)))
         described, maps = describe(describer, source, cache), None
         if reads_maps(head):
             described, maps = with_maps(describer, source, described, cache)

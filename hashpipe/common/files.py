@@ -38,7 +38,7 @@ def atomic_path(path: Path, size: int = 0) -> Iterator[Path]:
     if size:
         require_space(path.parent, size, spare=0)
     with naming_full_disk(path.parent):
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=f".tmp{path.suffix}", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:50]}-", suffix=f".tmp{path.suffix}", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     held = hold(temporary)

@@ -8,20 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.names import on_disk
 
 
 def expanded(path: str | Path) -> Path:
-    """A path with its leading ~ or ~user replaced, as a shell does.
+    """A path with its leading ~ or ~user replaced, as a shell does, and its letters composed as they are on disk.
 
     Where there is no such user the name is that of a file, such as ~draft.jpg. Raises UserError for ~ where the account
     has no home folder, as in containers that run under a bare number.
     """
     path = Path(path)
     try:
-        return path.expanduser()
+        return on_disk(path.expanduser())
     except RuntimeError:
         if path.parts[0] != "~":
-            return path
+            return on_disk(path)
         raise UserError(
             f"{path} begins with ~, and this account has no home folder; set HOME, or write the whole path."
         ) from None

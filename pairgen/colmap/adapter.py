@@ -93,6 +93,38 @@ class FeatureDatabase:
         """uint8 (n,128)."""
         return np.asarray(self._database.read_descriptors(self.ids[sha256]).data, np.uint8).reshape(-1, 128)
 
+    def size(self, sha256: str) -> tuple[int, int]:
+        """Width and height, in pixels, of the picture that features were found on."""
+        camera = self._camera(self.ids[sha256])
+        return camera.width, camera.height
+
+    def matches(self, first: str, second: str) -> np.ndarray:
+        """uint32 (m,2), rows of the keypoints of two photos."""
+        return np.asarray(self._database.read_matches(self.ids[first], self.ids[second]), np.uint32).reshape(-1, 2)
+
+    def geometry(self, first: str, second: str) -> tuple[np.ndarray, bool]:
+        """Matches that fit the geometry of two photos, uint32 (k,2), and does COLMAP take them for a watermark?"""
+        found = self._database.read_two_view_geometry(self.ids[first], self.ids[second])
+        watermark = found.config == pycolmap.TwoViewGeometryConfiguration.WATERMARK
+        return np.asarray(found.inlier_matches, np.uint32).reshape(-1, 2), watermark
+
+    def keep_matches(self, first: str, second: str, kept: np.ndarray, seed: int, weak_inliers: int) -> None:
+        """Keep some matches of two photos, uint32 (m,2), and the geometry that these alone give."""
+        low, high = sorted((self.ids[first], self.ids[second]))
+        kept = np.ascontiguousarray(kept if self.ids[first] < self.ids[second] else kept[:, ::-1])
+        cameras = [self._camera(number) for number in (low, high)]
+        points = [np.asarray(self._database.read_keypoints(number), np.float64)[:, :2] for number in (low, high)]
+        found = pycolmap.estimate_two_view_geometry(
+            cameras[0], points[0], cameras[1], points[1], kept, _verification(seed, weak_inliers)
+        )
+        with pycolmap.DatabaseTransaction(self._database):
+            self._database.delete_matches(low, high)
+            self._database.write_matches(low, high, kept)
+            self._database.update_two_view_geometry(low, high, found)
+
+    def _camera(self, number: int) -> pycolmap.Camera:
+        return self._database.read_camera(self._database.read_image(number).camera_id)
+
 
 def _open_database(path: Path) -> pycolmap.Database:
     """Raises DiskFull: of a full disk COLMAP says that no registered database factory succeeded."""
@@ -125,9 +157,7 @@ def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_in
     """
     matching = pycolmap.FeatureMatchingOptions()
     matching.use_gpu, matching.num_threads = False, 1
-    verification = pycolmap.TwoViewGeometryOptions()
-    verification.min_num_inliers = weak_inliers
-    verification.ransac.random_seed = seed
+    verification = _verification(seed, weak_inliers)
     with scratch_folder() as folder:
         pairing = pycolmap.ImportedPairingOptions()
         pairing.match_list_path = str(folder / "pairs.txt")
@@ -144,6 +174,13 @@ def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_in
                 token.cancel()
                 raise
         work.result()
+
+
+def _verification(seed: int, weak_inliers: int) -> pycolmap.TwoViewGeometryOptions:
+    options = pycolmap.TwoViewGeometryOptions()
+    options.min_num_inliers = weak_inliers
+    options.ransac.random_seed = seed
+    return options
 
 
 def map_photos(

@@ -133,12 +133,15 @@ def read_matches(path: Path) -> Rows:
 
 
 def write_matches(path: Path, rows: Rows) -> None:
-    """Add what `read_matches` returned of a part, all or nothing; pairs that are there stay as they are."""
+    """Add what `read_matches` returned of a part, all or nothing.
+
+    Geometries that are there stay as they are. Matches are replaced: those of another seed may still hold marks.
+    """
     with contextlib.closing(connect(path)) as database:
-        for table in _MATCHED:
+        for table, known in zip(_MATCHED, ("REPLACE", "IGNORE"), strict=True):
             if rows[table]:
                 values = ", ".join("?" * len(rows[table][0]))
-                database.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({values})", rows[table])
+                database.executemany(f"INSERT OR {known} INTO {table} VALUES ({values})", rows[table])
         database.commit()
 
 

@@ -14,6 +14,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.text import read_text
 
 _NONE = "-1"  # the id that COLMAP gives a 2D point without a 3D one
+_MOST_POINTS = 1_000_000  # 2D points of one image, where only tracks say how many
 _POSE = 9  # values before a name: id, quaternion, translation, camera
 
 
@@ -116,16 +117,16 @@ def _complete(source: Path, images: list[_Image], points: list[list[str]]) -> li
     bare = {image.number for image in images if not image.points}
     seen: dict[str, list[str]] = {}
     for image in images:
-        for row, (_, _, point) in enumerate(image.points):
-            seen.setdefault(point, []).extend((image.number, str(row)))
+        for at, (_, _, seen_point) in enumerate(image.points):
+            seen.setdefault(seen_point, []).extend((image.number, str(at)))
     for words in points:
         words.extend([] if len(words) > 8 else seen.get(words[0], []))
         for number, row in zip(words[8::2], words[9::2], strict=True):
             listed = by_number[number].points if number in by_number else []
-            if number in bare:
+            if number in bare and 0 <= int(row) < _MOST_POINTS:
                 listed.extend(["0", "0", _NONE] for _ in range(len(listed), int(row) + 1))
                 listed[int(row)][2] = words[0]
-            if int(row) >= len(listed):
+            if not 0 <= int(row) < len(listed):
                 raise UserError(
                     f"{source} is no whole model: point {words[0]} of points3D.txt is seen in image {number} at 2D "
                     f"point {row}, which images.txt does not have; make the model again."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, atomic_path, put_back, write_text
+from hashpipe.common.names import short_enough
 from hashpipe.common.paths import expanded
 from hashpipe.pairgen.formats.export_cirtorch import export_cirtorch
 from hashpipe.pairgen.formats.exported import ExportSummary, choose, missing_note, put_photo, write_table
@@ -37,16 +39,17 @@ def _hloc(pairset: PairSet, out: Path, options: ExportOptions) -> ExportSummary:
     """pairs.txt: similar pairs, two names a line, as hloc reads them: names must not hold blanks.
 
     Where one does, blanks and % are written as %20 and %25 in all names, `names.csv` lists code and path, and the
-    photos are put into `photos/` under the coded names.
+    photos are put into `photos/` under the coded names. Codes longer than the file system takes are cut.
     """
     chosen = choose(pairset, options.splits or SPLITS, queries=True)
     names: list[str] = pairset.photos["path"].to_pylist()
     similar = chosen.label > 0
     used = np.union1d(chosen.a[similar], chosen.b[similar]).tolist()
     blank = any(re.search(r"\s", names[photo]) for photo in used)
-    coded = {photo: _CODED.sub(lambda m: quote(m.group()), names[photo]) if blank else names[photo] for photo in used}
     missing = 0
     with atomic_folder(out) as folder:
+        longest = os.pathconf(folder, "PC_NAME_MAX")
+        coded = {photo: _code(names[photo], longest) if blank else names[photo] for photo in used}
         ends = zip(chosen.a[similar].tolist(), chosen.b[similar].tolist(), strict=True)
         write_text(folder / "pairs.txt", "".join(f"{coded[a]} {coded[b]}\n" for a, b in ends))
         if blank:
@@ -64,6 +67,11 @@ def _hloc(pairset: PairSet, out: Path, options: ExportOptions) -> ExportSummary:
     if blank:
         notes += missing_note(missing, options)
     return ExportSummary(out, "hloc", **counts, notes=tuple(notes))
+
+
+def _code(name: str, longest: int) -> str:
+    """A name without blanks, its parts at most `longest` bytes long."""
+    return short_enough(_CODED.sub(lambda found: quote(found.group()), name), longest)
 
 
 def _csv(pairset: PairSet, out: Path, options: ExportOptions) -> ExportSummary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import shutil
 from dataclasses import asdict, dataclass
@@ -13,6 +14,8 @@ import numpy as np
 from hashpipe.common.files import atomic_path
 from hashpipe.pairgen.formats.options import ExportOptions
 from hashpipe.pairgen.pairs.pairset import PairSet
+from hashpipe.pairgen.photos.files import source_of
+from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,19 @@ def put_photo(source: Path, target: Path, how: str) -> bool:
     """Put a photo under another name; False where it is not on disk."""
     if how == "none":
         return True
-    if not source.is_file():
+    file, frame = source_of(source)
+    if not file.is_file():
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
+    if frame is not None:
+        with contextlib.suppress(UnreadablePhoto):
+            load_upright(source).save(target, "PNG")
+            return True
+        return False
     if how == "copy":
-        shutil.copy2(source, target)
+        shutil.copy2(file, target)
     else:
-        target.symlink_to(source.resolve())
+        target.symlink_to(file.resolve())
     return True
 
 

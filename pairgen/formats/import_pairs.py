@@ -28,6 +28,7 @@ from hashpipe.pairgen.options import BuildOptions, identity
 from hashpipe.pairgen.pairs import tables
 from hashpipe.pairgen.pairs.pairset import PairSet, write_pairset
 from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
+from hashpipe.pairgen.photos.files import is_there
 from hashpipe.pairgen.photos.listing import ABSENT, file_status
 from hashpipe.pairgen.photos.metadata import Photo, describe
 from hashpipe.pairgen.report.page import write_report
@@ -190,11 +191,7 @@ def _summary(pairset: PairSet, source: Path, kind: str, notes: list[str]) -> Imp
 
 def _describe(imported: ImportedPairs) -> list[Photo]:
     def describe_named(name: str) -> Photo:
-        try:
-            there = (imported.root / name).is_file()
-        except OSError:  # a name too long for this disk
-            there = False
-        return describe(imported.root, name) if there else Photo(name, reason=ABSENT)
+        return describe(imported.root, name) if is_there(imported.root / name) else Photo(name, reason=ABSENT)
 
     with (
         stage("Reading photos", len(imported.names), "photos") as advance,

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.names import first_of_each
 from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.matching.candidates import component_labels
+from hashpipe.pairgen.photos.files import is_there
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def safe_name(name: str, where: str | Path) -> str:
 
 def portable(name: str, root: Path) -> str:
     """A name as written on Windows with slashes for backslashes, unless a photo below `root` has it as it is."""
-    return name if "\\" not in name or (root / name).is_file() else name.replace("\\", "/")
+    return name if "\\" not in name or is_there(root / name) else name.replace("\\", "/")
 
 
 def components(count: int, similar: Iterable[tuple[int, int]]) -> np.ndarray:
@@ -65,8 +67,13 @@ def components(count: int, similar: Iterable[tuple[int, int]]) -> np.ndarray:
 def merge_rows(
     pairs: Iterable[tuple[str, str, dict[str, Any]]],
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """Names in order, and one row for each pair of names (the first wins; a photo with itself is left out)."""
+    """Names in order, and one row for each pair of names (the first wins; a photo with itself is left out).
+
+    A name whose letters are composed in two ways is one photo, called as it is first.
+    """
     listed = list(pairs)
+    first_form = first_of_each(name for pair in listed for name in pair[:2])
+    listed = [(first_form[first], first_form[second], row) for first, second, row in listed]
     names = sorted({name for first, second, _ in listed for name in (first, second)})
     number = {name: row for row, name in enumerate(names)}
     found: dict[tuple[int, int], dict[str, Any]] = {}

@@ -14,6 +14,7 @@ from hashpipe.common.text import read_text
 from hashpipe.pairgen.formats.csv_tables import as_number, is_missing, read_table, whole
 from hashpipe.pairgen.formats.imported import ImportedPairs, components, merge_rows, portable, safe_name
 from hashpipe.pairgen.pairs.pairset import KINDS, SPLITS
+from hashpipe.pairgen.photos.files import is_there
 
 _NUMBERS = (
     ("shared_points", int),
@@ -46,7 +47,7 @@ def read_hloc(path: Path, photos: Path | None) -> ImportedPairs:
 
 def _is_comment(line: str, root: Path) -> bool:
     """Whether COLMAP, which reads such lists too, takes a line for a comment; a photo may have such a name."""
-    return line.startswith("#") and not (root / line.split()[0]).is_file()
+    return line.startswith("#") and not is_there(root / line.split()[0])
 
 
 def _two_names(line: str, root: Path, where: str) -> tuple[str, str]:
@@ -54,7 +55,7 @@ def _two_names(line: str, root: Path, where: str) -> tuple[str, str]:
     if len(words) == 2:
         return words[0], words[1]
     cuts = [(line[:at].strip(), line[at + 1 :].strip()) for at, letter in enumerate(line) if letter == " "]
-    fits = [pair for pair in cuts if all((root / portable(name, root)).is_file() for name in pair)]
+    fits = [pair for pair in cuts if all(is_there(root / portable(name, root)) for name in pair)]
     if len(set(fits)) != 1:
         raise UserError(
             f"{where} is not two names ({line[:80]!r}); separate names with blanks by a tab, or write blanks as %20 "

@@ -18,6 +18,7 @@ from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import check_database
 from hashpipe.pairgen.matching import vlad
 from hashpipe.pairgen.options import BuildOptions
+from hashpipe.pairgen.photos.files import is_there
 from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 from hashpipe.pairgen.photos.metadata import Photo
 
@@ -122,7 +123,7 @@ def _extract_batch(root: Path, photos: Sequence[Photo], max_side: int, max_featu
         try:
             picture = load_upright(root / photo.path, max_side)
         except UnreadablePhoto as error:
-            there = (root / photo.path).exists()  # one that was moved away may come back
+            there = is_there(root / photo.path)  # one that was moved away may come back
             found.append(_Found((0, 0), *_NOTHING, error.reason, permanent=there))
             continue
         found.append(_Found(picture.size, *adapter.extract_sift(vlad.gray(picture), max_features)))

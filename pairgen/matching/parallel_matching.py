@@ -18,6 +18,7 @@ from hashpipe.common.workers import run_jobs, workers_within
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import Rows, read_matches, write_matches
 from hashpipe.pairgen.matching.candidates import by_shared_photos
+from hashpipe.pairgen.matching.without_marks import RULE, drop_marks
 from hashpipe.pairgen.options import BuildOptions
 
 WEAK_INLIERS = 8  # geometries of fewer inliers are not kept
@@ -33,7 +34,7 @@ Named = tuple[str, str]
 
 def geometry_key(seed: int) -> str:
     """What the geometry of two photos depends on, besides their features."""
-    return f"seed {seed}, at least {WEAK_INLIERS} inliers, COLMAP {adapter.VERSION}"
+    return f"seed {seed}, at least {WEAK_INLIERS} inliers, COLMAP {adapter.VERSION}, marks {RULE}"
 
 
 def match_pairs(
@@ -55,7 +56,7 @@ def match_pairs(
     if workers == 1 or len(pairs) <= _FEW:
         for job in jobs:
             require_space(path.parent, len(job) * PAIR_BYTES)
-            adapter.match_pairs(path, job, options.seed, WEAK_INLIERS)
+            write_matches(path, _match_in_own_database(path, job, options.seed, options.max_features))
             advance(len(job))
         return
     arguments = [(path, job, options.seed, options.max_features) for job in jobs]
@@ -86,11 +87,12 @@ def _jobs(pairs: Sequence[Named], most: int) -> list[list[Named]]:
 
 
 def _match_in_own_database(path: Path, pairs: list[Named], seed: int, max_features: int) -> Rows:
-    """Match pairs in a database of their own."""
+    """Match pairs in a database of their own, so that nothing is ever kept from which marks were not taken out."""
     photos = len({name for pair in pairs for name in pair})
     with scratch_folder() as scratch:
         require_space(scratch, photos * max_features * _FEATURE_BYTES + len(pairs) * PAIR_BYTES)
         part = scratch / "part.db"
         adapter.write_features(path, pairs, part)
         adapter.match_pairs(part, pairs, seed, WEAK_INLIERS)
+        drop_marks(part, pairs, seed, WEAK_INLIERS)
         return read_matches(part)

@@ -18,7 +18,7 @@ from hashpipe.pairgen.pairs import tables
 from hashpipe.pairgen.pairs.dissimilar import dissimilar_pairs
 from hashpipe.pairgen.pairs.evidence import measured_cameras, measured_parts
 from hashpipe.pairgen.pairs.gps import near_by_gps
-from hashpipe.pairgen.pairs.relations import related_components
+from hashpipe.pairgen.pairs.relations import gps_notes, related_components
 from hashpipe.pairgen.pairs.similar import similar_pairs
 from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
 from hashpipe.pairgen.pairs.uncertain import signs_of, uncertain_units, unknown_pairs
@@ -80,6 +80,7 @@ def label_pairs(
         split, in_model, matches, vlads, related, options, near, lambda ends: unknown_pairs(ends, split, units, signs)
     )
     notes = [f"{why}; its pairs are unknown." for why in contradicted.values()]
+    notes += gps_notes(related, len(set(place[place >= 0].tolist())), options.far_metres)
     return Labelled(place, similar, dissimilar, tables.relation_table(related, split, place), notes)
 
 

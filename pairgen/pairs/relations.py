@@ -15,6 +15,8 @@ from hashpipe.pairgen.photos.metadata import Photo
 
 LOOK_ALIKE = 30  # matches without a geometry; 1,691 pairs of unrelated photos had 24 at most
 
+_BY_GPS = "m apart by GPS"
+
 
 def weak_geometry(matches: Matches) -> np.ndarray:
     """Which matched pairs carry a geometry that chance does not explain; bool (m,).
@@ -56,7 +58,7 @@ def related_components(
     for (first, second), text in _common_neighbours(same):
         found.setdefault((first, second), text)
     for key, metres in near_components(photos, labels, options.far_metres).items():
-        found.setdefault(key, f"{metres:.0f} m apart by GPS")
+        found.setdefault(key, f"{metres:.0f} {_BY_GPS}")
     alike = look_alike(matches, options.min_inliers) & (labels[matches.a] != labels[matches.b])
     for row in np.flatnonzero(alike).tolist():
         a, b = int(matches.a[row]), int(matches.b[row])
@@ -69,6 +71,17 @@ def related_components(
             stated[key] = Relation(*key, "look_alike", text)
             found[key] = text
     return [stated.get(key) or Relation(*key, "may_be_same", found[key]) for key in sorted(found)]
+
+
+def gps_notes(related: Sequence[Relation], places: int, metres: float) -> list[str]:
+    """A sentence where positions alone leave most pairs of places unknown, else none; `places` is their number."""
+    near, pairs = sum(_BY_GPS in relation.evidence for relation in related), places * (places - 1) // 2
+    if not near or 2 * near < pairs:
+        return []
+    return [
+        f"{near} of {pairs} pairs of places are unknown because GPS positions lie within {metres:.0f} m of each other; "
+        "if the positions are wrong or the places known to differ, lower --far-metres."
+    ]
 
 
 def ordered(first: Any, second: Any) -> tuple[int, int]:

@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from hashpipe.common.files import sha256_file
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.colmap.model_files import model_fault
 from hashpipe.pairgen.pairs.pairset import RELATIONS, STATUS, PairSet, check, compute_fingerprint, load_pairset
+from hashpipe.pairgen.photos.files import content_hash, is_there
 
 _LABELS = {"covisible": 1, "visible_surface": 1, "hard_negative": -1, "negative": -1}
 _SHARES = ("overlap_ab", "overlap_ba", "visible_ab", "visible_ba")
@@ -143,7 +143,7 @@ def _files(pairset: PairSet, read: bool) -> tuple[list[str], list[str]]:
     gone = []
     with stage("Checking photos", len(paths) if read else 0, "photos") as advance:
         for row, path in enumerate(paths):
-            if status[row] in ("ok", "duplicate") and not path.is_file():
+            if status[row] in ("ok", "duplicate") and not is_there(path):
                 gone.append(names[row])
             elif read and status[row] in ("ok", "duplicate") and (fault := _content_fault(path, shas[row])):
                 faults.append(f"photos.parquet row {row}: {names[row]} {fault}")
@@ -157,6 +157,6 @@ def _files(pairset: PairSet, read: bool) -> tuple[list[str], list[str]]:
 def _content_fault(path: Path, sha256: str) -> str:
     """What is wrong with the content of a photo file, "" when it is what it was."""
     try:
-        return "" if sha256_file(path) == sha256 else "has changed since the pairs were made"
+        return "" if content_hash(path) == sha256 else "has changed since the pairs were made"
     except OSError as error:
         return f"cannot be read ({(error.strerror or str(error)).lower()})"

@@ -171,6 +171,7 @@ def verify_files(query: Path, others: Sequence[Path], cache: Path, workers: int 
     with locked(cache, wait=WAIT_SECONDS):
         extract_features(Path(), list(distinct.values()), cache, options)
         database = cache / "database.db"
+        use_geometries(database, geometry_key(options.seed))
         with FeatureReader(database) as opened:
             features = {sha: len(opened.keypoints(sha)) if sha in opened.ids else 0 for sha in distinct}
         named = [_name(described[0].sha256, photo.sha256) for photo in described[1:]]

@@ -9,24 +9,31 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import stage
 from hashpipe.common.workers import thread_pool
-from hashpipe.pairgen.photos.find import find_photos
+from hashpipe.pairgen.photos.find import Found, search_photos
+from hashpipe.pairgen.photos.load import more_pages_note
 from hashpipe.pairgen.photos.metadata import Photo, describe
 
 ABSENT = "not on disk"  # the reason of a photo that an import names
 
 
-def list_photos(photos: Path, workspace: Path) -> tuple[Path, list[str]]:
-    """The absolute photo folder and the photo files below it, those of the workspace left out.
+def list_photos(photos: Path, workspace: Path, video_frames: int = 0) -> tuple[Path, Found]:
+    """The absolute photo folder and the photos below it, those of the workspace left out (see find.search_photos).
 
     Raises UserError where there are none, or where the folder is the workspace.
     """
     root = expanded(photos).absolute()
     if root.resolve() == expanded(workspace).resolve():
         raise UserError(f"{root} cannot be both photo folder and workspace; name another folder with -w.")
-    names = find_photos(root, exclude=expanded(workspace).absolute())
-    if not names:
-        raise UserError(f"{root} holds no photos (jpg, png, tif, bmp, webp, heic, avif); give a folder that does.")
-    return root, names
+    found = search_photos(root, expanded(workspace).absolute(), video_frames)
+    if not found.names:
+        raise UserError(f"{root} holds no photos{found.left_out.in_brackets()}; give a folder that does.")
+    return root, found
+
+
+def page_notes(photos: Sequence[Photo]) -> list[str]:
+    """What to say of photos in files of several pages: one sentence, or none."""
+    several = [photo.path for photo in photos if photo.more_pages]
+    return [more_pages_note(several) + "."] if several else []
 
 
 def describe_photos(root: Path, names: Sequence[str]) -> list[Photo]:

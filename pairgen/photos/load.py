@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import stat
 import warnings
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
-NEEDS_HEIF = "HEIC and AVIF need an extra: pip install 'hashpipe[heif]'"
+from hashpipe.pairgen.photos.exif import Exif, read_exif
+from hashpipe.pairgen.photos.files import source_of
+from hashpipe.pairgen.photos.grey import as_grey, is_deep, mend_byte_order
+from hashpipe.pairgen.photos.identify import UnreadablePhoto, identify, without_unsound_parts
+from hashpipe.pairgen.photos.kinds import HEAD, head_of, kind_of_content, kind_of_name
+
+__all__ = [
+    "UnreadablePhoto",
+    "has_more_pages",
+    "load_upright",
+    "open_photo",
+    "read_exif",
+    "short_reason",
+    "upright_size",
+]
+
 MIN_SIDE = 16  # pixels; below it there is nothing to find features on
+_PAGED = frozenset({"TIFF", "GIF", "WebP", "PNG", "HEIF", "AVIF"})  # kinds that may hold several pages
 MAX_PIXELS = 500_000_000  # beyond it a file is more likely an attack than a photo
-# the only parsers that see a file, whatever its name is: Pillow knows forty more
-_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM", "AVIF")
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -26,25 +40,22 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # EXIF orientation -> what makes the picture upright
 
-Image.MAX_IMAGE_PIXELS = None  # our own bound above is checked before decoding, and huge photos are read shrunk
 
+def open_photo(source: Path | BinaryIO, name: str = "", trusted: bool = True) -> Image.Image:
+    """Open a photo's header and check its size; most formats are not decoded yet. Raises UnreadablePhoto.
 
-class UnreadablePhoto(Exception):
-    """A file that is no readable photo; `reason` says why in a few words."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-def open_photo(path: Path | BinaryIO) -> Image.Image:
-    """Open a photo's header and check its size; nothing is decoded yet. Raises UnreadablePhoto."""
+    name: what a stream is called, as a suffix tells some kinds that content does not. trusted: False for strangers'
+    files, which only decoders of common formats may see.
+    """
     try:
-        if isinstance(path, Path) and path.stat().st_size == 0:
-            raise UnreadablePhoto("empty file")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = _identify(path)
+        if isinstance(source, Path):
+            name = name or source.name
+            found = source_of(source)[0].stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise UnreadablePhoto("not a file")
+            if found.st_size == 0:
+                raise UnreadablePhoto("empty file")
+        image = _opened(source, name, trusted)
     except UnreadablePhoto:
         raise
     except Image.UnidentifiedImageError:
@@ -59,25 +70,29 @@ def open_photo(path: Path | BinaryIO) -> Image.Image:
     return image
 
 
-def load_upright(path: Path | BinaryIO, max_side: int | None = None) -> Image.Image:
+def _opened(source: Path | BinaryIO, name: str, trusted: bool) -> Image.Image:
+    try:
+        return identify(source, name, trusted)
+    except UnreadablePhoto:
+        raise
+    except Exception:  # damaged metadata raise nearly anything
+        image = without_unsound_parts(source)
+        if image is None:
+            raise
+        return image
+
+
+def load_upright(source: Path | BinaryIO, max_side: int | None = None, name: str = "") -> Image.Image:
     """Decode a photo as upright 8-bit RGB, its longest side at most `max_side` pixels.
 
-    JPEGs are shrunk while they are decoded. Transparent parts lie on mid grey; 16-bit values are scaled, not clipped.
-    Raises UnreadablePhoto, also for a truncated file.
+    JPEGs are shrunk while they are decoded. Transparent parts lie on mid grey; deeper grey is scaled by its own range.
+    Of several pages or frames the first is read. Raises UnreadablePhoto, also for a truncated file.
     """
-    with open_photo(path) as image:
+    with open_photo(source, name) as image:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                if max_side:
-                    image.draft("RGB", (max_side, max_side))
-                image.load()
-                picture = _to_rgb(image)
-                turn = _TURNS.get(exif_orientation(image))
-                if turn is not None:
-                    picture = picture.transpose(turn)
+            picture = _decoded(image, read_exif(image).orientation, max_side)
         except Exception as error:
-            raise UnreadablePhoto(short_reason(error)) from None
+            picture = _second_try(source, read_exif(image).orientation, max_side, error)
     if max_side and max(picture.size) > max_side:
         scale = max_side / max(picture.size)
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
@@ -86,44 +101,43 @@ def load_upright(path: Path | BinaryIO, max_side: int | None = None) -> Image.Im
     return picture
 
 
-def _identify(path: Path | BinaryIO) -> Image.Image:
+def _decoded(image: Image.Image, orientation: int, max_side: int | None) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if max_side:
+            image.draft("RGB", (max_side, max_side))
+        mend_byte_order(image)
+        _load(image)
+        picture = _to_rgb(image)
+    turn = None if turns_itself(image) else _TURNS.get(orientation)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _load(image: Image.Image) -> None:
+    """Decode. Pillow turns a TIFF itself and reads all its metadata for it; where they are damaged, nothing turns."""
     try:
-        return Image.open(path, formats=_FORMATS)
-    except Image.UnidentifiedImageError:
-        if not _is_heif(path):
+        image.load()
+    except Exception:
+        if image.format != "TIFF" or getattr(image, "tile", None):
             raise
-    if not _add_heif_decoder():
-        raise UnreadablePhoto(NEEDS_HEIF)
-    return Image.open(path, formats=("HEIF",))
+        image.getdata()  # the pixels are there
 
 
-def _is_heif(path: Path | BinaryIO) -> bool:
-    """By content: an ISO media file, whatever its name is."""
-    if isinstance(path, Path):
-        with path.open("rb") as file:
-            return file.read(12)[4:8] == b"ftyp"
-    path.seek(0)
-    head = path.read(12)
-    path.seek(0)
-    return head[4:8] == b"ftyp"
-
-
-@cache
-def _add_heif_decoder() -> bool:
-    """Let Pillow read HEIC where the extra is installed; AVIF it reads itself in most builds."""
+def _second_try(source: Path | BinaryIO, orientation: int, max_side: int | None, error: Exception) -> Image.Image:
+    """The pixels without metadata that are damaged; UnreadablePhoto with the first error where that is no help."""
     try:
-        import pillow_heif
-    except ImportError:
-        return False
-    pillow_heif.register_heif_opener()
-    return True
+        image = without_unsound_parts(source)
+        if image is not None:
+            with image:
+                return _decoded(image, orientation, max_side)
+    except Exception:
+        pass
+    raise UnreadablePhoto(short_reason(error)) from None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float32)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)).convert("RGB")
+    if is_deep(image):
+        return as_grey(image).convert("RGB")
     if "A" in image.getbands() or "transparency" in image.info:
         layer = image.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (128, 128, 128, 255))
@@ -131,10 +145,43 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def exif_orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8; 1 where the file does not say or says nonsense."""
-    value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return value if value in _TURNS else 1
+def turns_itself(image: Image.Image) -> bool:
+    """Whether Pillow turns the picture upright when it decodes it, and says its size so before."""
+    return image.format == "TIFF"
+
+
+def upright_size(image: Image.Image, exif: Exif) -> tuple[int, int]:
+    """Width and height of an opened photo when it stands upright."""
+    return image.size[::-1] if exif.orientation >= 5 and not turns_itself(image) else image.size
+
+
+def has_more_pages(image: Image.Image) -> bool:
+    """Whether a file holds further pages or frames; further pictures of a JPEG do not count, which cameras add."""
+    if image.format == "HEIF":
+        return int(getattr(image, "n_frames", 1)) > 1
+    try:
+        return image.format not in ("MPO", "JPEG", "RAW") and bool(getattr(image, "is_animated", False))
+    except Exception:
+        return False
+
+
+def first_of_several(source: Path | BinaryIO, name: str = "") -> bool:
+    """Whether a file that can be opened holds further pages; those that cannot hold any are not opened for it."""
+    head = head_of(source) if isinstance(source, Path) else source.read(HEAD)
+    if kind_of_content(head) not in _PAGED or kind_of_name(name or getattr(source, "name", "")) == "RAW":
+        return False
+    try:
+        with open_photo(source, name) as image:
+            return has_more_pages(image)
+    except UnreadablePhoto:
+        return False
+
+
+def more_pages_note(names: Sequence[str]) -> str:
+    """What to say of files of which only the first page is read, without full stop."""
+    some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    count = "1 file holds" if len(names) == 1 else f"{len(names)} files hold"
+    return f"{count} several pages or frames, of which the first is read: {some}"
 
 
 def short_reason(error: Exception) -> str:

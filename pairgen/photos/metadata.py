@@ -10,10 +10,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
-from hashpipe.common.files import sha256_file
-from hashpipe.pairgen.photos.load import UnreadablePhoto, exif_orientation, open_photo, short_reason
+from hashpipe.pairgen.photos.files import content_hash
+from hashpipe.pairgen.photos.load import (
+    UnreadablePhoto,
+    has_more_pages,
+    open_photo,
+    read_exif,
+    short_reason,
+    upright_size,
+)
+from hashpipe.pairgen.photos.plausible import FILM, capture_time, focal_length, number, position
+
+_TIMES = (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized, ExifTags.Base.DateTime)
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,8 @@ class Photo:
     focal: float = 0.0
     camera: str = ""  # maker, model and serial number by EXIF; empty where it is silent
     reason: str = ""  # why it cannot be read; empty when it can
+    ignored: tuple[str, ...] = ()  # what its metadata say and cannot be, which counts as unknown
+    more_pages: bool = False  # the first of several pages or frames
 
 
 def describe(root: Path, path: str) -> Photo:
@@ -43,36 +55,29 @@ def describe(root: Path, path: str) -> Photo:
         )
     try:
         with open_photo(root / path) as image:
-            exif = image.getexif()
-            orientation = exif_orientation(image)
-            turned = orientation >= 5 and image.format != "TIFF"  # Pillow turns a TIFF itself
-            width, height = image.size[::-1] if turned else image.size
-            details = exif.get_ifd(ExifTags.IFD.Exif)
-            lat, lon = _position(exif.get_ifd(ExifTags.IFD.GPSInfo))
+            exif = read_exif(image)
+            width, height = upright_size(image, exif)
+            pages = has_more_pages(image)
+        ignored: list[str] = []
+        lat, lon = _position(exif.gps, ignored)
         return Photo(
             path,
-            sha256_file(root / path),
+            content_hash(root / path),
             width,
             height,
-            orientation,
-            _time(details, exif),
+            exif.orientation,
+            capture_time([exif.details.get(tag) or exif.base.get(tag) for tag in _TIMES], ignored),
             lat,
             lon,
-            _focal(details, max(width, height)),
-            _camera(details, exif),
+            _focal(exif.details, max(width, height), ignored),
+            _camera(exif.details, exif.base),
+            ignored=tuple(ignored),
+            more_pages=pages,
         )
     except UnreadablePhoto as error:
         return Photo(path, reason=error.reason)
-    except Exception as error:  # damaged metadata raises nearly anything; the file is listed, the run goes on
+    except Exception as error:  # a file that went away meanwhile; it is listed, the run goes on
         return Photo(path, reason=short_reason(error))
-
-
-def _time(details: dict[int, Any], exif: Image.Exif) -> str | None:
-    text = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
-    try:
-        return datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S").isoformat()
-    except ValueError:
-        return None
 
 
 def capture_seconds(taken_at: str | None) -> float:
@@ -82,38 +87,32 @@ def capture_seconds(taken_at: str | None) -> float:
     return (datetime.fromisoformat(taken_at).replace(tzinfo=None) - datetime(1970, 1, 1)).total_seconds()
 
 
-def _camera(details: dict[int, Any], exif: Image.Exif) -> str:
+def _camera(details: dict[int, Any], exif: dict[int, Any]) -> str:
     parts = (exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model), details.get(ExifTags.Base.BodySerialNumber))
     return " ".join(str(part).strip("\0 ") for part in parts if part)
 
 
-def _position(gps: dict[int, Any]) -> tuple[float, float] | tuple[None, None]:
-    try:
-        lat = _degrees(gps[ExifTags.GPS.GPSLatitude], gps[ExifTags.GPS.GPSLatitudeRef] in ("S", "s"))
-        lon = _degrees(gps[ExifTags.GPS.GPSLongitude], gps[ExifTags.GPS.GPSLongitudeRef] in ("W", "w"))
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return None, None
-    plausible = abs(lat) <= 90 and abs(lon) <= 180 and (lat, lon) != (0.0, 0.0)
-    return (lat, lon) if plausible else (None, None)
-
-
-def _degrees(parts: Any, negative: bool) -> float:
-    degrees, minutes, seconds = (float(part) for part in parts)
-    value = degrees + minutes / 60 + seconds / 3600
-    return -value if negative else value
-
-
-def _focal(details: dict[int, Any], longest: int) -> float:
+def _focal(details: dict[int, Any], longest: int, ignored: list[str]) -> float:
     """Focal length in longest sides, from the 35 mm equivalent or the focal plane's resolution; 0 unknown."""
-    try:
-        equivalent = float(details.get(ExifTags.Base.FocalLengthIn35mmFilm) or 0)
-        if equivalent > 0:
-            return equivalent / 36.0
-        millimetres = float(details[ExifTags.Base.FocalLength])
-        per_unit = float(details[ExifTags.Base.FocalPlaneXResolution])
-        unit = {2: 25.4, 3: 10.0}[int(details.get(ExifTags.Base.FocalPlaneResolutionUnit, 2))]
-        pixels = float(details.get(ExifTags.Base.ExifImageWidth) or longest)
-        focal = millimetres * per_unit / unit / pixels
-        return focal if 0.2 < focal < 20 else 0.0
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return 0.0
+    equivalent = details.get(ExifTags.Base.FocalLengthIn35mmFilm)
+    from_plane = _focal_from_plane(details, longest)
+    values = [None if equivalent is None else number(equivalent) / FILM, from_plane]
+    return focal_length(values, ignored)
+
+
+def _focal_from_plane(details: dict[int, Any], longest: int) -> float | None:
+    """Focal length in longest sides from millimetres and pixels per millimetre; None where one is not given."""
+    tags = ExifTags.Base
+    if details.get(tags.FocalLength) is None or details.get(tags.FocalPlaneXResolution) is None:
+        return None
+    unit = {2.0: 25.4, 3.0: 10.0}.get(number(details.get(tags.FocalPlaneResolutionUnit, 2)), float("nan"))  # mm
+    pixels = number(details.get(tags.ExifImageWidth))
+    millimetres, per_unit = number(details[tags.FocalLength]), number(details[tags.FocalPlaneXResolution])
+    return millimetres * per_unit / unit / (pixels if pixels > 0 else longest)
+
+
+def _position(gps: dict[int, Any], ignored: list[str]) -> tuple[float, float] | tuple[None, None]:
+    tags = ExifTags.GPS
+    coordinates = (tags.GPSLatitude, tags.GPSLatitudeRef, tags.GPSLongitude, tags.GPSLongitudeRef)
+    lat, north_south, lon, east_west = map(gps.get, coordinates)
+    return position(lat, north_south, lon, east_west, ignored)

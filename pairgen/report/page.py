@@ -37,7 +37,7 @@ def write_report(pairs_folder: Path) -> Path:
         fingerprint=pairset.fingerprint,
         tiles=_tiles(pairset),
         seconds=_seconds(summary.get("seconds") or {}),
-        notes=summary.get("notes") or [],
+        notes=(summary.get("notes") or []) + _ignored(summary.get("ignored") or {}),
         splits=_splits(pairset),
         models=_models(pairset),
         histograms=histograms(pairset),
@@ -87,6 +87,11 @@ def _seconds(seconds: dict[str, float]) -> list[tuple[str, str, float]]:
     """Stage, its time as text, and its share of the longest in percent."""
     longest = max([*seconds.values(), 1e-9])
     return [(name, f"{value:.1f} s", 100 * value / longest) for name, value in seconds.items()]
+
+
+def _ignored(ignored: dict[str, int]) -> list[str]:
+    """One note for each kind of metadata that counts as unknown."""
+    return [f"Of {count} photos metadata were ignored: {why}." for why, count in ignored.items()]
 
 
 def _splits(pairset: PairSet) -> list[tuple[str, int, int, int]]:

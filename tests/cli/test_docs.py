@@ -46,6 +46,13 @@ def test_command_reference_is_current():
     assert done.returncode == 0, done.stderr
 
 
+def test_table_of_kinds_is_current():
+    done = subprocess.run(
+        [sys.executable, DOCS / "photos.py", "--check"], env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 # -- commands ---------------------------------------------------------------------------------------------------------
 
 

@@ -118,3 +118,13 @@ def test_who_waits_gets_the_lock_and_never_that_of_a_folder_that_was_replaced(tm
             pass
     other.join()
     assert order == ["replaced", "waited"]
+
+
+@pytest.mark.parametrize("letter", ["a", "é"])
+def test_a_name_as_long_as_the_file_system_takes(tmp_path, letter):
+    """The temporary name beside it is no longer."""
+    path = tmp_path / (letter * (250 // len(letter.encode())) + ".csv")
+    with files.atomic_path(path) as temporary:
+        temporary.write_text("whole")
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert path.read_text() == "whole"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from hashpipe.common.errors import UserError
@@ -17,6 +17,7 @@ from hashpipe.hashing.training.heads.parts import PartsHead
 from hashpipe.hashing.training.heads.pyramid import PyramidHead
 from hashpipe.hashing.training.heads.recurrent import RecurrentHead
 from hashpipe.hashing.training.heads.spatial import SpatialHead
+from hashpipe.hashing.training.heads.views import ViewsHead
 from hashpipe.hashing.training.heads.vlad import VladHead
 
 HEADS: dict[str, type[TrainedHead]] = {
@@ -30,6 +31,7 @@ HEADS: dict[str, type[TrainedHead]] = {
     "parts": PartsHead,
     "vlad": VladHead,
     "pyramid": PyramidHead,
+    "views": ViewsHead,
 }
 
 
@@ -46,11 +48,21 @@ def reads_maps(name: str) -> bool:
     return FORMULAS[head_class(name).kind].reads == "maps"
 
 
-def check_head(name: str, backbone: str, finetuned: bool) -> None:
-    """Raise UserError for a head that reads maps where there are none, or where the network learns too."""
+def check_head(name: str, networks: Sequence[str], finetuned: bool) -> None:
+    """Raise UserError for a head that reads maps where there are none, or where the network learns too.
+
+    networks: the one that describes photos, or several; several do not learn.
+    """
+    if finetuned and len(networks) > 1:
+        raise UserError(f"--finetune takes one network, and --backbone names {len(networks)}; name one, or omit it.")
     if not reads_maps(name):
         return
-    if backbone == "vlad":
+    if len(networks) > 1:
+        raise UserError(
+            f"--set head={name} reads feature maps of one network, and --backbone names {len(networks)}; name one, or "
+            "another head."
+        )
+    if networks[0] == "vlad":
         raise UserError(
             f"--set head={name} reads feature maps and VLAD has none; name a network with --backbone, or omit it."
         )

@@ -24,6 +24,8 @@ class TrainedHead(nn.Module):
     whole     the loss looks into the head, or its outputs depend on the whole batch: of several processes each computes
               all of a batch
     multiple  code lengths are multiples of it
+
+    bit_weights float32 (k,) are set when learning is done, by objectives that learn them.
     """
 
     kind: ClassVar[str]
@@ -35,6 +37,7 @@ class TrainedHead(nn.Module):
 
     def __init__(self, start: np.ndarray, pca: Pca | None = None) -> None:
         super().__init__()
+        self.bit_weights: np.ndarray | None = None
         self.bias = nn.Parameter(torch.zeros(start.shape[1]))
         self.register_buffer("mean", torch.zeros(len(start)), persistent=False)  # PCA coordinates are centred
 

@@ -41,6 +41,7 @@ OBJECTIVES: dict[str, str | type[Objective]] = {
     "ath": "ath:Ath",
     "exchnet": "exchnet:ExchNet",
     "drlih": "drlih:Drlih",
+    "dmvh": "dmvh:Dmvh",
     "spdh": "spdh:Spdh",
 }
 

@@ -43,7 +43,7 @@ class BiHalf(Objective):
         return Recipe(random=256, distinct=True)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        code: Tensor = _BiHalf.apply(batch.u, self.options.proxy)  # type: ignore[no-untyped-call]
+        code: Tensor = _BiHalf.apply(batch.u, self.options.proxy)
         gap = code @ code.T / code.shape[1] - batch.descriptors @ batch.descriptors.T
         others = ~torch.eye(len(code), dtype=torch.bool)
         return {"cosines": masked_mean(gap.square(), others)}
@@ -59,6 +59,6 @@ class _BiHalf(torch.autograd.Function):
         return code
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         u, code = ctx.saved_tensors
         return gradient + ctx.proxy * (u - code) / max(u.numel(), 1), None

@@ -29,7 +29,7 @@ class _Amplifier(torch.autograd.Function):
         return u.clone()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (u,) = ctx.saved_tensors
         dead = (torch.tanh(u).abs() > SATURATED) & (gradient * u > 0)  # descent moves u towards 0: the sign is wrong
         return torch.where(dead, ctx.factor * gradient, gradient), None
@@ -37,7 +37,7 @@ class _Amplifier(torch.autograd.Function):
 
 def amplified(u: Tensor, factor: float = FACTOR) -> Tensor:
     """u itself, (B,k); the gradient that comes back is `factor` times as large where a bit is dead."""
-    found: Tensor = _Amplifier.apply(u, factor)  # type: ignore[no-untyped-call]
+    found: Tensor = _Amplifier.apply(u, factor)
     return found
 
 

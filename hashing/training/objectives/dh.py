@@ -10,7 +10,8 @@ from layers W_m whose rows are orthogonal. All but the last two sums are means o
 SDH spreads dissimilar pairs and draws similar ones together: J2 is then ½ (|h_i|² + α (S_B - S_W)), with S_W the mean
 of |h_i - h_j|² over similar pairs and S_B over dissimilar ones. The paper sums J1 over N photos with λ1 = 100, so that
 λ1 here is 100 / N; a value of 1 or more only saturates. Reconstruction: the weights, and the share of a batch in place
-of the whole set. Where a layer has more rows than columns, its columns are made orthogonal.
+of the whole set. Where a layer has more rows than columns, its columns are made orthogonal. The length of a layer is
+free in J3, as that of descriptors is.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ class SdhOptions(DhOptions):
 
 
 def orthogonality(weight: Tensor) -> Tensor:
-    """½ ||W W' - I||², scalar: of the rows of W or of its columns, whichever are fewer."""
+    """½ ||W W' - I||², scalar: of the rows of W or of its columns, whichever are fewer, of mean squared length 1."""
     rows = weight if len(weight) <= weight.shape[1] else weight.T
+    rows = rows / rows.square().sum(1).mean().sqrt()
     return 0.5 * (rows @ rows.T - torch.eye(len(rows), dtype=rows.dtype)).square().sum()
 
 

@@ -98,7 +98,8 @@ class ExchNet(Objective):
         return self.options.quantise * sum(counts) / max(len(u), 1)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        found, u, bits = {}, batch.u, batch.u.shape[1]
+        found: dict[str, Tensor] = {}
+        u, bits = batch.u, batch.u.shape[1]
         if isinstance(batch.head, PartsHead):
             found, u = self.parts(batch, batch.head)
         h = torch.tanh(u)

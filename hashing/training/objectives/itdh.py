@@ -44,8 +44,10 @@ class Itdh(Objective):
 
     @classmethod
     def recipe(cls, options: ItdhOptions, has_pairs: bool, photos: int) -> Recipe:
-        guesses = {"neighbours": 48, "discovery": "mutual", "neighbourhood": options.neighbourhood}
-        return Recipe(pairs=96, random=128, distinct=True, steps=0, **guesses)
+        near = options.neighbourhood
+        return Recipe(
+            pairs=96, neighbours=48, random=128, distinct=True, discovery="mutual", neighbourhood=near, steps=0
+        )
 
     @classmethod
     def start(cls, options: ItdhOptions, x: np.ndarray, bits: int, known: Known) -> np.ndarray | None:
@@ -60,7 +62,7 @@ class Itdh(Objective):
             return {"neighbours": 0 * batch.u.sum()}
         u = batch.u[kept] - batch.u[kept].mean(0)
         spread = u.T @ u
-        spread = spread + _RIDGE * spread.diagonal().mean() * torch.eye(u.shape[1], dtype=u.dtype)
+        spread = spread + (_RIDGE * spread.diagonal().mean() + 1e-12) * torch.eye(u.shape[1], dtype=u.dtype)
         apart = u.T @ (degree[kept, None] * u - joined[kept][:, kept] @ u)
         return {"neighbours": torch.linalg.solve(spread, apart).diagonal().mean()}
 

@@ -35,10 +35,10 @@ class PairCodes:
         for rows in self.places:
             quadratic, linear = quadratic - self.h[rows].T @ self.h[rows], linear - self.h[rows].sum(axis=0)
             for row in rows:
-                self._descend(row, quadratic, -linear)
+                self._descend(int(row), quadratic, -linear)
             quadratic, linear = quadratic + self.h[rows].T @ self.h[rows], linear + self.h[rows].sum(axis=0)
         for row in self.lone:
-            self._descend(row, np.zeros_like(quadratic), np.zeros_like(linear))
+            self._descend(int(row), np.zeros_like(quadratic), np.zeros_like(linear))
 
     def _descend(self, row: int, quadratic: np.ndarray, linear: np.ndarray) -> None:
         """Minimise h'Qh - 2k l'h over one coordinate after another, each in [-1,1], for a photo's code h.

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from dataclasses import fields, replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from hashpipe.hashing.duplicates.appearance import sharpness
 from hashpipe.hashing.duplicates.cluster import Near, star_groups
 from hashpipe.hashing.duplicates.copy_match import features, one_shot
 from hashpipe.hashing.duplicates.groups import find_groups, groups
-from hashpipe.hashing.duplicates.metadata import Metadata, gather, read_header
+from hashpipe.hashing.duplicates.metadata import Header, Metadata, gather, read_header
 from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.duplicates.rules import KINDS, Rules, all_groups
 from hashpipe.pairgen.pairs.pairset import PairSet
@@ -525,3 +526,17 @@ def test_nothing_to_group(tmp_path, count):
     assert set(result.counts.values()) == {(0, 0)}
     assert (result.folder / "groups.html").exists()
     assert "nothing was deleted" in result.as_text()
+
+
+def test_dates_that_cannot_be_are_unknown_as_in_a_build(tmp_path: Path) -> None:
+    def header(details: dict[int, str]) -> Header:
+        exif = Image.Exif()
+        exif.get_ifd(0x8769).update(details)
+        Image.new("RGB", (60, 40)).save(tmp_path / "a.jpg", exif=exif)
+        return read_header(tmp_path / "a.jpg")
+
+    found = header({0x9003: "1970:01:01 00:00:00", 0x9004: "2021:05:06 07:08:09", 0x9291: "25"})
+    assert found.taken == (datetime(2021, 5, 6, 7, 8, 9) - datetime(1970, 1, 1)).total_seconds()
+    assert not found.exact  # the parts of a second belong to the other date
+    assert np.isnan(header({0x9003: "1970:01:01 00:00:00"}).taken)
+    assert header({0x9003: "2021:05:06 07:08:09", 0x9291: "25"}).exact

@@ -20,6 +20,7 @@ from small_models import network_model, vlad_model, workspace_with, write_pictur
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked, sha256_file
+from hashpipe.common.progress import show_progress
 from hashpipe.hashing.codes import packing as codes
 from hashpipe.hashing.codes.codes_file import check_same_space, read_codes
 from hashpipe.hashing.data import images
@@ -127,11 +128,11 @@ def test_a_stopped_run_goes_on_and_ends_in_the_same_file(workspace, pictures, mo
     opened: list[str] = []
     load = photo_jobs.load_upright
 
-    def stop_at_seven(source, side):
+    def stop_at_seven(*given):
         opened.append("one")
         if len(opened) > 7:
             raise KeyboardInterrupt
-        return load(source, side)
+        return load(*given)
 
     monkeypatch.setattr(photo_jobs, "load_upright", stop_at_seven)
     with pytest.raises(KeyboardInterrupt):
@@ -336,11 +337,11 @@ def test_lists(pictures, tmp_path, monkeypatch):
     (tmp_path / "empty.txt").write_text("\n# nothing\n")
     (tmp_path / "binary.bin").write_bytes(bytes(range(256)))
     (tmp_path / "utf16.txt").write_text("a.png", encoding="utf-16")
+    assert list_photos(tmp_path / "utf16.txt").paths == ("a.png",)  # as PowerShell's > writes
     for source, says in (
         (tmp_path / "empty", "holds no photos"),
         (tmp_path / "empty.txt", "lists no photos"),
         (tmp_path / "binary.bin", "neither a folder, nor a photo, nor a text file"),
-        (tmp_path / "utf16.txt", "nor a text file"),
         (tmp_path / "none", "does not exist"),
         ([], "No photo was named"),
     ):
@@ -358,6 +359,21 @@ def test_a_file_that_changes_while_it_is_encoded_loses_no_row(workspace, tmp_pat
 
     monkeypatch.setattr(photo_jobs, "load_upright", touch)
     assert encode(folder, workspace, TORCH).photos == 4
+
+
+def test_files_of_several_pages_are_said(workspace, pictures, tmp_path, capsys):
+    folder = tmp_path / "paged"
+    folder.mkdir()
+    first, second = (Image.open(pictures / f"00{n}.png").convert("RGB") for n in (0, 1))
+    first.save(folder / "a.tif", save_all=True, append_images=[second])
+    first.save(folder / "b.png")
+    show_progress("auto")
+    try:
+        found = read_codes(encode(folder, workspace, TORCH).codes)
+    finally:
+        show_progress("off")
+    assert "1 file holds several pages or frames, of which the first is read: a.tif\n" in capsys.readouterr().err
+    assert (found.codes[0] == found.codes[1]).all()
 
 
 def test_photos_added_later_cost_only_themselves(workspace, pictures, tmp_path, monkeypatch):

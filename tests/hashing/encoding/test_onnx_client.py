@@ -120,3 +120,18 @@ def test_a_graph_of_an_earlier_version_gets_the_metadata_of_this_one(workspace, 
     record = graph.with_suffix(".json")
     write_json(record, {**read_json(record), "graph": sha256_file(graph)})
     assert facts(export_onnx(workspace, OnnxOptions(bits=12)).file) == wanted
+
+
+def test_a_container_with_one_processor_gets_no_complaints(workspace, photos, exported):
+    """Left alone, ONNX Runtime binds threads to processors that a container may not use, and complains."""
+    script = (
+        "import os, sys; from pathlib import Path; os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})\n"
+        "from hashpipe.hashing.data.images import from_paths\n"
+        "from hashpipe.hashing.encoding.encoder import open_encoder\n"
+        "encoder = open_encoder(Path(sys.argv[1]), bits=12, runtime='onnx', threads=4)\n"
+        "print(encoder.outputs(from_paths([Path(sys.argv[2])])).u.shape)"
+    )
+    command = [sys.executable, "-c", script, workspace / "model", photos / "0.jpg"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "(1, 12)\n", done.stderr
+    assert "affinity" not in done.stderr

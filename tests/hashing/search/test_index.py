@@ -324,3 +324,16 @@ def test_a_reader_between_two_writes_tries_again(workspace, codes_file, monkeypa
     read_meta, answers = index_files.read_meta, [stale]
     monkeypatch.setattr(index_files, "read_meta", lambda folder: answers.pop() if answers else read_meta(folder))
     assert len(open_index(workspace / "index")) == 60
+
+
+def test_a_path_whose_letters_are_composed_otherwise_is_the_same_photo(workspace, codes_file):
+    composed = make(8, root="/p")
+    apart = replace(composed, paths=tuple(path.replace("\u00e9", "e\u0301") for path in composed.paths))
+    assert apart.paths != composed.paths
+    build_index([codes_file(composed)], workspace, IndexOptions())
+    again = add_to_index([codes_file(apart)], workspace, FOLDER)
+    assert (again.unchanged, again.added) == (8, 0)
+    assert remove_from_index(["/p/a/3 e\u0301.jpg"], workspace, RemoveOptions()).removed == 1
+    both = replace(composed, paths=(*composed.paths[:7], composed.paths[0].replace("\u00e9", "e\u0301")))
+    assert build_index([codes_file(both)], workspace, IndexOptions()).added == 8  # two files of one folder are two
+    assert remove_from_index(["/p/a/0 \u00e9.jpg"], workspace, RemoveOptions()).removed == 1

@@ -24,7 +24,8 @@ from hashpipe.hashing.search.index import open_index, own_first
 from hashpipe.hashing.search.index_commands import build_index, remove_from_index
 from hashpipe.hashing.search.index_options import IndexOptions, RemoveOptions
 from hashpipe.hashing.search.options import SearchOptions
-from hashpipe.hashing.search.search import asymmetric, search
+from hashpipe.hashing.search.rerank import asymmetric
+from hashpipe.hashing.search.search import search
 
 PHOTOS = 24
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from dataclasses import replace
 
@@ -12,9 +13,10 @@ from PIL import Image
 from served import COUNT, Served, encoded, jpeg, write_model
 
 from hashpipe.common.hamming import hamming
-from hashpipe.hashing.codes.codes_file import read_codes, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSpace, read_codes, write_codes
 from hashpipe.hashing.search.index_commands import build_index
 from hashpipe.hashing.search.index_options import IndexOptions
+from hashpipe.hashing.serve.description import code_pattern
 from hashpipe.hashing.serve.places import Places
 
 
@@ -180,6 +182,71 @@ def test_everything_is_documented(served):
                     schema = answer["content"]["application/json"]["schema"]
                     assert schema == {"$ref": "#/components/schemas/Problem"}, f"{method} {path} {status}"
     assert "within" in openapi["components"]["schemas"]["SearchAnswer"]["properties"]
+
+
+def test_what_comes_is_what_is_described(served):
+    """A generated client takes an answer of another type for an error."""
+    openapi = served.client.get("/openapi.json").json()
+    asked = {"photo": 10, "place": 0, "kind": "place", "group": 1}
+    for path, methods in openapi["paths"].items():
+        described = methods.get("get", {}).get("responses", {}).get("200", {}).get("content")
+        if described is None or "group" in path or path == "/api/search":
+            continue
+        answer = served.client.get(path.format(**asked))
+        assert answer.status_code == 200, path
+        assert [answer.headers["content-type"].partition(";")[0]] == list(described), path
+        if "etag" in answer.headers:
+            again = served.client.get(path.format(**asked), headers={"If-None-Match": answer.headers["etag"]})
+            assert str(again.status_code) in methods["get"]["responses"], path
+    picture = openapi["paths"]["/api/photos/{photo}/thumbnail"]["get"]["responses"]["200"]["content"]
+    assert picture == {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
+
+
+def test_refusals_of_every_route_are_described(served):
+    openapi = served.client.get("/openapi.json").json()
+    for path, methods in openapi["paths"].items():
+        for method, route in methods.items():
+            assert {"403", "413", "421", "422", "503"} <= set(route["responses"]), f"{method} {path}"
+
+
+def test_a_refused_method_is_told_all_that_are_served(served):
+    for path in ("/", "/docs", "/openapi.json", "/page/main.js", "/api/info", "/api/photos/10", "/api/search"):
+        answer = served.client.delete(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST" if "search" in path else "GET")
+
+
+def test_the_schema_takes_codes_of_the_index_and_no_others(served, start):
+    def schema(server) -> dict:
+        openapi = server.client.get("/openapi.json").json()
+        parameters = openapi["paths"]["/api/search"]["get"]["parameters"]
+        return next(one["schema"] for one in parameters if one["name"] == "code")
+
+    found = schema(served)
+    assert (found["minLength"], found["maxLength"]) == (4, 4)
+    for code, valid in (("00fF", True), ("0f", False), ("000000", False), ("00g0", False)):
+        answer = served.client.get("/api/search", params={"code": code})
+        assert (re.search(found["pattern"], code) is not None) == valid == (answer.status_code == 200), code
+    with start() as other:
+        assert schema(other)["maxLength"] == 4
+        longer = read_codes(other.workspace / "codes.parquet")
+        space = CodeSpace(longer.space.model, 20, np.zeros(20, np.float32))
+        codes = np.zeros((len(longer), 3), np.uint8)
+        write_codes(other.workspace / "codes.parquet", replace(longer, space=space, codes=codes))
+        build_index([], other.workspace, IndexOptions())
+        time.sleep(1.1)  # the server looks for a changed index once in a second
+        assert (schema(other)["minLength"], schema(other)["maxLength"]) == (6, 6)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 5, 8, 12, 13, 16, 20])
+def test_the_pattern_of_codes_against_the_definition(bits):
+    pattern, width = re.compile(code_pattern(bits)), -(-bits // 8)
+    generator = np.random.default_rng(bits)
+    for value in (*generator.integers(0, 256, (300, width), dtype=np.uint8), np.zeros(width, np.uint8)):
+        fits = not np.unpackbits(value, bitorder="little")[bits:].any()
+        assert (pattern.search(value.tobytes().hex()) is not None) == fits
+        assert (pattern.search(value.tobytes().hex().upper()) is not None) == fits
+    assert not pattern.search("00" * (width + 1))
+    assert not pattern.search("0" * (2 * width - 1))
 
 
 def test_page_needs_nothing_from_elsewhere(served):

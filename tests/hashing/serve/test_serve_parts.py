@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 
 import numpy as np
 import pytest
+from photo_samples import bare_dng, raw, video
 from PIL import Image
 from served import jpeg
 from starlette.exceptions import HTTPException
@@ -21,7 +23,8 @@ from hashpipe.hashing.serve import search_pages
 from hashpipe.hashing.serve.collection import load
 from hashpipe.hashing.serve.executors import bounded_executor
 from hashpipe.hashing.serve.middleware import Policy, behind_middleware, is_loopback
-from hashpipe.hashing.serve.pictures import GonePhoto, pictures
+from hashpipe.hashing.serve.pictures import GonePhoto, OutsidePhoto, pictures
+from hashpipe.hashing.serve.uploads import RefusedUpload, check_upload
 
 
 @pytest.mark.parametrize("bits", [4, 16, 64, 100, 128])
@@ -161,3 +164,25 @@ def test_a_full_line_is_refused_and_a_place_in_it_freed():
         return first[0], await run(work)
 
     assert asyncio.run(both()) == (7, 7)
+
+
+def test_a_frame_of_a_video_has_a_picture(tmp_path):
+    root = tmp_path.resolve()
+    video(root / "clip.mp4")
+    draw = pictures(root / "cache", 10**6)
+    first, second = (draw(root / f"clip.mp4#{number:06d}", "small", frozenset([root])) for number in (10, 30))
+    assert first[1] != second[1]
+    assert first[0] != second[0]
+    with Image.open(io.BytesIO(first[0])) as picture:
+        assert picture.size == (320, 240)
+    with pytest.raises(OutsidePhoto):
+        draw(root / "clip.mp4#000010", "small", frozenset([root / "elsewhere"]))
+
+
+@pytest.mark.parametrize(
+    "content", [raw(".nef"), raw(".cr2"), raw(".raf"), bare_dng()], ids=["nef", "cr2", "raf", "dng"]
+)
+def test_strangers_raw_files_are_not_developed(content):
+    with pytest.raises(RefusedUpload) as caught:
+        check_upload(content, 100)
+    assert caught.value.status == 415

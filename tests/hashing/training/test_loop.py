@@ -46,7 +46,7 @@ def test_same_seed_same_head_other_seed_other_head(objective):
     assert (fits[0] != fits[2]).any()
 
 
-@pytest.mark.parametrize("objective", ["joint", "dsah", "cibhash", "ssdh-semi", "itdh"])
+@pytest.mark.parametrize("objective", ["joint", "dsah", "cibhash", "ssdh-semi"])
 def test_neighbours_alone_bring_clusters_together(objective):
     x, targets = places(lone=0)
     quiet = {"steps": 200, "pairs": False, "batch_pairs": 32, "batch_others": 32}

@@ -7,6 +7,7 @@ import pytest
 import torch
 import toys
 
+from hashpipe.hashing.models.heads import FORMULAS
 from hashpipe.hashing.training import matryoshka
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives import OBJECTIVES, objective_class
@@ -22,13 +23,15 @@ def photos(n: int = 60, d: int = 20) -> np.ndarray:
 def test_short_codes_are_the_first_bits_of_long_ones(objective):
     x, targets = toys.places(lone=10)
     options = toys.learning(objective, (6, 10, 16), steps=12, matryoshka=True)
-    heads = fit_heads(x, targets, options)
-    assert sorted(heads) == [6, 10, 16]
-    for short in (6, 10):
-        for name in ("weight", "bias"):
-            np.testing.assert_array_equal(heads[short].arrays[name], heads[16].arrays[name][..., :short])
+    heads = fit_heads(x, targets, options, maps=toys.maps_for(options, x))
+    *shorter, longest = options.bits
+    assert sorted(heads) == list(options.bits)
+    whole = toys.outputs(heads[longest], options, x)
+    for short in shorter:
+        for name in FORMULAS[heads[longest].kind].by_bit:
+            np.testing.assert_array_equal(heads[short].arrays[name], heads[longest].arrays[name][..., :short])
         # a product of another width may be summed in another order
-        np.testing.assert_allclose(heads[short](x), heads[16](x)[:, :short], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(toys.outputs(heads[short], options, x), whole[:, :short], rtol=0, atol=1e-5)
 
 
 def test_start_gives_every_length_the_itq_of_what_is_left():

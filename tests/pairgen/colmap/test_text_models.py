@@ -148,6 +148,8 @@ def test_cameras_only(tmp_path: Path) -> None:
         ("points3D.txt", "9 8 7 0.5", "red 8 7 0.5", "points3D.txt:1 is no 3D point"),
         ("points3D.txt", "1 0 2 0 3 0", "1 0 2 0 9 0", "seen in image 9 at 2D point 0"),
         ("points3D.txt", "1 0 2 0 3 0", "1 0 2 0 3 77", "seen in image 3 at 2D point 77"),
+        ("points3D.txt", "1 0 2 0 3 0", "1 0 2 0 4 -1", "seen in image 4 at 2D point -1"),
+        ("points3D.txt", "1 0 2 0 3 0", "1 0 2 0 4 999999999999", "seen in image 4 at 2D point 999999999999"),
         ("images.txt", "été", "caf\udce9", "images.txt is not UTF-8 (byte e9 in line 6)"),
         ("images.txt", "4 5 6.jpg", "./a.jpg", "holds photo 'a.jpg' twice"),
     ],

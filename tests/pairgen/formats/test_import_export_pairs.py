@@ -365,3 +365,29 @@ def test_an_empty_folder_is_no_place_for_a_table(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(UserError, match="name a new file"):
         export_pairs(pairset, tmp_path / "out", ExportOptions(to="csv"))
+
+
+def test_one_photo_whose_letters_are_composed_in_two_ways(tmp_path: Path) -> None:
+    composed, apart = "Caf\u00e9.png", "Cafe\u0301.png"
+    for seed, name in enumerate((apart, "b.png", "c.png")):
+        photo(tmp_path / "images" / name, seed)
+    (tmp_path / "pairs.txt").write_text(f"{composed} b.png\n{apart} c.png\nb.png {apart}\n", encoding="utf-8")
+    (tmp_path / "pairs.csv").write_text(f"path_a,path_b\n{composed},b.png\n{apart},c.png\n", encoding="utf-8")
+    for source in ("pairs.txt", "pairs.csv"):
+        pairset, summary = bring(tmp_path / source, tmp_path / f"ws-{source}", photos=tmp_path / "images")
+        assert (summary.photos, summary.absent, summary.pairs["imported"]) == (3, 0, 2)
+        assert all(path.is_file() or path.name == composed for path in pairset.photo_paths())
+
+
+def test_names_longer_than_the_file_system_takes(tmp_path: Path) -> None:
+    """Blanks as %20 make a name three times as long as it may be."""
+    names = [f"{'a ' * 115}{number}.png" for number in range(3)]
+    for seed, name in enumerate(names):
+        photo(tmp_path / "images" / name, seed)
+    (tmp_path / "pairs.csv").write_text(f"path_a,path_b\n{names[0]},{names[1]}\n{names[1]},{names[2]}\n")
+    pairset, _ = bring(tmp_path / "pairs.csv", tmp_path / "ws", photos=tmp_path / "images")
+    export_pairs(pairset, tmp_path / "out", ExportOptions(to="hloc"))
+    assert len(list((tmp_path / "out/photos").iterdir())) == 3
+    again, summary = bring(tmp_path / "out/pairs.txt", tmp_path / "again", photos=tmp_path / "images")
+    assert summary.absent == 0
+    assert similar(again) == similar(pairset) == {(names[0], names[1]), (names[1], names[2])}

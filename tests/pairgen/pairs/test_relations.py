@@ -4,7 +4,7 @@ import numpy as np
 from match_tables import matches
 
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.pairs.relations import related_components, weak_geometry
+from hashpipe.pairgen.pairs.relations import gps_notes, related_components, weak_geometry
 from hashpipe.pairgen.photos.metadata import Photo
 
 
@@ -23,3 +23,15 @@ def test_relations_from_geometry_common_neighbours_and_gps() -> None:
     assert "74 m" in found[-1].evidence
     near = related_components(photos, labels, matches([], 10), BuildOptions(far_metres=50))
     assert near == []
+
+
+def test_a_sentence_where_positions_alone_leave_most_places_unknown() -> None:
+    """Three places of three photos each at one spot, and a fourth that is far away."""
+    photos = [Photo(f"{row}.jpg", lat=48.0 + (row >= 9), lon=11.0) for row in range(12)]
+    related = related_components(photos, np.arange(12) // 3, matches([], 12), BuildOptions())
+    assert gps_notes(related, 4, 500) == [
+        "3 of 6 pairs of places are unknown because GPS positions lie within 500 m of each other; "
+        "if the positions are wrong or the places known to differ, lower --far-metres."
+    ]
+    assert gps_notes(related, 5, 500) == []  # 3 of 10
+    assert gps_notes([], 1, 500) == []

@@ -12,18 +12,22 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from frame_marks import burn
 from PIL import Image
 
 from hashpipe.common import files
 from hashpipe.common.errors import UserError
 from hashpipe.pairgen.build import build_pairs
+from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import check_database, matched_pairs
 from hashpipe.pairgen.formats.import_pairs import import_pairs
 from hashpipe.pairgen.formats.options import ImportOptions
+from hashpipe.pairgen.matching.extract import extract_features
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs import verify
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
-from hashpipe.pairgen.pairs.verify import safe_negatives, verify_pairs
+from hashpipe.pairgen.pairs.verify import safe_negatives, verify_files, verify_pairs
+from hashpipe.pairgen.photos.metadata import describe
 
 
 def ground(seed: int) -> Image.Image:
@@ -151,3 +155,22 @@ def test_three_at_once_find_what_one_alone_finds(imported: PairSet, tmp_path: Pa
         assert answers[turn].strip() == str(verify_pairs(alone, np.array(everything[turn::3]), workers=1).tolist())
     check_database(pairset.folder / "database.db")
     assert matched_pairs(pairset.folder / "database.db") == matched_pairs(alone.folder / "database.db")
+
+
+def test_what_an_older_version_cached_of_files_is_verified_again(tmp_path: Path) -> None:
+    """It had joined two photos by a badge; the copy of a photo and its crop remain."""
+    for name, picture in {"a": ground(1), "b": ground(2), "c": ground(1).crop((6, 4, 250, 190))}.items():
+        (burn(picture, "badge", 0) if name != "c" else picture).save(tmp_path / f"{name}.png")
+    first, *others = (tmp_path / f"{name}.png" for name in "abc")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    photos = [describe(Path(), str(path)) for path in (first, *others)]
+    extract_features(Path(), photos, cache, BuildOptions(workers=1))
+    pairs = [(photos[0].sha256, photo.sha256) for photo in photos[1:]]
+    adapter.match_pairs(cache / "database.db", pairs, 0, 8)
+    assert min(inliers for _, inliers in matched_pairs(cache / "database.db").values()) >= 30
+    found = verify_files(first, [*others, first], cache, workers=1)
+    assert found[0] < 13
+    assert found[1] >= 30
+    assert found[2] > found[1]
+    assert verify_files(first, [*others, first], cache, workers=1).tolist() == found.tolist()

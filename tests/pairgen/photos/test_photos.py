@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from hashpipe.common.errors import UserError
-from hashpipe.pairgen.photos import load
+from hashpipe.pairgen.photos import identify, load
 from hashpipe.pairgen.photos.find import find_photos
 from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 from hashpipe.pairgen.photos.metadata import describe
@@ -204,11 +204,11 @@ def test_heic_without_the_extra_is_listed_with_the_way_to_get_it(
     (tmp_path / "a.HEIC").write_bytes(header + b"\0" * 600)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # importing it fails
     monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
-    load._add_heif_decoder.cache_clear()
+    identify.add_heif_decoder.cache_clear()
     found = describe(tmp_path, find_photos(tmp_path)[0])
     assert found.reason == "HEIC and AVIF need an extra: pip install 'hashpipe[heif]'"
     monkeypatch.undo()
-    load._add_heif_decoder.cache_clear()
+    identify.add_heif_decoder.cache_clear()
     if importlib.util.find_spec("pillow_heif"):
         assert "extra" not in describe(tmp_path, "a.HEIC").reason  # damaged, and said so
         assert describe(tmp_path, "a.HEIC").reason

@@ -125,6 +125,9 @@ def test_noise_moves_coordinates(kind):
         moved = head(x + noise)
     elif kind == "vlad":  # residuals of positions have no such coordinates
         moved = head(x)
+    elif kind == "views":
+        head(x)
+        moved = head.hashed(head.units(head.coordinates + noise[:, None]))
     else:
         moved = head(x) + noise @ head.weight
     torch.testing.assert_close(head(x, noise), moved, atol=1e-5, rtol=1e-5)
@@ -145,12 +148,16 @@ def test_code_lengths_come_in_groups():
 
 
 def test_maps_are_where_they_must_be():
-    check_head("linear", "vlad", True)
-    check_head("attention", "resnet18", False)
+    check_head("linear", ["vlad"], True)
+    check_head("attention", ["resnet18"], False)
     with pytest.raises(UserError, match=r"head=attention reads feature maps and VLAD has none; .*--backbone"):
-        check_head("attention", "vlad", False)
+        check_head("attention", ["vlad"], False)
+    with pytest.raises(UserError, match="reads feature maps of one network, and --backbone names 2"):
+        check_head("attention", ["resnet18", "resnet50"], False)
+    with pytest.raises(UserError, match="--finetune takes one network, and --backbone names 2"):
+        check_head("linear", ["resnet18", "resnet50"], True)
     with pytest.raises(UserError, match=r"--finetune does not go with --set head=attention"):
-        check_head("attention", "resnet18", True)
+        check_head("attention", ["resnet18"], True)
 
 
 def test_middles_lie_half_way_between_two_outputs():
