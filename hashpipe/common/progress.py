@@ -23,8 +23,9 @@ def show_progress(mode: Mode) -> None:
 
 def say(message: str) -> None:
     """Print one line on stderr where progress is shown."""
-    if _mode.get() != "off":
-        print(message, file=sys.stderr, flush=True)
+    if _mode.get() != "off" and sys.stderr is not None:
+        with contextlib.suppress(OSError):  # nobody reads it, or the log's disk is full: no reason to stop working
+            print(message, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

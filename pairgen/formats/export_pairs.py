@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import atomic_folder, atomic_path, write_text
+from hashpipe.common.files import atomic_folder, atomic_path, put_back, write_text
 from hashpipe.common.names import short_enough
 from hashpipe.common.paths import expanded
 from hashpipe.pairgen.formats.export_cirtorch import export_cirtorch
@@ -27,6 +27,7 @@ def export_pairs(pairset: PairSet, out: Path, options: ExportOptions) -> ExportS
     """Write the pairs for another program. Raises UserError where `out` exists, but for an empty folder."""
     out = expanded(out).absolute()
     folder = options.to in ("cirtorch", "hloc")
+    put_back(out)
     if out.exists() and not (folder and out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out} exists already; name a new {'folder' if folder else 'file'}.")
     return {"cirtorch": export_cirtorch, "hloc": _hloc, "csv": _csv, "pml": _index_tuples}[options.to](

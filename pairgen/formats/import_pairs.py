@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from hashpipe.common.inputs import keep_input
 from hashpipe.common.known_files import FILE, remember_all
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import stage
+from hashpipe.common.workers import thread_pool
 from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.diff import pairset_before
 from hashpipe.pairgen.formats.cirtorch import read_cirtorch
@@ -213,7 +213,7 @@ def _describe(imported: ImportedPairs) -> list[Photo]:
 
     with (
         stage("Reading photos", len(imported.names), "photos") as advance,
-        ThreadPoolExecutor(os.cpu_count()) as threads,
+        thread_pool(os.cpu_count()) as threads,
     ):
         found = []
         for photo in threads.map(describe_named, imported.names):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from hashpipe.common.files import atomic_path
 from hashpipe.common.perceptual_hash import SIDE, phash, picture_frequencies
 from hashpipe.common.progress import stage
+from hashpipe.common.workers import thread_pool
 from hashpipe.pairgen.photos.load import UnreadablePhoto
 from hashpipe.pairgen.photos.metadata import Photo
 from hashpipe.pairgen.photos.same import load_same
@@ -27,7 +27,7 @@ def photo_hashes(root: Path, photos: Sequence[Photo], folder: Path) -> np.ndarra
     """
     stored = _stored(folder / FILE)
     missing = [photo for photo in photos if photo.sha256 not in stored]
-    with stage("Hashing photos", len(missing), "photos") as advance, ThreadPoolExecutor() as threads:
+    with stage("Hashing photos", len(missing), "photos") as advance, thread_pool() as threads:
         for photo, found in zip(missing, threads.map(lambda one: _hash(root, one), missing), strict=True):
             if found is not None:
                 stored[photo.sha256] = found

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.known_files import NO_STAMP, KnownFiles, stamp
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import stage
+from hashpipe.common.workers import thread_pool
 from hashpipe.pairgen.photos.find import Found, search_photos
 from hashpipe.pairgen.photos.load import more_pages_note
 from hashpipe.pairgen.photos.metadata import Photo, describe
@@ -39,7 +39,7 @@ def page_notes(photos: Sequence[Photo]) -> list[str]:
 
 def describe_photos(root: Path, names: Sequence[str]) -> list[Photo]:
     """Hash and describe files, several at once, in their order."""
-    with stage("Reading photos", len(names), "photos") as advance, ThreadPoolExecutor() as threads:
+    with stage("Reading photos", len(names), "photos") as advance, thread_pool() as threads:
         described = []
         for photo in threads.map(lambda name: describe(root, name), names):
             described.append(photo)
