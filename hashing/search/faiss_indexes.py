@@ -139,7 +139,7 @@ def write_index(index: Any, path: Path) -> None:
     Through a file of Python's: FAISS's own prints half a line of its own where the disk is full, and gives no errno.
     """
     with open(path, "wb") as file:
-        faiss.write_index_binary(index, faiss.PyCallbackIOWriter(file.write))
+        faiss.write_index_binary(index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]
 
 
 def save(index: Any, codes: np.ndarray, path: Path) -> None:

@@ -82,11 +82,10 @@ def pictures(cache: Path, limit: int) -> Pictures:
 
 def _render(path: Path, file: BinaryIO | None, sha256: str, size: str) -> bytes:
     """A photo of the collection as JPEG: from its opened file, or a frame of a video by its path."""
-    photo: Path | io.BytesIO = path
-    if file is not None:
-        photo = io.BytesIO(file.read())
-    if (content_hash(path) if file is None else hashlib.sha256(photo.getbuffer()).hexdigest()) != sha256:
+    content = b"" if file is None else file.read()
+    if (content_hash(path) if file is None else hashlib.sha256(content).hexdigest()) != sha256:
         raise ChangedPhoto
+    photo = path if file is None else io.BytesIO(content)
     with open_photo(photo, path.name) as image:
         many = image.width * image.height > _MANY_PIXELS
     with _one_at_a_time if many else contextlib.nullcontext():
