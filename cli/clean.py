@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import click
 
 from hashpipe.cli.options import json_option, workspace_option
 from hashpipe.cli.output import print_json
+from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked, open_workspace
+from hashpipe.common.replacing import is_held
 
 _PARTS = {
     "pairs": "pairs, 3D models and their evidence",
@@ -24,6 +27,7 @@ _PARTS = {
     "thresholds": "thresholds that shards share",
     "descriptors": "cache: descriptors of photos",
     "eval": "cache: the last score and its report",
+    "relevance": "who was relevant when scores were taken, frozen",
     "verified": "cache: features and matches of search hits",
     "index": "the index of codes",
     "calibration.json": "false matches and recall by search radius",
@@ -32,11 +36,12 @@ _PARTS = {
     "groups": "groups of photos and the page that shows them",
     "export": "codes for other programs",
     "thumbnails": "cache: small pictures for the page of `hashpipe serve`",
+    "files.parquet": "cache: SHA-256 of photos by size and time of change",
     "hashpipe.log": "what the commands said",
     "hashpipe.log.1": "what earlier commands said",
     "shown": "cache: pictures of pairs that were shown",
 }
-_CACHES = ("descriptors", "eval", "verified", "shown", "thumbnails")
+_CACHES = ("descriptors", "eval", "verified", "shown", "thumbnails", "files.parquet")
 
 
 @click.command("clean")
@@ -60,7 +65,13 @@ def clean_command(yes: bool, workspace: Path, as_json: bool) -> None:
     question = f"Remove caches and leftovers ({_megabytes(size)})?"
     go = bool(removable) and (yes or (not as_json and click.confirm(question, err=True)))
     if go:
-        with locked(folder), locked(folder / "pairs") if (folder / "pairs").is_dir() else nullcontext():
+        with all_locks(folder):
+            for part in removable:
+                refuse_written(part.path, folder)
+            if (folder / "eval" / "relevance.parquet").exists():
+                from hashpipe.hashing.evaluation.frozen import freeze
+
+                freeze(folder)
             remove(removable)
     if as_json:
         print_json({"workspace": str(folder), "parts": [part.as_json() for part in parts], "removed": go})
@@ -91,32 +102,43 @@ def survey(folder: Path) -> list[Part]:
     leftovers = [*folder.rglob(".*.tmp"), *folder.rglob(".*.tmp.*"), *folder.rglob(".*.old")]
     inside_caches = [folder / name for name in _CACHES]
     for path in sorted(set(leftovers)):
-        if _is_only_copy(path):
-            continue
         if not any(path.is_relative_to(cache) for cache in inside_caches):
             parts.append(Part(path, "leftover of a stopped command", _size(path), True))
     return parts
 
 
-def _is_only_copy(old: Path) -> bool:
-    """A folder moved aside by a command that was killed before the new one took its place."""
-    if old.suffix != ".old":
-        return False
-    name = old.name[1:].rpartition("-")[0]  # .NAME-random.old, see files.atomic_folder
-    return not (old.parent / name).exists()
+@contextmanager
+def all_locks(folder: Path) -> Iterator[None]:
+    """Hold every folder of a workspace that a command may hold; a UserError names one that is in use."""
+    with ExitStack() as stack:
+        for inner in sorted({folder, *(path.parent for path in folder.rglob(".lock"))}):
+            stack.enter_context(locked(inner))
+        yield
+
+
+def refuse_written(path: Path, folder: Path) -> None:
+    """Raise UserError where a living command is writing this, or something in it: not every command needs a lock."""
+    inside = [path, *(one for one in path.rglob(".*") if ".tmp" in one.suffixes)] if path.is_dir() else [path]
+    if any(map(is_held, inside)):
+        raise UserError(f"{path} in {folder} is in use by another hashpipe command; wait for it.")
 
 
 def remove(parts: list[Part]) -> None:
     for part in parts:
         if part.path.is_dir() and not part.path.is_symlink():
-            shutil.rmtree(part.path)
+            with suppress(FileNotFoundError):  # its writer has ended meanwhile and taken it away
+                shutil.rmtree(part.path)
         else:
             part.path.unlink(missing_ok=True)
 
 
 def _size(path: Path) -> int:
-    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file() and not one.is_symlink()]
-    return sum(one.stat().st_size for one in files)
+    size = 0
+    for one in [path] if path.is_file() else path.rglob("*"):
+        with suppress(FileNotFoundError):  # a command at work takes files away
+            if one.is_file() and not one.is_symlink():
+                size += one.stat().st_size
+    return size
 
 
 def _megabytes(count: int) -> str:

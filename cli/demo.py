@@ -11,6 +11,8 @@ from pathlib import Path
 
 import click
 
+from hashpipe.common.extras import optional
+
 
 @click.command("demo")
 @click.option(
@@ -60,7 +62,8 @@ def demo_command(output: Path, seed: int, open_reports: bool) -> None:
     for page in pages:
         click.echo(f"  {page}")
         if open_reports:
-            open_page(page)
+            with optional("A window with the page", "the demo"):
+                open_page(page)
     click.echo(f"next: hashpipe pairs build PHOTOS  (your own; the demo's folder {output} can be deleted)")
 
 

@@ -91,10 +91,10 @@ def with_picture(found: Evidence, pairset: PairSet, target: Path, must: bool) ->
 
     try:
         shared = write_picture(pairset, found.photos[0]["photo"], found.photos[1]["photo"], target)
-    except (UserError, OSError) as error:
-        if must:
+    except Exception as error:  # whatever a drawing fails of, the evidence is said
+        if must and isinstance(error, (UserError, OSError)):
             raise
-        return replace(found, drawn=str(error))
+        return replace(found, drawn=str(error) or type(error).__name__)
     counted = f"{len(shared)} " if shared.what else ""
     return replace(found, picture=target, drawn=counted + _DRAWN[shared.what])
 

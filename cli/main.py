@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import importlib
-import io
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
-from hashpipe.cli import advice, signals, usage_errors
+from hashpipe.cli import advice, signals, streams, usage_errors
+from hashpipe.cli.failures import little_memory, sentence_of
 from hashpipe.cli.loudness import loudness_options
 from hashpipe.common import journal
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import show_progress
 
 EXIT_USER = 2
+EXIT_PIPE = 141  # as a shell reports a program that SIGPIPE ended
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2; before it help was no error
-_USER_CAN_FIX = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
+
+
+class ReaderLeft(Exception):
+    """Whoever read our output has left (`hashpipe ... | head`); click would make an exit code of 1 of it."""
 
 
 class LazyGroup(click.Group):
@@ -138,7 +142,30 @@ TABLE = {
     "clean": ("hashpipe.cli.clean:clean_command", "List what a workspace holds; remove its caches."),
 }
 
-hashpipe = LazyGroup(
+
+class Program(LazyGroup):
+    """The group of all commands."""
+
+    def make_context(self, *arguments: Any, **keywords: Any) -> click.Context:
+        with _reader_left():
+            return super().make_context(*arguments, **keywords)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _reader_left():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _reader_left() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        if streams.reader_left():
+            raise ReaderLeft from None
+        raise RuntimeError("a connection to another process broke") from error
+
+
+hashpipe = Program(
     "hashpipe",
     help="Compact binary codes for finding other photos of the same place, and a measure of their accuracy.",
     epilog="Three commands in a row: `hashpipe pairs build PHOTOS`, `hashpipe train --unsupervised`, `hashpipe eval`.",
@@ -149,54 +176,62 @@ loudness_options(click.version_option(package_name="hashpipe", prog_name="hashpi
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code: 0, 2 for errors that the user can fix, 130 or 143 when stopped."""
+    """Run one command line and return its exit code: 0, 2 for errors that the user can fix, 130 or 143 when stopped,
+    141 where whoever read the output has left.
+    """
     try:
-        code = hashpipe.main(arguments, prog_name="hashpipe", standalone_mode=False, obj=_line(arguments))
-        sys.stdout.flush()
+        line = shlex.join(sys.argv[1:] if arguments is None else arguments)
+        code = hashpipe.main(arguments, prog_name="hashpipe", standalone_mode=False, obj=line)
+        with _reader_left():
+            sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except UserError as error:
         if _debugging():
             raise
         return _refuse(str(error))
     except click.ClickException as error:
-        if isinstance(error, _HELP):
-            error.show()
-            return EXIT_USER
-        return _refuse(usage_errors.sentence(error))
-    except (click.Abort, KeyboardInterrupt) as error:
-        terminated = isinstance(error, signals.Terminated) or isinstance(error.__cause__, signals.Terminated)
-        print("hashpipe: stopped; finished work is kept; run the same command to continue.", file=sys.stderr)
-        return signals.EXIT_TERMINATED if terminated else signals.EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # whoever read our output has left (`hashpipe ... | head`); keep the interpreter from complaining at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except MemoryError:
-        if _debugging():
+        if not isinstance(error, usage_errors.HELP):
+            return _refuse(usage_errors.sentence(error))
+        streams.tell(error.show)
+        return EXIT_USER
+    except ReaderLeft:
+        streams.silence_stdout()
+        return EXIT_PIPE
+    except BaseException as error:
+        number = signals.asked_to_stop()
+        if isinstance(error, click.Abort | KeyboardInterrupt) or number is not None:
+            # a stop that came while a library was imported may arrive as the library's own error
+            if number is None:
+                number = signal.SIGINT
+            streams.complain(signals.STOPPED)
+            return 128 + number
+        sentence = sentence_of(error)
+        if sentence is None or _debugging():
             raise
-        return _refuse("memory ran out; close other programs or give --workers 1. Finished work is kept.")
-    except OSError as error:
-        if error.errno not in _USER_CAN_FIX or _debugging():
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        step = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "name another place with -w"
-        return _refuse(f"{where}{(error.strerror or str(error)).lower()}; {step}, finished work is kept.")
+        if sys.stdout is not None and isinstance(error, OSError) and not error.filename:
+            streams.silence_stdout()  # what was full may have been where our output goes
+        return _refuse(sentence)
 
 
 def main() -> None:
     """The console script."""
+    streams.open_closed()
     # Threads that spin while they wait slow a busy machine down several times; libraries read this when they load.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signals.install()
     show_progress("auto")
-    for stream in (sys.stdout, sys.stderr):  # a file name that the terminal cannot show must not end a command
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    sys.exit(run())
-
-
-def _line(arguments: Sequence[str] | None) -> str:
-    return shlex.join(sys.argv[1:] if arguments is None else arguments)
+    streams.escape_unknown_letters()
+    if note := little_memory():
+        streams.complain(f"hashpipe: {note}")
+    code = 1
+    try:
+        code = run()
+    finally:
+        signals.ignore()  # the work is done, or its failure is said
+    if signals.asked_to_stop() is not None:
+        streams.flush()
+        signals.end_at_once(code)  # freeing what a large command holds may take seconds
+    sys.exit(code)
 
 
 def _debugging() -> bool:
@@ -204,7 +239,7 @@ def _debugging() -> bool:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"hashpipe: {sentence}", file=sys.stderr)
+    streams.complain(f"hashpipe: {sentence}")
     return EXIT_USER
 
 

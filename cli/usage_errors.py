@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.paths import expanded
 
+HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2; before it help was no error
 _EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)")
 
 

@@ -30,7 +30,7 @@ Options come from the command line, else from the table of that command in the f
 the defaults shown here.
 
 Exit codes: 0 done; 2 an error that you can fix (one sentence on stderr says how); 130 or 143 stopped by Ctrl-C or
-SIGTERM. After a stop finished work is kept, and the same command continues.
+SIGTERM; 141 where nobody reads the output any more. After a stop finished work is kept, and the same command continues.
 With `--json` stdout holds exactly one JSON object; progress and warnings go to stderr.
 """
 

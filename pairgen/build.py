@@ -7,9 +7,11 @@ from pathlib import Path
 
 from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
+from hashpipe.common.extras import optional
 from hashpipe.common.files import WAIT_SECONDS, locked, open_workspace, read_json
+from hashpipe.common.known_files import FILE, remember_all
 from hashpipe.common.paths import check_scratch
-from hashpipe.pairgen.diff import compare, contents, contents_before
+from hashpipe.pairgen.diff import compare, contents, pairset_before
 from hashpipe.pairgen.mapping.places import place_models
 from hashpipe.pairgen.mapping.reconstruct import connected, reconstruct
 from hashpipe.pairgen.matching.extract import extract_features, photo_vlads
@@ -20,7 +22,8 @@ from hashpipe.pairgen.pairs.evidence import measure_models
 from hashpipe.pairgen.pairs.labels import label_pairs, split_photos
 from hashpipe.pairgen.photos.find import Found
 from hashpipe.pairgen.photos.hashes import photo_hashes
-from hashpipe.pairgen.photos.listing import describe_photos, distinct_photos, list_photos
+from hashpipe.pairgen.photos.listing import describe_photos, distinct_photos, disturbed, list_photos
+from hashpipe.pairgen.replacing import refuse_lost, refuse_other_folder
 from hashpipe.pairgen.report.page import write_report
 from hashpipe.pairgen.results import Results, write_results
 from hashpipe.pairgen.summary import BuildSummary
@@ -55,9 +58,12 @@ def _refuse_imported(meta: Path) -> None:
 
 def _build(root: Path, found: Found, folder: Path, options: BuildOptions) -> BuildSummary:
     clock = Clock()
-    before = contents_before(folder)
-
+    former = pairset_before(folder)
+    if former is not None and not options.force:
+        refuse_other_folder(former, root, found.names)
     files = describe_photos(root, found.names)
+    if former is not None and not options.force:
+        refuse_lost(former, root, files)
     clock.lap("read")
     broken = extract_features(root, distinct_photos(root, files), folder, options)
     files = [replace(photo, reason=photo.reason or broken.get(photo.sha256, "")) for photo in files]
@@ -78,11 +84,16 @@ def _build(root: Path, found: Found, folder: Path, options: BuildOptions) -> Bui
     splits = split_photos(photos, labelled, options)
     clock.lap("mine")
 
-    results = Results(root, files, found.left_out, photos, matches, components, mappings, models, labelled, splits)
+    moved = disturbed(root, files)
+    results = Results(
+        root, files, found.left_out, photos, matches, components, mappings, models, labelled, splits, moved
+    )
     summary, written = write_results(
         folder, results, options, {name: round(value, 2) for name, value in clock.seconds.items()}
     )
-    write_report(folder)
+    with optional("The report", "what the build found"):
+        write_report(folder)
+    remember_all(folder.parent / FILE, ((root / one.path, one.stamp, one.sha256) for one in files))
     clock.lap("report")
-    changes = compare(before, contents(written)) if before is not None else None
+    changes = compare(contents(former), contents(written)) if former is not None else None
     return replace(summary, fingerprint=written.fingerprint, changes=changes)

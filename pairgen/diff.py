@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,12 @@ from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
 @dataclass(frozen=True)
 class Contents:
-    """What a PairSet holds, by SHA-256: photos, photos of each place, and the label of each pair (a < b)."""
+    """What a PairSet holds, by SHA-256: photos, photos of each place, the label of each pair (a < b), and paths."""
 
     photos: frozenset[str]
     places: tuple[frozenset[str], ...]
     pairs: dict[tuple[str, str], int]
+    paths: dict[str, str] = field(default_factory=dict)
 
 
 def contents(pairset: PairSet) -> Contents:
@@ -32,13 +33,15 @@ def contents(pairset: PairSet) -> Contents:
     ends = zip(*(pairset.pair_column(name).tolist() for name in ("a", "b", "label")), strict=True)
     pairs = {(min(shas[a], shas[b]), max(shas[a], shas[b])): int(label) for a, b, label in ends}
     photos = frozenset(shas[row] for row in np.flatnonzero(ok).tolist())
-    return Contents(photos, tuple(frozenset(members[number]) for number in sorted(members)), pairs)
+    names = pairset.photos["path"].to_pylist()
+    paths = {shas[row]: names[row] for row in np.flatnonzero(ok).tolist()}
+    return Contents(photos, tuple(frozenset(members[number]) for number in sorted(members)), pairs, paths)
 
 
-def contents_before(folder: Path) -> Contents | None:
-    """Content of the PairSet that `folder` holds, None where there is none that can be read."""
+def pairset_before(folder: Path) -> PairSet | None:
+    """The PairSet that `folder` holds, None where there is none that can be read."""
     try:
-        return contents(read_pairset(folder))
+        return read_pairset(folder)
     except UserError:
         return None
 
@@ -48,7 +51,7 @@ def compare(before: Contents, after: Contents) -> dict[str, dict[str, int]]:
 
     A place is the earlier one with which it shares most photos: `grown` when it has all of its photos and more,
     `changed` when it lost some, `new` when it shares none; `gone` are the earlier places that no later one continues.
-    A pair whose label changed is both gone and new.
+    A pair whose label changed is both gone and new. Photos under another path are kept, and `renamed` where there are.
     """
     places = dict.fromkeys(("new", "gone", "grown", "changed", "unchanged"), 0)
     owner = {sha: number for number, place in enumerate(before.places) for sha in place}
@@ -64,8 +67,12 @@ def compare(before: Contents, after: Contents) -> dict[str, dict[str, int]]:
         places[state] += 1
     places["gone"] = len(before.places) - len(continued)
     old, new = set(before.pairs.items()), set(after.pairs.items())
+    photos = _differences(before.photos, after.photos)
+    kept = before.paths.keys() & after.paths.keys()
+    if renamed := sum(before.paths[sha] != after.paths[sha] for sha in kept):
+        photos["renamed"] = renamed
     return {
-        "photos": _differences(before.photos, after.photos),
+        "photos": photos,
         "places": places,
         "pairs": _differences(old, new),
     }

@@ -103,6 +103,13 @@ class BuildOptions:
             "identity": "changed",
         },
     )
+    force: bool = field(
+        default=False,
+        metadata={
+            "help": "Replace earlier pairs also where most of their photos are away, or lie elsewhere.",
+            "identity": "never",
+        },
+    )
     memory_gib: float = field(
         default=0.0,
         metadata={"help": "Memory for processes at work, in GiB; 0 means what is free.", "identity": "never"},

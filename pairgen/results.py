@@ -27,7 +27,10 @@ from hashpipe.pairgen.summary import BuildSummary
 
 @dataclass(frozen=True)
 class Results:
-    """All files of a folder, and what was found of the n distinct readable photos among them."""
+    """All files of a folder, and what was found of the n distinct readable photos among them.
+
+    disturbed: (path, reason) of those whose file changed or went while all this was found.
+    """
 
     root: Path
     files: Sequence[Photo]
@@ -39,6 +42,7 @@ class Results:
     models: Models
     labelled: Labelled
     splits: Splits
+    disturbed: Sequence[tuple[str, str]] = ()
 
 
 def write_results(
@@ -58,15 +62,18 @@ def write_results(
         splits.split,
         splits.query,
     )
+    (folder / "report.html").unlink(missing_ok=True)  # of the pairs before: the new one may fail
     collect_models(folder, results.models.folders, leave_out=EVIDENCE)
-    tables.write_failures(folder / "failures.csv", tables.failures(found, results.components, results.mappings))
+    failures = tables.failures(found, results.components, results.mappings)
+    failures += [(path, "check", reason) for path, reason in results.disturbed]
+    tables.write_failures(folder / "failures.csv", failures)
     summary = _summary(folder, results, options, seconds)
     meta = {
         "parameters": identity(options),
         "options": asdict(options),
         "versions": {"hashpipe": package_version("hashpipe") or "unknown", "pycolmap": adapter.VERSION},
         "root": str(results.root),
-        "summary": summary.as_json(),
+        "summary": {**summary.as_json(), "report": str(folder / "report.html")},  # which comes after
     }
     pairs = tables.pair_table(labelled.similar + labelled.dissimilar, rows)
     return summary, write_pairset(folder, meta, tables.photo_table(found), pairs, labelled.relations)
@@ -76,6 +83,12 @@ def _summary(folder: Path, results: Results, options: BuildOptions, seconds: dic
     labelled, matches, model = results.labelled, results.matches, results.models.model
     place = labelled.place
     notes = page_notes(results.files) + _notes(place, results.splits.by_place, results.mappings, matches.verified_again)
+    if results.disturbed:
+        named = ", ".join(path for path, _ in results.disturbed[:3]) + (", ..." if len(results.disturbed) > 3 else "")
+        notes.append(
+            f"{len(results.disturbed)} photos changed or went while the pairs were made ({named}); the pairs are of "
+            "what they were before, build again."
+        )
     return BuildSummary(
         pairs_folder=folder,
         photos=len(results.files),
@@ -97,6 +110,7 @@ def _summary(folder: Path, results: Results, options: BuildOptions, seconds: dic
         fingerprint="",
         missed=sum(pair["inliers"] < options.min_inliers for pair in labelled.similar),
         notes=notes + labelled.notes,
+        disturbed=[{"photo": path, "reason": reason} for path, reason in results.disturbed],
         ignored=dict(Counter(reason for photo in results.files for reason in photo.ignored).most_common()),
         left_out=results.left_out.as_json(),
         left_out_because=results.left_out.sentences(),

@@ -14,7 +14,7 @@ from hashpipe.pairgen.diff import describe_changes
 class BuildSummary:
     """Counts of one build. `models` holds {model, place, registered, points}; `seconds` the time of each stage.
 
-    `missed`: similar pairs that 3D gave and matching alone did not.
+    `missed`: similar pairs that 3D gave and matching alone did not. `disturbed`: photos that changed or went meanwhile.
 
     `ignored`: what metadata of photos say and cannot be, and of how many photos.
     `left_out`: files that are no photos, counted by reason; `left_out_because` says it.
@@ -42,6 +42,7 @@ class BuildSummary:
     fingerprint: str
     missed: int = 0
     notes: list[str] = field(default_factory=list)
+    disturbed: list[dict[str, str]] = field(default_factory=list)
     changes: dict[str, dict[str, int]] | None = None
     ignored: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +51,7 @@ class BuildSummary:
     def as_json(self) -> dict[str, Any]:
         """The same content with plain types."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**values, "pairs_folder": str(self.pairs_folder), "report": str(self.pairs_folder / "report.html")}
+        return {**values, "pairs_folder": str(self.pairs_folder), "report": report_in(self.pairs_folder)}
 
     def as_text(self) -> str:
         """A page for the terminal."""
@@ -75,9 +76,14 @@ class BuildSummary:
             "Seconds     " + ", ".join(f"{name} {value:.1f}" for name, value in self.seconds.items()),
             *(f"Note        {note}" for note in self.notes),
             f"Fingerprint {self.fingerprint}",
-            f"Report      {self.pairs_folder / 'report.html'}",
+            *([f"Report      {report}"] if (report := report_in(self.pairs_folder)) else []),
         ]
         return "\n".join(lines)
+
+
+def report_in(folder: Path) -> str | None:
+    """The report of a pairs folder, None where it could not be made."""
+    return str(folder / "report.html") if (folder / "report.html").exists() else None
 
 
 def ignored_lines(ignored: dict[str, int]) -> list[str]:

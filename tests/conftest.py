@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the console script does, before anything loads OpenMP
 
+from hashpipe.common import extras
 from hashpipe.pairgen.synthetic.demo_photos import DemoTruth, write_demo_photos
 
 
@@ -39,3 +41,16 @@ def development_photos() -> Path:
     if not (folder / "places").is_dir():
         pytest.skip(f"the development photos are not at {folder}; set HASHPIPE_PHOTOS")
     return folder
+
+
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Neither matplotlib nor Jinja can be loaded; the list fills with the notes that are said of it."""
+    drawing = ("evaluation.report", "evaluation.plots", "search.page", "calibration.plot")
+    for name in drawing:  # loaded by an earlier test, they would need no import any more
+        monkeypatch.delitem(sys.modules, f"hashpipe.hashing.{name}", raising=False)
+    for name in ("jinja2", "matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+        monkeypatch.setitem(sys.modules, name, None)
+    said: list[str] = []
+    monkeypatch.setattr(extras, "say", said.append)
+    return said

@@ -19,6 +19,7 @@ DOORS = {
     "photos.load",
     "photos.jpegs",
     "photos.plausible",
+    "photos.same",
     "matching.vlad",
     "pairs.pairset",
     "pairs.verify",

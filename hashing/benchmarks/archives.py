@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import atomic_folder
+from hashpipe.common.files import atomic_folder, put_back
 
 MOST_GROWTH = 200  # unpacked bytes per packed byte; photos barely grow
 _ALWAYS_FINE = 10_000_000  # bytes
@@ -23,6 +23,7 @@ def unpack(archive: Path, target: Path) -> None:
     links or devices, come twice, or unpack to far more than the archive's size.
     """
     archive = Path(archive)
+    put_back(Path(target))
     if Path(target).exists():
         raise UserError(f"{target} exists and is not overwritten; move it away first.")
     allowance = max(_ALWAYS_FINE, MOST_GROWTH * archive.stat().st_size)

@@ -138,8 +138,8 @@ def write_relevance(path: Path, pairset: PairSet, protocols: Sequence[Protocol])
                 rows |= {(content[query], content[photo], kind) for photo in protocol.database[listed]}
     columns = [list(column) for column in zip(*sorted(rows), strict=True)] or [[], [], []]
     table = pa.table(dict(zip(("query", "photo", "kind"), [pa.array(c, pa.string()) for c in columns], strict=True)))
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(table, file)
     return _relevance_hash(table)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.extras import optional
 from hashpipe.common.files import open_workspace, read_json
 from hashpipe.hashing.calibration.calibration import FILE, Calibration, write_calibration
 from hashpipe.hashing.calibration.error_rates import Comparisons, Rates, compare, rates, suggest
@@ -23,11 +24,11 @@ _SHOWN = 12  # radii in the table
 
 @dataclass(frozen=True)
 class CalibrateResult:
-    """The calibration, and where it and its plot were written."""
+    """The calibration, and where it and its plot were written; None where it could not be drawn."""
 
     calibration: Calibration
     path: Path
-    plot: Path
+    plot: Path | None
 
     def as_json(self) -> dict[str, Any]:
         one = self.calibration
@@ -36,7 +37,7 @@ class CalibrateResult:
             "false_match_rate": one.false_match_rate(one.radius),
             "false_matches_per_query": one.false_matches_per_query(one.radius),
             "path": str(self.path),
-            "plot": str(self.plot),
+            "plot": None if self.plot is None else str(self.plot),
         }
 
     def as_text(self) -> str:
@@ -55,7 +56,7 @@ class CalibrateResult:
             f"{one.false_matches_per_query(one.radius):.2g} false matches per query among {one.photos} photos"
             + (f", recall {one.recall[one.radius]:.3f}" if one.recall else ""),
             *one.notes,
-            f"{self.path} is used by `hashpipe search`; the plot is {self.plot}",
+            f"{self.path} is used by `hashpipe search`" + ("" if self.plot is None else f"; the plot is {self.plot}"),
         ]
         return "\n".join(lines)
 
@@ -98,12 +99,14 @@ def calibrate(workspace: Path, options: CalibrateOptions) -> CalibrateResult:
         notes=tuple(notes),
         **{name: _plain(getattr(measured, name)) for name in names},
     )
-    from hashpipe.hashing.calibration.plot import draw
-
     plot = workspace / "calibration.png"
-    draw(plot, calibration, found)
+    plot.unlink(missing_ok=True)  # one of an older calibration would stand for this one
     write_calibration(workspace, calibration)
-    return CalibrateResult(calibration, workspace / FILE, plot)
+    with optional("The plot of the calibration", "the calibration"):
+        from hashpipe.hashing.calibration.plot import draw
+
+        draw(plot, calibration, found)
+    return CalibrateResult(calibration, workspace / FILE, plot if plot.exists() else None)
 
 
 def codes_by_photo(pairset: PairSet, codeset: CodeSet) -> tuple[np.ndarray, np.ndarray]:

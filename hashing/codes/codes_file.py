@@ -131,8 +131,8 @@ def write_codes(path: Path, codeset: CodeSet) -> None:
             "quality": pa.array(codeset.quality, pa.float32()),
         }
     ).replace_schema_metadata(meta)
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(table, file)
 
 
 def read_codes(path: Path) -> CodeSet:

@@ -6,7 +6,7 @@ import io
 import threading
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from hashpipe.hashing.data.listing import list_photos, shown
 from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.photos.files import content_hash
 from hashpipe.pairgen.photos.load import first_of_several, load_upright, more_pages_note
+from hashpipe.pairgen.photos.same import load_same
 
 if TYPE_CHECKING:
     from hashpipe.pairgen.matching import vlad  # brings FAISS and COLMAP, which a search does not need
@@ -29,10 +30,12 @@ class ImageList:
     """N images.
 
     keys      N texts, identity of the content: equal keys mean equal pixels, so that descriptors can be cached by them
-    open      (index, longest side or None) -> upright RGB image, shrunk in proportion; raises photos.UnreadablePhoto
+    open      (index, longest side or None) -> upright RGB image, shrunk in proportion; raises photos.UnreadablePhoto,
+              also for a file whose content is no longer that of its key
     names     N texts for people
     unreadable  keys of images that `pairs build` could not read and has listed: nobody needs to be told again
     features  SIFT descriptors that reconstruction stored, by key; None where there are none
+    trouble   why images could not be opened, by key; whoever opens them adds to it, and parts of a list share it
     """
 
     keys: tuple[str, ...]
@@ -40,6 +43,7 @@ class ImageList:
     names: tuple[str, ...]
     features: vlad.StoredFeatures | None = None
     unreadable: frozenset[str] = frozenset()
+    trouble: dict[str, str] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -54,15 +58,17 @@ class ImageList:
             tuple(self.names[row] for row in rows),
             self.features,
             self.unreadable,
+            self.trouble,
         )
 
 
 def from_paths(paths: Iterable[Path]) -> ImageList:
-    """Images of files; a file that cannot be read keeps its row and fails when opened."""
+    """Images of files; a file that cannot be read keeps its row and fails when opened, as does one that changes."""
     listed = tuple(Path(path) for path in paths)
+    keys = tuple(_content_key(path) for path in listed)
     return ImageList(
-        tuple(_content_key(path) for path in listed),
-        lambda index, max_side: load_upright(listed[index], max_side),
+        keys,
+        lambda index, max_side: load_same(listed[index], keys[index], max_side),
         tuple(shown(str(path)) for path in listed),
     )
 
@@ -77,7 +83,7 @@ def from_pairset(pairset: PairSet) -> ImageList:
     listed = [status in ("unreadable", "absent") for status in pairset.photos["status"].to_pylist()]
     return ImageList(
         keys,
-        lambda index, max_side: load_upright(paths[index], max_side),
+        lambda index, max_side: load_same(paths[index], keys[index], max_side),
         tuple(pairset.photos["path"].to_pylist()),
         vlad.stored_features(pairset.folder),
         frozenset(key for key, lost in zip(keys, listed, strict=True) if lost),

@@ -14,7 +14,8 @@ from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.duplicates.metadata import each
 from hashpipe.hashing.duplicates.rules import Appearances, Same
 from hashpipe.hashing.features import descriptor_cache
-from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto
+from hashpipe.pairgen.photos.same import load_same
 
 GREY_SIDE = SIDE  # pixels of the square grey copy that photos are compared by
 _SHARP_SIDE = 768  # pixels of the longest side that sharpness is judged on
@@ -32,15 +33,15 @@ def appearances(codeset: CodeSet, rows: Sequence[int] | np.ndarray, cache: Path 
     goes on.
     """
     known = descriptor_cache.read(cache)
-    wanted: dict[str, Path] = {}
+    wanted: dict[str, Path] = {}  # by content
     for row in np.asarray(rows, np.int64).tolist():
         if codeset.sha256[row] not in known:
             wanted.setdefault(codeset.sha256[row], codeset.path(row))
     for start in range(0, len(wanted), _KEPT_AT_ONCE):
         part = list(wanted.items())[start : start + _KEPT_AT_ONCE]
         name = f"look at photos {start + 1} to {start + len(part)} of {len(wanted)}"
-        values = np.stack(list(each(read_appearance, [path for _, path in part], workers, name)))
-        fine = ~np.isnan(values[:, 0])  # a file that is only away for now is tried again next time
+        values = np.stack(list(each(lambda one: read_appearance(one[1], one[0]), part, workers, name)))
+        fine = ~np.isnan(values[:, 0])  # a file that is away or another for now is tried again next time
         known.update(
             descriptor_cache.write(cache, [sha for (sha, _), ok in zip(part, fine, strict=True) if ok], values[fine])
         )
@@ -54,10 +55,13 @@ def perceptual_hashes(appearances: np.ndarray) -> np.ndarray:
     return np.packbits(transform(appearances.reshape(-1, SIDE, SIDE))[:, :63] > 0, axis=1, bitorder="little")
 
 
-def read_appearance(path: Path) -> np.ndarray:
-    """Sharpness and small grey copy of one photo file, float32 (1 + GREY_SIDE**2,); nan where it cannot be read."""
+def read_appearance(path: Path, sha256: str) -> np.ndarray:
+    """Sharpness and small grey copy of a photo file, float32 (1 + GREY_SIDE**2,).
+
+    nan where it cannot be read, or holds another content.
+    """
     try:
-        picture = load_upright(path, _SHARP_SIDE).convert("L")
+        picture = load_same(path, sha256, _SHARP_SIDE).convert("L")
     except UnreadablePhoto:
         return np.full(1 + GREY_SIDE**2, np.nan, np.float32)
     small = picture.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)

@@ -17,7 +17,8 @@ from hashpipe.common.progress import stage
 from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.duplicates.rules import Same
 from hashpipe.hashing.features import descriptor_cache
-from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto
+from hashpipe.pairgen.photos.same import load_same
 
 SIDE = 480  # pixels of the longest side that features are found at
 FEATURES = 600  # of one photo
@@ -58,16 +59,19 @@ def _verdicts(codeset: CodeSet, pairs: np.ndarray, cache: Path | None) -> np.nda
     known = descriptor_cache.read(cache)
     names = [f"{codeset.sha256[a][:32]} {codeset.sha256[b][:32]}" for a, b in pairs.tolist()]
     missing = [number for number, name in enumerate(names) if name not in known]
-    points: OrderedDict[int, Points] = OrderedDict()
+    points: OrderedDict[int, Points | None] = OrderedDict()
     with stage("match photos", len(missing), "pairs") as advance:
         for start in range(0, len(missing), _STORED):
             part = missing[start : start + _STORED]
-            found = []
-            for a, b in pairs[part].tolist():
-                found.append(one_shot(_of(a, codeset, points), _of(b, codeset, points)))
+            found = {}
+            for name, (a, b) in zip((names[number] for number in part), pairs[part].tolist(), strict=True):
+                first, second = _of(a, codeset, points), _of(b, codeset, points)
+                if first is not None and second is not None:  # one that is away for now is tried again next time
+                    found[name] = [one_shot(first, second)]
                 advance(1)
-            known.update(descriptor_cache.write(cache, [names[number] for number in part], np.array(found)[:, None]))
-    return np.array([known[name][0] > 0 for name in names], bool)
+            if found:
+                known.update(descriptor_cache.write(cache, list(found), np.array(list(found.values()))))
+    return np.array([name in known and known[name][0] > 0 for name in names], bool)
 
 
 def _candidates(codeset: CodeSet, radius: int) -> np.ndarray:
@@ -82,23 +86,23 @@ def _candidates(codeset: CodeSet, radius: int) -> np.ndarray:
     return np.unique(np.sort(pairs, axis=1), axis=0)
 
 
-def _of(row: int, codeset: CodeSet, points: OrderedDict[int, Points]) -> Points:
+def _of(row: int, codeset: CodeSet, points: OrderedDict[int, Points | None]) -> Points | None:
     if row not in points:
-        points[row] = features(codeset.path(row))
+        points[row] = features(codeset.path(row), codeset.sha256[row])
         if len(points) > _KEPT:
             points.popitem(last=False)
     points.move_to_end(row)
     return points[row]
 
 
-def features(path: Path) -> Points:
-    """Features of a photo file; none where it cannot be read."""
+def features(path: Path, sha256: str) -> Points | None:
+    """Features of a photo file; None where it cannot be read, or holds another content."""
     from hashpipe.pairgen.matching.vlad import sift_points  # brings COLMAP, which most groups do without
 
     try:
-        keypoints, descriptors = sift_points(load_upright(path, SIDE), FEATURES)
+        keypoints, descriptors = sift_points(load_same(path, sha256, SIDE), FEATURES)
     except UnreadablePhoto:
-        keypoints, descriptors = np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8)
+        return None
     values = descriptors.astype(np.float32)
     values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
     x, y, scale, turn = keypoints.astype(np.float64).T

@@ -14,9 +14,11 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked, open_workspace
+from hashpipe.common.known_files import FILE, KnownFiles
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import Calibration, read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSet, read_codes
+from hashpipe.hashing.data.listing import shown
 from hashpipe.hashing.duplicates import appearance
 from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
 from hashpipe.hashing.duplicates.metadata import gather
@@ -44,7 +46,7 @@ class GroupsResult:
             "groups": counts,
             "rules": self.rules,
             "notes": self.notes,
-            "files": ["groups.csv", "groups.json", "groups.html"],
+            "files": [name for name in ("groups.csv", "groups.json", "groups.html") if (self.folder / name).exists()],
         }
 
     def as_text(self) -> str:
@@ -53,7 +55,9 @@ class GroupsResult:
             f"  {NAMES[kind]:<18}{count:>7} group{'s'[: count != 1]} of {inside} photos"
             for kind, (count, inside) in self.counts.items()
         ]
-        return "\n".join([*lines, *self.notes, f"{self.folder / 'groups.html'} shows them; nothing was deleted"])
+        page = self.folder / "groups.html"
+        shown = f"{page} shows them" if page.exists() else f"{self.folder / 'groups.csv'} lists them"
+        return "\n".join([*lines, *self.notes, f"{shown}; nothing was deleted"])
 
 
 def groups(workspace: Path, options: GroupsOptions) -> GroupsResult:
@@ -62,26 +66,39 @@ def groups(workspace: Path, options: GroupsOptions) -> GroupsResult:
 
     workspace = open_workspace(workspace, create=False)
     codeset = read_codes(options.codes or workspace / "codes.parquet")
+    if not options.force:
+        _refuse_away(codeset, options.codes or workspace / "codes.parquet")
     folder = _own_folder(options.output or workspace / "groups")
     with locked(folder):
         pairs = workspace / "pairs"
         pairset = read_pairset(pairs) if (pairs / "meta.json").exists() else None
         calibration = read_calibration(workspace, codeset.space)
-        found = find_groups(codeset, options, pairset, calibration, folder / "looks")
+        known = KnownFiles(workspace / FILE)
+        found = find_groups(codeset, options, pairset, calibration, folder / "looks", known)
         write_reports(folder, found, options)
     counts = {kind: (len(found.of(kind)), sum(len(one.rows) for one in found.of(kind))) for kind in KINDS}
     return GroupsResult(folder, len(codeset), counts, found.rules, found.notes)
+
+
+def _refuse_away(codeset: CodeSet, source: Path) -> None:
+    """Raise UserError where more than half of the photos are away: groups of codes alone would replace better ones."""
+    away = [row for row in range(len(codeset)) if not codeset.path(row).exists()]
+    if 2 * len(away) > len(codeset):
+        first = shown(str(codeset.path(away[0])))
+        raise UserError(
+            f"{len(away)} of the {len(codeset)} photos of {source} are away, such as {first}; "
+            "put them back, or give --force to group them by their codes alone."
+        )
 
 
 def _own_folder(folder: Path) -> Path:
     """Check that the folder is new, empty or one of ours: old pictures are removed from it."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name another place with -o.")
-    if (
-        folder.exists()
-        and any(folder.iterdir())
-        and not any((folder / name).exists() for name in (".lock", "groups.json"))
-    ):
+    ours = {"groups.csv", "groups.json", "groups.html", "pictures", "looks", ".lock"}
+    there = list(folder.iterdir()) if folder.exists() else []
+    others = [path for path in there if path.name not in ours and not path.name.startswith(".")]
+    if others and not (folder / "groups.json").exists():
         raise UserError(f"{folder} holds other files; name a new or empty folder with -o.")
     return folder
 
@@ -92,18 +109,32 @@ def find_groups(
     pairset: PairSet | None = None,
     calibration: Calibration | None = None,
     cache: Path | None = None,
+    known: KnownFiles | None = None,
 ) -> Grouping:
-    """The groups of a code set; a PairSet adds geometry, a calibration the radius, `cache` keeps what was seen."""
+    """The groups of a code set; a PairSet adds geometry, a calibration the radius.
+
+    `cache` keeps what was seen, `known` says which files are as they were. A photo that has changed since it was
+    encoded counts as one that is not there: nothing but its code is known.
+    """
     radius, source = _radius(codeset, options, calibration)
-    metadata = gather(codeset, pairset, options.workers)
+    paths = [codeset.path(row) for row in range(len(codeset))]
+    states = (known or KnownFiles()).states(paths, codeset.sha256, guess=options.look == "off")
+    changed = np.array([state == "changed" for state in states], bool)
+    metadata = gather(codeset, pairset, options.workers, np.isin(states, ("same", "unknown")))
     notes = []
-    if gone := int((metadata.pixels == 0).sum()):
+    if changed.any():
+        named = shown(codeset.paths[int(np.argmax(changed))]) + (", ..." if changed.sum() > 1 else "")
+        notes.append(
+            f"{int(changed.sum())} photos have changed since they were encoded ({named}); they are compared by their "
+            "codes alone, encode again."
+        )
+    if gone := int(((metadata.pixels == 0) & ~changed).sum()):
         notes.append(f"{gone} photos cannot be read at their paths; they are compared by their codes alone.")
     sharpness = np.full(len(codeset), np.nan, np.float32)
     appearances: Appearances | None = None
     same: Same | None = None
     hashes: np.ndarray | None = None
-    if options.look != "off" and gone < len(codeset):
+    if options.look != "off" and metadata.pixels.any():
         seen = appearance.appearances(codeset, np.arange(len(codeset)), cache, options.workers)
         appearances, sharpness = seen.__getitem__, seen[:, 0].copy()  # a view would keep all grey copies, 4 kB a photo
         hashes = appearance.perceptual_hashes(np.nan_to_num(seen[:, 1:]))

@@ -20,6 +20,7 @@ from hashpipe.pairgen.photos.files import source_of
 from hashpipe.pairgen.photos.load import UnreadablePhoto, open_photo, read_exif, upright_size
 from hashpipe.pairgen.photos.plausible import capture_time
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -57,10 +58,16 @@ class Header:
     bytes: int = 0
 
 
-def gather(codeset: CodeSet, pairset: PairSet | None, workers: int) -> Metadata:
-    """Read the headers of all photos, and what a PairSet knows of them; files that are gone keep their row."""
-    paths = [codeset.path(row) for row in range(len(codeset))]
-    headers = list(each(read_header, paths, workers, "headers"))
+def gather(codeset: CodeSet, pairset: PairSet | None, workers: int, there: np.ndarray | None = None) -> Metadata:
+    """Read the headers of all photos, and what a PairSet knows of them; files that are gone keep their row.
+
+    there: bool (N,), photos whose file is the one that was encoded; of the others nothing is read.
+    """
+    rows = np.arange(len(codeset)) if there is None else np.flatnonzero(there)
+    headers = [Header()] * len(codeset)
+    found = each(lambda row: read_header(codeset.path(row)), rows.tolist(), workers, "headers")
+    for row, header in zip(rows.tolist(), found, strict=True):
+        headers[row] = header
     cameras = {name: number for number, name in enumerate(sorted({one.camera for one in headers}))}
     size = np.array([one.size for one in headers], np.int32).reshape(-1, 2)
     place, similar, dissimilar, related = _geometry(codeset, pairset)
@@ -128,9 +135,9 @@ def _geometry(codeset: CodeSet, pairset: PairSet | None) -> tuple[np.ndarray, np
     return place, ends[both & (label == 1)], ends[both & (label == -1)], related
 
 
-def each(work: Callable[[Path], T], paths: Sequence[Path], workers: int, name: str) -> Iterator[T]:
-    """work(path) of all paths in order, by threads; Pillow lets go of Python while it decodes."""
-    with stage(name, len(paths), "photos") as advance:
-        for result in in_threads(lambda at: work(paths[at]), len(paths), workers or cores()):
+def each(work: Callable[[S], T], items: Sequence[S], workers: int, name: str) -> Iterator[T]:
+    """work(item) of all photos in order, by threads; Pillow lets go of Python while it decodes."""
+    with stage(name, len(items), "photos") as advance:
+        for result in in_threads(lambda at: work(items[at]), len(items), workers or cores()):
             advance(1)
             yield result

@@ -58,4 +58,7 @@ class GroupsOptions:
     shown: int = field(
         default=1000, metadata={"help": "groups of each kind on the page; all are in the CSV and JSON files", "min": 0}
     )
+    force: bool = field(
+        default=False, metadata={"help": "go on where more than half of the photos are away, with their codes alone"}
+    )
     workers: int = field(default=0, metadata={"help": "threads that read photos; 0: one per core", "min": 0})

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.environment import cores
+from hashpipe.common.extras import optional
 from hashpipe.common.files import atomic_path, write_json, write_text
 from hashpipe.common.progress import stage
 from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
 from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.duplicates.rules import HASH_RADIUS, KINDS, Group
 from hashpipe.hashing.features.preprocess import in_threads
-from hashpipe.pairgen.photos.jpegs import as_jpeg, small
+from hashpipe.pairgen.photos.jpegs import as_jpeg
+from hashpipe.pairgen.photos.same import small_same
 
 PICTURE_SIDE = 240  # pixels of the longest side
 PICTURES = 24  # of one group on the page; more are listed by name
@@ -55,8 +57,10 @@ def write_reports(folder: Path, found: Grouping, options: GroupsOptions) -> None
     """Write groups.csv, groups.json, groups.html and the pictures that the page shows into a folder."""
     records = [_record(found, number, group, stands) for number, group, stands in _numbered(found)]
     _write_csv(folder / "groups.csv", records)
+    (folder / "groups.html").unlink(missing_ok=True)  # of other groups: the new one may fail
     write_json(folder / "groups.json", {"rules": found.rules, "notes": found.notes, "groups": records})
-    _write_page(folder, found, records, options)
+    with optional("The page of the groups", "the list in groups.csv and groups.json"):
+        _write_page(folder, found, records, options)
 
 
 def _numbered(found: Grouping) -> list[tuple[int, Group, dict[int, int]]]:
@@ -200,7 +204,7 @@ def _pictures(folder: Path, wanted: dict[str, Path], workers: int) -> set[str]:
             (folder / name).unlink()
     missing = [sha for name, sha in names.items() if name not in there]
     made = {sha for name, sha in names.items() if name in there}
-    drawn = in_threads(lambda at: _picture(wanted[missing[at]]), len(missing), workers or cores())
+    drawn = in_threads(lambda at: _picture(wanted[missing[at]], missing[at]), len(missing), workers or cores())
     with stage("pictures", len(missing), "photos") as advance:
         for sha, data in zip(missing, drawn, strict=True):
             if data:
@@ -211,8 +215,8 @@ def _pictures(folder: Path, wanted: dict[str, Path], workers: int) -> set[str]:
     return made
 
 
-def _picture(path: Path) -> bytes:
-    picture = small(path, PICTURE_SIDE)
+def _picture(path: Path, sha256: str) -> bytes:
+    picture = small_same(path, sha256, PICTURE_SIDE)
     return b"" if picture is None else as_jpeg(picture)
 
 

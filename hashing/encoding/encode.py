@@ -14,9 +14,10 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint, locked, open_workspace
+from hashpipe.common.known_files import FILE, remember_all, stamp
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, read_codes, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data.listing import Listing, list_photos, must_exist, shown
 from hashpipe.hashing.encoding import parts as encode_parts
@@ -26,6 +27,7 @@ from hashpipe.hashing.encoding.encoder import Encoded, Encoder, Outputs, open_en
 from hashpipe.hashing.encoding.options import EncodeOptions
 from hashpipe.hashing.encoding.parts import Part
 from hashpipe.hashing.encoding.photo_jobs import Work
+from hashpipe.hashing.encoding.replacing import check_lost, check_output, earlier, read_files
 from hashpipe.hashing.encoding.result import EncodeResult, failures_file
 from hashpipe.hashing.features import descriptor_cache
 from hashpipe.hashing.features.preprocess import opener
@@ -55,6 +57,7 @@ def encode(photos: Path | Sequence[Path], workspace: Path, options: EncodeOption
     must_exist(photos)
     output, model_folder, home = places(workspace, options)
     model = read_model(model_folder)
+    check_output(output, model.fingerprint, home, options)
     listing = list_photos(photos, home or Path(workspace), options.video_frames)
     number, shards = options.share
     ids = np.arange(number, len(listing), shards, dtype=np.int32)
@@ -90,13 +93,15 @@ def encode(photos: Path | Sequence[Path], workspace: Path, options: EncodeOption
         if options.recentre:
             work, done = _recentred(work, ids, home or output.parent)
             ids = np.setdiff1d(ids, np.concatenate([np.zeros(0, np.int32), *(part.photos for part in done)]))
-        work = work.with_earlier(_earlier(output, work.encoder.space, made_by))
+        work = work.with_earlier(earlier(output, work.encoder.space, made_by))
         photo_jobs.encode_all(work, ids, "part", outputs=False)
         done += photo_jobs.finished(work, ids, "part")
         kind = (
             "of these photos" if options.recentre else "of the model" if given is None else f"of {options.thresholds}"
         )
-        result = _write(output, work, done, kind, made_by)
+        result = _write(output, work, done, kind, made_by, options.force)
+        if home is not None:
+            remember_all(home / FILE, read_files(work.listing, done))
         encode_parts.close_parts(folder)
     if work.several_pages:
         say(more_pages_note(sorted(work.several_pages)))
@@ -143,7 +148,7 @@ def _runtime(model: StoredModel, bits: int, listing: Listing, options: EncodeOpt
     openers = [opener(listing.path(int(photo))) for photo in some]
     try:
         runtimes.prepare(model, bits, openers)
-    except (UserError, OSError) as error:
+    except Exception as error:  # exporters and runtimes raise nearly anything
         if wanted != "auto":
             raise
         say(f"torch computes the codes, as the network cannot be exported: {error}")
@@ -171,23 +176,12 @@ def _cached(encoder: Encoder, workspace: Path | None) -> dict[str, np.ndarray]:
     return descriptor_cache.read(workspace / "descriptors" / descriptors_fingerprint(model))
 
 
-def _earlier(output: Path, space: CodeSpace, made_by: dict[str, Any]) -> CodeSet | None:
-    """The codes file that is about to be replaced, where its codes are what would be computed again."""
-    if not output.exists():
-        return None
-    try:
-        found = read_codes(output)
-    except UserError:
-        return None
-    return found if found.space.fingerprint == space.fingerprint and found.made_by == made_by else None
-
-
 def _recentred(work: Work, ids: np.ndarray, home: Path) -> tuple[Work, list[Part]]:
     """The work with thresholds that all shards share, and the finished rows of `ids` that came about on the way."""
     listing, model, space = work.listing, work.encoder.model, work.encoder.space
     count = min(len(listing), _CENTRE_ON)
     sample = np.unique(np.linspace(0, len(listing) - 1, count).round()).astype(np.int32)
-    stamps = [encode_parts.stamp(listing.path(int(photo))) for photo in sample]
+    stamps = [stamp(listing.path(int(photo))) for photo in sample]
     mark = fingerprint(_CENTRING, model.fingerprint, space.bits, listing.fingerprint, stamps)
 
     def outputs() -> np.ndarray:
@@ -203,7 +197,9 @@ def _recentred(work: Work, ids: np.ndarray, home: Path) -> tuple[Work, list[Part
     return replace(work, encoder=encoder), [replace(part, values=encoder.codes(part.values)) for part in mine]
 
 
-def _write(output: Path, work: Work, parts: Sequence[Part], thresholds: str, made_by: dict[str, Any]) -> EncodeResult:
+def _write(
+    output: Path, work: Work, parts: Sequence[Part], thresholds: str, made_by: dict[str, Any], force: bool
+) -> EncodeResult:
     """Join finished parts into the codes file and the list of failures."""
     space, paths = work.encoder.space, work.listing.paths
     failures: list[dict[str, Any]] = [
@@ -229,6 +225,8 @@ def _write(output: Path, work: Work, parts: Sequence[Part], thresholds: str, mad
         work.listing.root,
         made_by,
     )
+    unread = {str(work.listing.path(row["photo"])) for row in failures}
+    check_lost(output, set(codeset.sha256), unread, force)
     listed = failures_file(output)
     if failures:
         with atomic_path(listed) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

@@ -61,6 +61,13 @@ class EncodeOptions:
     device: Literal["auto", "cpu", "cuda"] = field(
         default="auto", metadata={"help": "where torch runs; auto takes a GPU where one is present"}
     )
+    force: bool = field(
+        default=False,
+        metadata={
+            "help": "replace the codes file also where most of its photos are away, or where --model is another one "
+            "than its own"
+        },
+    )
 
     def __post_init__(self) -> None:
         if self.recentre and self.thresholds is not None:

@@ -12,8 +12,8 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, make_folder, read_json, write_json
+from hashpipe.common.known_files import stamp
 from hashpipe.common.progress import say
-from hashpipe.pairgen.photos.files import source_of
 
 PART = 256  # photos
 
@@ -88,15 +88,6 @@ def join(parts: Sequence[Part]) -> Part:
     """All rows of one or more parts, by rising id."""
     whole = Part(*(np.concatenate(columns) for columns in zip(*map(_columns, parts), strict=True)))
     return whole.rows(np.argsort(whole.photos, kind="stable"))
-
-
-def stamp(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of change in nanoseconds; (-1, -1) where there is no such file."""
-    try:
-        found = source_of(path)[0].stat()
-    except (OSError, ValueError):
-        return -1, -1
-    return found.st_size, found.st_mtime_ns
 
 
 _NAMES = ("photos", "sha256", "values", "quality", "reasons", "stamps")

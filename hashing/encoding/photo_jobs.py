@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.known_files import stamp
 from hashpipe.common.progress import stage
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.codes.codes_file import CodeSet
@@ -89,7 +90,7 @@ class _File:
     def open(self) -> Open | tuple[Open, np.ndarray] | Encoded:
         """What opens the picture; with it the outputs, where the descriptor is cached; or what an earlier run found."""
         path = self._work.listing.path(self.photo)
-        self._stamp = encode_parts.stamp(path)
+        self._stamp = stamp(path)
         try:
             str(path).encode()
         except UnicodeEncodeError:

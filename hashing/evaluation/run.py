@@ -9,8 +9,11 @@ from typing import Any
 
 from hashpipe.common.environment import environment
 from hashpipe.common.errors import UserError
+from hashpipe.common.extras import optional
 from hashpipe.common.files import atomic_folder, open_workspace, write_json, write_text
-from hashpipe.common.progress import stage
+from hashpipe.common.inputs import keep_input
+from hashpipe.common.progress import say, stage
+from hashpipe.hashing.evaluation.frozen import FILE, carry_over, freeze
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.score_all import QueryPages
@@ -25,6 +28,7 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
         raise UserError("There is no workspace to write to; name one with -w.")
     places = options.benchmark.split("/")[0] == "places"
     folder = open_workspace(workspace, create=options.codes is not None and not places)
+    keep_input(options.root, "--root", folder / "eval", "move it out of there")
     if options.codes is not None:
         from hashpipe.hashing.evaluation.run_codes import score_codes
 
@@ -44,21 +48,31 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
     }
     write(result, folder / "eval", pages if options.galleries else [])
     if "model" in result.meta:
-        add_scores(folder / "model", str(result.meta["model"]), result.rows)
+        with optional("The model card with these scores", "the score in eval.json"):
+            add_scores(folder / "model", str(result.meta["model"]), result.rows)
     return result
 
 
 def write(result: EvalResult, folder: Path, pages: list[QueryPages]) -> None:
-    """Replace an eval/ folder: eval.json, report.html, and what the protocols left in `result.meta['files']`."""
-    from hashpipe.hashing.evaluation.report import render
+    """Replace an eval/ folder: eval.json, what the protocols left in `result.meta['files']`, and then report.html.
 
+    What else lies in the folder stays there.
+    """
     files = result.meta.pop("files", {})
-    with stage("report", 1, "pages") as advance, atomic_folder(folder) as temporary:
+    freeze(folder.parent)
+    with atomic_folder(folder) as temporary:
         result.folder = folder
         write_json(temporary / "eval.json", result.everything())
         for name, writer in files.items():
             writer(temporary / name)
-        write_text(temporary / "report.html", render(result, [row for make in pages for row in make()]))
+        carry_over(folder, temporary)
+    kept = freeze(folder.parent)
+    if kept is not None and FILE in files:
+        say(f"who is relevant is frozen in {kept}; --relevance with this file scores later pairs by it")
+    with optional("The report", "the score in eval.json"), stage("report", 1, "pages") as advance:
+        from hashpipe.hashing.evaluation.report import render
+
+        write_text(folder / "report.html", render(result, [row for make in pages for row in make()]))
         advance(1)
 
 

@@ -14,6 +14,7 @@ from hashpipe.hashing.benchmarks.copies import copies
 from hashpipe.hashing.benchmarks.protocols import FORMS, Protocol, places, read_relevance, write_relevance
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data import images as image_lists
+from hashpipe.hashing.data.changed import changed_note, changed_rows
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.data.pair_labels import targets_from_pairset
 from hashpipe.hashing.evaluation.method_names import learnt_name
@@ -39,6 +40,9 @@ def score_local(result: EvalResult, options: EvalOptions, workspace: Path) -> li
     result.meta |= {"pairs": pairset.fingerprint, "model": model.fingerprint, "describer": model.describer.name}
     result.learnt = learnt_name(model.config)
     images = image_lists.from_pairset(pairset)
+    changed = changed_rows(workspace, pairset, np.flatnonzero(pairset.photo_column("status") == "ok"))
+    if len(changed):
+        result.note(changed_note(pairset, changed, "they are scored as they were before"))
     chosen, form = options.benchmark.split("/")[0], options.benchmark.partition("/")[2]
     if chosen == "places":
         asked = _asked_forms(options, form)
@@ -154,7 +158,7 @@ def check_described(result: EvalResult, protocol: Protocol, described: Descripto
     missing = [row for row in lost if not _readable(images, row)]
     if missing:
         raise UserError(
-            f"{protocol.name}: {len(missing)} of {len(rows)} photos cannot be read, such as "
+            f"{protocol.name}: {len(missing)} of {len(rows)} photos cannot be read or have changed, such as "
             f"{images.names[missing[0]]}; put them back, because a score without them does not compare."
         )
     if lost:

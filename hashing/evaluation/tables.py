@@ -54,7 +54,7 @@ def as_text(result: Scored) -> str:
         console.print(f"  protocols: {marks}", markup=False)
     for note in [note for note in result.notes if note not in result.said]:
         console.print(f"  note: {note}", markup=False)
-    if result.folder is not None:
+    if result.folder is not None and (result.folder / "report.html").exists():
         console.print(f"  report: {result.folder / 'report.html'}", markup=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 

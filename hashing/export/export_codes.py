@@ -7,6 +7,7 @@ photo, which no other order of bits gives. What was written is read back and com
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import atomic_folder, open_workspace, read_json, write_json
+from hashpipe.common.files import atomic_folder, locked, open_workspace, put_back, read_json, write_json
 from hashpipe.common.hamming import hamming
+from hashpipe.common.inputs import keep_input
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.codes_file import CodeSet, probes, read_codes
 from hashpipe.hashing.data.listing import shown
@@ -87,7 +89,10 @@ def export_codes(workspace: Path, options: ExportOptions) -> ExportResult:
         where = f"table {options.table!r} of {facts['database'][:1].lower()}{facts['database'][1:]}"
     else:
         target = options.output or open_workspace(workspace, create=True) / "export" / options.to
-        facts, where = {"files": _export_files(codeset, target, options.to, proof)}, str(target)
+        keep_input(source, "--codes", target, "name another folder with -o")
+        # no lock file in a folder that is not ours
+        with locked(target.parent) if options.output is None else contextlib.nullcontext():
+            facts, where = {"files": _export_files(codeset, target, options.to, proof)}, str(target)
     return ExportResult(options.to, where, len(codeset), codeset.space.bits, codeset.space.fingerprint, proof, facts)
 
 
@@ -108,6 +113,7 @@ def _export_files(codeset: CodeSet, target: Path, kind: str, proof: list[dict[st
 
 def _check_target(target: Path) -> None:
     """An export replaces its folder as a whole, so it must be missing, empty, or an older export and nothing else."""
+    put_back(target)
     if not target.exists():
         return
     if not target.is_dir():
@@ -178,9 +184,11 @@ def _write_faiss(folder: Path, codeset: CodeSet) -> None:
     """codes.faiss: a flat binary index that answers with photo ids (IndexBinaryIDMap2)."""
     import faiss
 
+    from hashpipe.hashing.search.faiss_indexes import write_index
+
     index = faiss.IndexBinaryIDMap2(faiss.IndexBinaryFlat(8 * codeset.space.width))
     index.add_with_ids(np.ascontiguousarray(codeset.codes, np.uint8), codeset.photos.astype(np.int64))
-    faiss.write_index_binary(index, str(folder / "codes.faiss"))
+    write_index(index, folder / "codes.faiss")
 
 
 def _read_faiss(folder: Path, codeset: CodeSet) -> tuple[np.ndarray, np.ndarray]:

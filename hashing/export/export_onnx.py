@@ -66,6 +66,7 @@ def export_onnx(workspace: Path, options: OnnxOptions) -> OnnxResult:
     output = home / f"hash-{bits}.onnx" if options.output is None else expanded(options.output)  # type: ignore[operator]
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise UserError(f"-o {output} is no file in an existing folder; name one, as in ./hash.onnx.")
+    _check_target(output, model.folder)
     from hashpipe.hashing.encoding.onnx_export import copy_with_metadata
 
     flips = runtimes.prepare(model, bits, _photos(home), again=True)
@@ -73,6 +74,14 @@ def export_onnx(workspace: Path, options: OnnxOptions) -> OnnxResult:
         copy_with_metadata(runtimes.graph_path(model, bits), model, bits, temporary)
     size = int(model.describer["image_size"])
     return OnnxResult(output, model.fingerprint, bits, size, flips)
+
+
+def _check_target(output: Path, model_folder: Path) -> None:
+    """Raise UserError where the file would replace one of the model's, or something that is no graph."""
+    if model_folder.resolve() in output.resolve().parents:
+        raise UserError(f"-o {output} lies in the model's folder; name a file outside of it.")
+    if output.exists() and output.suffix.lower() != ".onnx":
+        raise UserError(f"{output} exists and its name does not end in .onnx; name another file with -o.")
 
 
 def _photos(home: Path | None) -> list[Open]:

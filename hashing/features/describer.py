@@ -16,7 +16,8 @@ from hashpipe.common.files import fingerprint
 from hashpipe.common.progress import Advance, say, stage
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.features import descriptor_cache, preprocess
-from hashpipe.pairgen.photos.load import UnreadablePhoto
+from hashpipe.pairgen.photos.load import UnreadablePhoto, short_reason
+from hashpipe.pairgen.photos.same import CHANGED
 
 CHUNK = 256  # images between two writes to the cache
 _MANY, _FIRST = 2000, 64  # of more images than these, the first few tell how long all take
@@ -72,10 +73,13 @@ class Describer:
         values = np.zeros((len(images), width), np.float32)
         for row in np.flatnonzero(ok):
             values[row] = known[images.keys[row]]
-        lost = [images.names[row] for row in np.flatnonzero(~ok) if images.keys[row] not in images.unreadable]
-        if lost:
-            listed = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
-            say(f"{len(lost)} photos cannot be read and are left out ({listed})")
+        lost = np.flatnonzero(~ok).tolist()
+        changed = [row for row in lost if images.trouble.get(images.keys[row]) == CHANGED]
+        unread = [row for row in lost if row not in changed and images.keys[row] not in images.unreadable]
+        for rows, what in ((changed, "have changed since they were listed"), (unread, "cannot be read")):
+            if rows:
+                listed = ", ".join(images.names[row] for row in rows[:3]) + (", ..." if len(rows) > 3 else "")
+                say(f"{len(rows)} photos {what} and are left out ({listed})")
         return Descriptors(values, ok)
 
 
@@ -108,8 +112,11 @@ def decoded(images: ImageList, load: Callable[[int], Any]) -> Iterator[tuple[int
     def attempt(row: int) -> Any:
         try:
             return load(row)
-        except (UnreadablePhoto, OSError):
-            return None
+        except UnreadablePhoto as error:
+            images.trouble[images.keys[row]] = error.reason
+        except OSError as error:
+            images.trouble[images.keys[row]] = short_reason(error)
+        return None
 
     yield from enumerate(preprocess.in_threads(attempt, len(images), _DECODERS))
 

@@ -34,7 +34,7 @@ def write(
     values = np.ascontiguousarray(values, kept_as)
     if folder is not None:
         name = fingerprint(list(keys))
-        with atomic_path(Path(folder) / f"{name}.npy") as temporary:
+        with atomic_path(Path(folder) / f"{name}.npy", values.nbytes) as temporary:
             np.save(temporary, values)
         write_text(Path(folder) / f"{name}.json", json.dumps(list(keys)))
     return dict(zip(keys, values, strict=True))

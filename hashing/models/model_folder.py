@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import fingerprint, read_json
+from hashpipe.common.files import fingerprint, put_back, read_json
 from hashpipe.hashing.codes.options import BITS_MIN
 from hashpipe.hashing.models.heads import BIT_WEIGHTS, Head, stored_head
 
@@ -84,6 +84,7 @@ class StoredModel:
 def read_model(folder: Path) -> StoredModel:
     """Read a model folder. Raises UserError where it is missing, damaged, of another version or mixed from two."""
     folder = Path(folder)
+    put_back(folder)
     if not (folder / "config.json").exists():
         raise UserError(f"{folder} holds no model yet; run `hashpipe train --unsupervised` first.")
     config = read_json(folder / "config.json")

@@ -133,13 +133,22 @@ def load(path: Path) -> Any:
         raise UserError(f"{path} cannot be read by FAISS ({reason}); run `hashpipe index build` again.") from None
 
 
+def write_index(index: Any, path: Path) -> None:
+    """Write a binary index as FAISS's own file. Raises OSError.
+
+    Through a file of Python's: FAISS's own prints half a line of its own where the disk is full, and gives no errno.
+    """
+    with open(path, "wb") as file:
+        faiss.write_index_binary(index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]
+
+
 def save(index: Any, codes: np.ndarray, path: Path) -> None:
     """Write an approximate index of codes uint8 (N,W) as FAISS's own file.
 
     Raises UserError where FAISS would read another index than was written: it loses a multi-index hash table in which
     all of 2^n codes share one key (seen in FAISS 1.15).
     """
-    faiss.write_index_binary(index, str(path))
+    write_index(index, path)
     asked = np.ascontiguousarray(codes[:_CHECKED])
     if not np.array_equal(index.search(asked, 1)[0], load(path).search(asked, 1)[0]):
         raise UserError(

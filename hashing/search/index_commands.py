@@ -72,7 +72,8 @@ def add_to_index(codes: Sequence[Path], workspace: Path, options: IndexFolder) -
 def remove_from_index(photos: Sequence[str], workspace: Path, options: RemoveOptions) -> IndexResult:
     """Take photos out of an index: by path (a file, or a folder with all below it), by id, or because they are gone.
 
-    The photo files themselves are left alone. Raises UserError where nothing of what was named is in the index.
+    The photo files themselves are left alone. Raises UserError where nothing of what was named is in the index, and,
+    without options.force, where so many files are gone that a drive is away rather than photos deleted.
     """
     if not photos and not options.ids and not options.missing:
         raise UserError("Nothing to remove was named; give paths, --ids or --missing.")
@@ -93,7 +94,10 @@ def remove_from_index(photos: Sequence[str], workspace: Path, options: RemoveOpt
         gone[rows[rows >= 0]] = True
         not_found += [f"id {number}" for number, row in zip(options.ids, rows, strict=True) if row < 0]
         if options.missing:
-            gone |= np.array([not is_there(Path(path)) for path in paths.to_pylist()], bool)
+            away = np.array([not is_there(Path(path)) for path in paths.to_pylist()], bool)
+            if not options.force:
+                _refuse_away(index, away)
+            gone |= away
         if not gone.any() and not_found:
             raise UserError(
                 f"Nothing was removed: {folder} holds no {not_found[0]}; paths are written as `hashpipe search` does."
@@ -112,6 +116,20 @@ def index_info(workspace: Path, options: IndexFolder) -> IndexResult:
     """Say what an index holds, after comparing every file of it with its checksum."""
     index = _checked(index_folder(open_workspace(workspace, create=False), options.index))
     return IndexResult(index.stored.folder, index.stored.meta)
+
+
+def _refuse_away(index: Index, away: np.ndarray) -> None:
+    """Raise UserError where a whole folder that was indexed, or more than half of the photos, are away, bool (N,)."""
+    paths, folder = index.stored.photos["path"], index.stored.folder
+    step = "connect it, or give --force to remove these photos from the index"
+    for root in index.stored.meta.get("roots", []):
+        inside = _named(paths, root) if root else np.zeros(len(index), bool)
+        if inside.any() and away[inside].all():
+            raise UserError(f"All {int(inside.sum())} photos of {folder} that lie in {root} are away; {step}.")
+    if 2 * away.sum() > len(index):
+        first = paths[int(np.argmax(away))].as_py()
+        count = f"{int(away.sum())} of the {len(index)} photos of {folder}"
+        raise UserError(f"{count} are away, such as {first}; if a drive is, {step}.")
 
 
 def _checked(folder: Path) -> Index:

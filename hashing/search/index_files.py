@@ -105,7 +105,7 @@ def write(
     files: dict[str, dict[str, Any]] = {}
     for part, (suffix, save) in writers.items():
         path = folder / f"{part}-{revision}.{suffix}"
-        with atomic_path(path) as temporary:
+        with atomic_path(path, codes.nbytes if part != "photos" else 0) as temporary:
             save(temporary)
         files[part] = {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
     described = {

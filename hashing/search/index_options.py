@@ -76,3 +76,10 @@ class RemoveOptions(IndexFolder):
 
     ids: tuple[int, ...] = field(default=(), metadata={"help": "remove photos by id", "metavar": "N[,N...]"})
     missing: bool = field(default=False, metadata={"help": "remove photos whose file is no longer there"})
+    force: bool = field(
+        default=False,
+        metadata={
+            "help": "with --missing, also where a whole folder or more than half of the photos are away",
+            "only": ("missing",),
+        },
+    )

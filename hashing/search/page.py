@@ -15,6 +15,7 @@ from hashpipe.common.progress import stage
 from hashpipe.hashing.search.geometric import MIN_INLIERS
 from hashpipe.hashing.search.results import Hit, SearchResult
 from hashpipe.pairgen.photos.jpegs import as_uri, small
+from hashpipe.pairgen.photos.same import small_same
 
 _SIDE = 256  # pixels, longest side of a thumbnail
 _MOST_HITS = 200  # of one query; more make a page slow and are said to be left out
@@ -45,13 +46,13 @@ def render(result: SearchResult) -> str:
             for hit in hits[:_MOST_HITS]:
                 shown.append(_shown(hit))
                 advance(1)
-            queries.append({"query": query, "thumbnail": _thumbnail(expanded(query)), "hits": shown})
+            queries.append({"query": query, "thumbnail": _thumbnail(expanded(query), ""), "hits": shown})
     return page.render(rule=_in_words(result), queries=queries, skipped=result.skipped)
 
 
-def _thumbnail(path: Path) -> str:
-    """A photo as a data: address of a small JPEG; an empty text where it cannot be read."""
-    picture = small(path, _SIDE)
+def _thumbnail(path: Path, sha256: str) -> str:
+    """A photo as a data: address of a small JPEG; an empty text where it cannot be read, or has changed since."""
+    picture = small_same(path, sha256, _SIDE) if sha256 else small(path, _SIDE)
     return "" if picture is None else as_uri(picture)
 
 
@@ -62,7 +63,7 @@ def _shown(hit: Hit) -> dict[str, Any]:
         "asymmetric": hit.asymmetric,
         "inliers": hit.inliers,
         "verified": hit.inliers is not None and hit.inliers >= MIN_INLIERS,
-        "thumbnail": _thumbnail(Path(hit.path)),
+        "thumbnail": _thumbnail(Path(hit.path), hit.sha256 or ""),
     }
 
 

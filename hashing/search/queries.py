@@ -18,7 +18,7 @@ from hashpipe.hashing.features.quality import LOW
 from hashpipe.hashing.search.index import Index
 from hashpipe.hashing.search.sources import QueryFile, Source
 from hashpipe.pairgen.photos.files import content_hash, is_there
-from hashpipe.pairgen.photos.load import load_upright
+from hashpipe.pairgen.photos.same import load_same
 
 _NAMED = 3  # photos that are named where the end of a path is not enough
 
@@ -60,7 +60,7 @@ def encoded(encoder: Encoder | None, queries: Sequence[Query], wanted: Callable[
     done = list(queries)
     if encoder is not None and todo:
         files = [queries[row].file for row in todo]
-        stream = encoder.stream(len(todo), lambda at: lambda side: load_upright(files[at].path, side))  # type: ignore[union-attr]
+        stream = encoder.stream(len(todo), lambda at: lambda side: load_same(files[at].path, files[at].sha256, side))  # type: ignore[union-attr]
         for row, found in zip(todo, stream, strict=True):
             if found.u is None:
                 done[row] = replace(queries[row], reason=found.reason, file=None)

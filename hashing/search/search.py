@@ -12,7 +12,9 @@ import numpy as np
 
 from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
+from hashpipe.common.extras import optional
 from hashpipe.common.files import open_workspace
+from hashpipe.common.known_files import KnownFiles
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import read_calibration
@@ -74,13 +76,15 @@ def search(photos: Sequence[str], workspace: Path, options: SearchOptions) -> Se
         clock.lap("verify")
     result = SearchResult(tuple(queries), tuple(tuple(one) for one in hits), rule, tuple(skipped), clock.seconds)
     if options.open:
-        from hashpipe.hashing.search.page import write_and_open
+        with optional("The page of the hits", "the list of hits"):
+            from hashpipe.hashing.search.page import write_and_open
 
-        return replace(result, page=write_and_open(result, workspace / "search.html"))
-    if options.page:
-        from hashpipe.hashing.search.page import write_page
+            return replace(result, page=write_and_open(result, workspace / "search.html"))
+    elif options.page:
+        with optional("The page of the hits", "the list of hits"):
+            from hashpipe.hashing.search.page import write_page
 
-        return replace(result, page=write_page(result, workspace / "search.html"))
+            return replace(result, page=write_page(result, workspace / "search.html"))
     return result
 
 
@@ -142,6 +146,11 @@ def _verified(query: str, hits: list[Hit], workspace: Path, options: SearchOptio
 
     top, rest = hits[: options.verify_top], hits[options.verify_top :]
     found = geometric.inliers(expanded(query), [Path(hit.path) for hit in top], workspace)
+    known = KnownFiles()
+    for row, hit in enumerate(top):
+        if hit.sha256 and known.state(Path(hit.path), hit.sha256) == "changed":
+            say(f"{hit.path} has changed since it was encoded and is not verified; encode it again")
+            found[row] = -1
     checked = [replace(hit, inliers=int(count)) for hit, count in zip(top, found, strict=True)]
     return [checked[row] for row in geometric.verified_first(found)] + rest
 

@@ -10,14 +10,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.known_files import KnownFiles
 from hashpipe.hashing.serve.collection import Collection
 from hashpipe.hashing.serve.pictures import GonePhoto, OutsidePhoto, open_inside
 from hashpipe.hashing.serve.schemas import Health, Info, Limits, PhotoFacts, PhotoLine, PhotoList, Problem
 from hashpipe.hashing.serve.state import DEPTH, PAGE, State
 from hashpipe.hashing.serve.uploads import NAMES
 from hashpipe.pairgen.photos.load import UnreadablePhoto
+from hashpipe.pairgen.photos.same import ChangedPhoto
 
 GONE = "The photo has been deleted or moved since it was encoded; run `hashpipe index remove --missing`."
+CHANGED = "The photo has changed since it was encoded; run `hashpipe encode` and `hashpipe index add` again."
 OUTSIDE = "The photo is a link that leads out of the collection; name its folder with --also to have it shown."
 
 
@@ -40,6 +43,7 @@ def line(collection: Collection, row: int) -> PhotoLine:
 
 def routes(state: State) -> APIRouter:
     router = APIRouter(prefix="/api", tags=["photos"])
+    known = KnownFiles()
 
     @router.get("/health", summary="Whether the server answers")
     async def health() -> Health:
@@ -86,9 +90,10 @@ def routes(state: State) -> APIRouter:
         def work() -> PhotoFacts:
             collection = state.latest()
             row = known_row(collection, photo)
-            problem = None
+            path = collection.index.path(row)
             try:
-                open_inside(collection.index.path(row), collection.roots).close()
+                open_inside(path, collection.roots).close()
+                problem = CHANGED if known.state(path, collection.index.sha256(row)) == "changed" else None
             except (GonePhoto, OutsidePhoto) as error:
                 problem = GONE if isinstance(error, GonePhoto) else OUTSIDE
             return PhotoFacts(
@@ -123,11 +128,13 @@ def routes(state: State) -> APIRouter:
     ) -> Response:
         def work() -> tuple[bytes, str]:
             collection = state.latest()
-            path = collection.index.path(known_row(collection, photo))
+            row = known_row(collection, photo)
             try:
-                return state.picture(path, size, collection.roots)
+                return state.picture(collection.index.path(row), size, collection.roots, collection.index.sha256(row))
             except GonePhoto:
                 raise HTTPException(410, GONE) from None
+            except ChangedPhoto:
+                raise HTTPException(410, CHANGED) from None
             except OutsidePhoto:
                 raise HTTPException(403, OUTSIDE) from None
             except UnreadablePhoto as error:

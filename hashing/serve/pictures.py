@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import stat
@@ -13,18 +14,19 @@ from typing import BinaryIO
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint
-from hashpipe.pairgen.photos.files import source_of
+from hashpipe.pairgen.photos.files import content_hash, source_of
 from hashpipe.pairgen.photos.load import load_upright, open_photo
+from hashpipe.pairgen.photos.same import ChangedPhoto
 
 SIDES = {"small": 360, "large": 1600}  # longest side, pixels
 _QUALITY = {"small": 78, "large": 86}
-_VERSION = 1  # of how pictures are made
+_VERSION = 2  # of how pictures are made
 _MANY_PIXELS = 40_000_000  # pictures of more are decoded one at a time
 
 _one_at_a_time = threading.Lock()
 
-# (path, size of SIDES, folders it may lie in) -> JPEG bytes and a text that changes when they do
-Pictures = Callable[[Path, str, frozenset[Path]], tuple[bytes, str]]
+# (path, size of SIDES, folders it may lie in, SHA-256 of its content) -> JPEG bytes, a text that changes when they do
+Pictures = Callable[[Path, str, frozenset[Path], str], tuple[bytes, str]]
 
 
 class GonePhoto(Exception):
@@ -61,29 +63,36 @@ def open_inside(path: Path, roots: frozenset[Path]) -> BinaryIO:
 def pictures(cache: Path, limit: int) -> Pictures:
     """How pictures are made: upright JPEGs without metadata, kept below `cache` up to `limit` bytes in all.
 
-    The function raises GonePhoto, OutsidePhoto or UnreadablePhoto and may be called from several threads.
+    The function raises GonePhoto, OutsidePhoto, ChangedPhoto or UnreadablePhoto and may be called from several threads.
+    A picture is kept under the content that it was made of, and made of no other.
     """
     keep = _cache(cache, limit) if limit > 0 else _make
 
-    def picture(path: Path, size: str, roots: frozenset[Path]) -> tuple[bytes, str]:
+    def picture(path: Path, size: str, roots: frozenset[Path], sha256: str) -> tuple[bytes, str]:
         source, frame = source_of(path)
         with open_inside(source, roots) as file:
             known = os.fstat(file.fileno())
-            key = fingerprint(_VERSION, os.fspath(path), known.st_size, known.st_mtime_ns, known.st_ino, size)
-            return keep(key, lambda: _render(file if frame is None else path, size, path.name)), key
+            state = known.st_size, known.st_mtime_ns, known.st_ino, known.st_ctime_ns
+            key = fingerprint(_VERSION, os.fspath(path), sha256, state, size)
+            content = None if frame is not None else file
+            return keep(key, lambda: _render(path, content, sha256, size)), key
 
     return picture
 
 
-def _render(file: BinaryIO | Path, size: str, name: str) -> bytes:
+def _render(path: Path, file: BinaryIO | None, sha256: str, size: str) -> bytes:
     """A photo of the collection as JPEG: from its opened file, or a frame of a video by its path."""
-    with open_photo(file, name) as image:
+    content = b"" if file is None else file.read()
+    if (content_hash(path) if file is None else hashlib.sha256(content).hexdigest()) != sha256:
+        raise ChangedPhoto
+    photo = path if file is None else io.BytesIO(content)
+    with open_photo(photo, path.name) as image:
         many = image.width * image.height > _MANY_PIXELS
     with _one_at_a_time if many else contextlib.nullcontext():
-        picture = load_upright(file, SIDES[size], name)
-    content = io.BytesIO()
-    picture.save(content, "JPEG", quality=_QUALITY[size], optimize=True)
-    return content.getvalue()
+        picture = load_upright(photo, SIDES[size], path.name)
+    drawn = io.BytesIO()
+    picture.save(drawn, "JPEG", quality=_QUALITY[size], optimize=True)
+    return drawn.getvalue()
 
 
 def _make(key: str, make: Callable[[], bytes]) -> bytes:

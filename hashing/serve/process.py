@@ -32,8 +32,8 @@ class Process:
 class Gone(Exception):
     """The process ended while something was asked of it; `late` where it was ended for taking too long."""
 
-    def __init__(self, late: bool) -> None:
-        super().__init__()
+    def __init__(self, late: bool, status: int | None = None) -> None:
+        super().__init__(f"exit status {status}")
         self.late = late
 
 

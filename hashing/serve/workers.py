@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from starlette.exceptions import HTTPException
@@ -57,16 +58,20 @@ class Workers:
         """Code of an upload in a space.
 
         Raises HTTPException: 409 where the model folder holds another model, 413, 415 and 422 for what cannot be
-        searched with, 422 also where the decoder crashed, 504 where it took too long, 500 where no process starts.
+        searched with, 422 also where the decoder crashed twice, 504 where it took too long, 500 where no process
+        starts. A process that ends is not always its photo's fault: the system ends one where memory is short.
         """
         with self._free:
-            worker = self._ready(space)
             try:
-                answer = ask(worker, content, self._photo_seconds)
+                answer = self._asked(space, content)
             except Gone as gone:
-                self._drop(worker)
-                raise self._given_up(worker, gone.late) from None
-            self._keep(worker)
+                if gone.late or self._closed:
+                    raise self._given_up(gone) from None
+                say(f"The process that read an upload ended ({gone}); another one tries.")
+                try:
+                    answer = self._asked(space, content)
+                except Gone as again:
+                    raise self._given_up(again) from None
         if "status" in answer:
             raise HTTPException(answer["status"], answer["detail"])
         return Asked(np.frombuffer(bytes.fromhex(answer["code"]), np.uint8), float(answer["quality"]))
@@ -188,14 +193,25 @@ class Workers:
         with self._lock:
             self._all.remove(worker)
 
-    def _given_up(self, worker: Process, late: bool) -> HTTPException:
+    def _asked(self, space: CodeSpace, content: bytes) -> dict[str, Any]:
+        """The answer of one process. Raises Gone, HTTPException."""
+        worker = self._ready(space)
+        try:
+            answer = ask(worker, content, self._photo_seconds)
+        except Gone as gone:
+            self._drop(worker)
+            raise Gone(gone.late, worker.process.returncode) from None
+        self._keep(worker)
+        return answer
+
+    def _given_up(self, gone: Gone) -> HTTPException:
         if self._closed:
             return _stopping()
-        if late:
+        if gone.late:
             say(f"An upload was given up after {self._photo_seconds:.0f} s.")
             sentence = f"The photo took longer than {self._photo_seconds:.0f} s to read; try a smaller version of it."
             return HTTPException(504, sentence)
-        say(f"An upload ended the process that read it (exit status {worker.process.returncode}).")
+        say(f"An upload ended two processes that read it ({gone}).")
         return HTTPException(422, "The photo cannot be read (its decoder crashed); try another one.")
 
 

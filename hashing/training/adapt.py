@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import fingerprint, locked, open_workspace
+from hashpipe.common.files import fingerprint, locked, open_workspace, put_back
+from hashpipe.common.inputs import keep_input
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
@@ -74,8 +75,11 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
     origin = options.model or workspace / "model"
     out = expanded(options.output or workspace / MODEL).absolute()
     model = load_model(origin, options.device)
+    put_back(out)
     if out.exists() and out.resolve() == Path(origin).resolve():
         raise UserError(f"--output {out} is the model to start from; name another folder, it would be lost.")
+    keep_input(origin, "--model", out, "name another folder with --output")
+    keep_input(photos, "PHOTOS", out, "name another folder with --output")
     if out.exists() and any(out.iterdir()) and not (out / "model.safetensors").exists():
         raise UserError(f"--output {out} holds other files and no model; name an empty or new folder.")
     stored = stored_options(model.config)

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from hashpipe.common.progress import say
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.pairgen.photos.load import UnreadablePhoto
 
@@ -28,12 +29,14 @@ class Pieces:
     def __init__(self, images: ImageList, side: int, augment: bool, seed: int) -> None:
         self.images, self.side, self.augment, self.seed = images, side, augment, seed
         self._kept: dict[int, Tensor] = {}
+        self._gone: set[int] = set()
         self._bytes = 0
 
     def batch(self, rows: Sequence[int], step: int, part: slice | None = None) -> Tensor:
         """uint8 (P,side,side,3) of the rows of a batch, or of a part of them.
 
-        The same rows, step and seed give the same pieces, whichever part is asked for. A photo gone since is grey.
+        The same rows, step and seed give the same pieces, whichever part is asked for. A photo gone or changed
+        since is grey, which is said once.
         """
         places = range(len(rows))[part or slice(None)]
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -60,7 +63,10 @@ class Pieces:
             return self._kept[row]
         try:
             photo = self.images.open(row, round(self.side * KEPT * 2))
-        except (UnreadablePhoto, OSError):
+        except (UnreadablePhoto, OSError) as error:
+            if row not in self._gone:
+                self._gone.add(row)
+                say(f"{self.images.names[row]} can no longer be learnt from ({error}); it is grey from here on")
             return None
         scale = self.side * KEPT / min(photo.size)
         if scale < 1:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,17 @@ class Checkpoint:
             self.signals.deliver()
         return stop
 
+    @contextlib.contextmanager
+    def interruptible(self, state: TrainState | None = None, step: int = 0) -> Iterator[None]:
+        """Let a stop act inside the block, which changes nothing; then `state` is saved, after `step` steps."""
+        try:
+            with self.signals.let_through() if self.signals is not None else contextlib.nullcontext():
+                yield
+        except KeyboardInterrupt:
+            if state is not None and self.path is not None and self.writes:
+                self._save(step, state)
+            raise
+
     def end(self, state: TrainState) -> None:
         """Put the best parameters back where validation chose among them."""
         if self._best is not None and self.patience:
@@ -137,7 +149,9 @@ class Checkpoint:
         if self.validate is None or not ((step + 1) % every == 0 or step == steps - 1):
             return False
         if state.network is not None:
-            state.x = state.network.describe_all()
+            with self.interruptible():
+                x = state.network.describe_all()
+            state.x = x
         score = self.validate(state.outputs().numpy())
         self._tell({**mark, "validation": score})
         if not self.patience:

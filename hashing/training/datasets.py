@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint
 from hashpipe.hashing.data import images
+from hashpipe.hashing.data.changed import changed_note, changed_rows
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.data.listing import must_exist
 from hashpipe.hashing.data.pair_labels import Targets, learnable, no_targets, targets_from_pairset
@@ -23,7 +26,8 @@ class Source:
     """N photos to learn from and what is known of them.
 
     `validation` are targets over the same photos from places of the split val, never learnt from. `identity` names the
-    source for config.json, `pairset` is the fingerprint of the PairSet where there is one.
+    source for config.json, `pairset` is the fingerprint of the PairSet where there is one. `changed` counts photos of
+    it that are left out, because their files hold something else by now.
     """
 
     images: ImageList
@@ -32,6 +36,7 @@ class Source:
     identity: dict[str, Any]
     notes: tuple[str, ...] = ()
     pairset: str | None = None
+    changed: int = 0
 
 
 def check_source(options: TrainOptions) -> None:
@@ -77,11 +82,22 @@ def _from_pairs(workspace: Path) -> Source:
     rows = learnable(pairset)
     if not len(rows):
         raise UserError(f"{pairset.folder} holds no photo to learn from; run `hashpipe pairs build` on more photos.")
+    changed = changed_rows(workspace, pairset, rows)
+    left_out = changed_note(pairset, changed, "left out, build the pairs again") if len(changed) else ""
+    if 2 * len(changed) > len(rows):
+        what = f"these are most of the {len(rows)} to learn from, build the pairs again"
+        raise UserError(f"{changed_note(pairset, changed, what)}.")
+    rows = np.setdiff1d(rows, changed)
     targets = targets_from_pairset(pairset, rows)
-    notes = () if len(targets.similar) else ("3D gave no similar pair; neighbour discovery alone is used",)
+    notes: tuple[str, ...] = ()
+    if not len(targets.similar):
+        notes = ("3D gave no similar pair; neighbour discovery alone is used",)
+    notes += (left_out,) if left_out else ()
     validation = targets_from_pairset(pairset, rows, ("val",))
     mark = pairset.fingerprint
-    return Source(images.from_pairset(pairset).subset(rows), targets, validation, {"pairs": mark}, notes, mark)
+    return Source(
+        images.from_pairset(pairset).subset(rows), targets, validation, {"pairs": mark}, notes, mark, len(changed)
+    )
 
 
 def _from_benchmark(options: TrainOptions) -> Source:

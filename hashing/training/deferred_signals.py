@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -36,6 +37,21 @@ class DeferredSignals:
         elif handler == signal.SIG_DFL:
             signal.raise_signal(number)
 
+    @contextlib.contextmanager
+    def let_through(self) -> Iterator[None]:
+        """Let signals act at once inside the block, one that has come already at its beginning; for long reading."""
+        held = dict(self.before)
+        self.deliver()
+        try:
+            yield
+        finally:
+            for number in held:
+                signal.signal(number, self._keep)
+            self.before = held
+
+    def _keep(self, number: int, frame: FrameType | None) -> None:
+        self.number = number
+
 
 @contextlib.contextmanager
 def deferred_signals() -> Iterator[DeferredSignals]:
@@ -49,7 +65,7 @@ def deferred_signals() -> Iterator[DeferredSignals]:
             handler = signal.getsignal(number)
             if handler not in (signal.SIG_IGN, None):
                 deferred.before[number] = handler
-                signal.signal(number, lambda arrived, frame: setattr(deferred, "number", arrived))
+                signal.signal(number, deferred._keep)
     try:
         yield deferred
     finally:

@@ -79,9 +79,9 @@ def gathered(compute: Callable[[slice], Tensor], n: int) -> Tensor:
 
 def sum_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace each parameter's gradient by its sum over all processes, in one message."""
-    if count() == 1:
-        return
     listed = list(parameters)
+    if count() == 1 or not listed:  # each process has all of every gradient
+        return
     grads = [torch.zeros_like(one) if one.grad is None else one.grad for one in listed]
     flat = torch.cat([grad.detach().float().cpu().flatten() for grad in grads])
     dist.all_reduce(flat)

@@ -60,7 +60,9 @@ def finetune(
         longest = replace(options, bits=options.bits[-1:], matryoshka=False)
         start = None  # heads of several layers learn together with the network from where they always start
         if head_class(head_of(options)).kind == "linear":
-            start = pca.weight(fit_heads(descriptors, targets, longest)[options.bits[-1]])
+            stoppable = Checkpoint(signals=checkpoint.signals)  # nothing is kept of it, but it can be stopped
+            first = fit_heads(descriptors, targets, longest, checkpoint=stoppable)
+            start = pca.weight(first[options.bits[-1]])
         tuned = replace(longest, steps=tune.finetune_steps, noise=0.0)
         x = pca(descriptors)
         fit_head(x, targets, tuned, options.bits[-1], checkpoint, start, network)

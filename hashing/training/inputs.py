@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
 from hashpipe.hashing.features.descriptors import Describer, Descriptors
 from hashpipe.hashing.features.feature_maps import feature_maps
 from hashpipe.hashing.features.stored_maps import Maps
@@ -31,3 +32,16 @@ def with_maps(describer: Describer, source: Source, described: Descriptors, cach
     maps = feature_maps(describer, source.images, cache)
     ok = described.ok & maps.ok
     return Descriptors(described.values, ok), maps.subset(ok)
+
+
+def refuse_most_lost(source: Source, described: Descriptors) -> None:
+    """Raise UserError where most photos of the pairs are away: a model of the rest would replace that of all."""
+    if source.pairset is None:
+        return
+    total, lost = len(described.ok) + source.changed, int((~described.ok).sum()) + source.changed
+    if 2 * lost > total:
+        first = source.images.names[int(np.argmin(described.ok))]
+        raise UserError(
+            f"{lost} of the {total} photos of the pairs cannot be read or have changed, such as {first}; put them "
+            "back, or build the pairs of the photos that are there."
+        )

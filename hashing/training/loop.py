@@ -125,7 +125,7 @@ def fit_head(
         for step in range(done, recipe.steps):
             progress = step / recipe.steps
             if step and step % every == 0:
-                _new_round(state, recipe, progress)
+                _new_round(state, recipe, progress, checkpoint, step)
             if recipe.hard and step % epoch == 0:
                 state.sampler.set_hard(neighbours.nearest(torch.tanh(state.outputs()).numpy(), _CANDIDATES)[0])
             if options.recentre and step % _CENTRE == 0:
@@ -184,10 +184,12 @@ def _begin(
     return state, first, torch.from_numpy(generator.permutation(len(x))[:_CENTRE_ON])
 
 
-def _new_round(state: TrainState, recipe: Recipe, progress: float) -> None:
+def _new_round(state: TrainState, recipe: Recipe, progress: float, checkpoint: Checkpoint, step: int) -> None:
     """Discover neighbours with the codes as they are now, then let the objective do what it does between rounds."""
     if state.network is not None:
-        state.x = state.network.describe_all()
+        with checkpoint.interruptible(state, step):
+            x = state.network.describe_all()
+        state.x = x
     u = state.outputs()
     if recipe.discovery != "none":
         state.sampler.set_edges(discovery.adapted(torch.tanh(u).numpy(), state.sampler.edges, recipe.drop))

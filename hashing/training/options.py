@@ -11,6 +11,7 @@ from hashpipe.hashing.benchmarks.names import check_files
 from hashpipe.hashing.codes.options import BITS_MAX, BITS_MIN
 from hashpipe.hashing.features.options import BackboneOptions
 
+VIDEO_FRAMES = "most frames of each video that count as photos, those of most motion; 0 leaves videos out"
 _TUNING = ("finetune", "last", "all")
 
 
@@ -113,12 +114,7 @@ class TrainOptions:
     )
     video_frames: int = field(
         default=0,
-        metadata={
-            "help": "most frames of each video that count as photos, those of most motion; 0 leaves videos out",
-            "min": 0,
-            "only": ("photos",),
-            "hidden": True,
-        },
+        metadata={"help": VIDEO_FRAMES, "min": 0, "only": ("photos",), "hidden": True},
     )
     copies: int = field(
         default=0,
@@ -238,12 +234,6 @@ class AdaptOptions:
     steps: int | None = field(
         default=None, metadata={"help": "optimisation steps for each code length, else as the model was trained"}
     )
-    video_frames: int = field(
-        default=0,
-        metadata={
-            "help": "most frames of each video that count as photos, those of most motion; 0 leaves videos out",
-            "min": 0,
-        },
-    )
+    video_frames: int = field(default=0, metadata={"help": VIDEO_FRAMES, "min": 0})
     seed: int = field(default=0, metadata={"help": "seed of everything random", "min": 0})
     device: Literal["auto", "cpu", "cuda"] = field(default="auto", metadata={"help": "where networks run"})

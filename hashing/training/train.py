@@ -14,6 +14,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked, make_folder, open_workspace, write_text
+from hashpipe.common.inputs import keep_input
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
@@ -27,7 +28,7 @@ from hashpipe.hashing.training.checkpoint import STATE, Checkpoint
 from hashpipe.hashing.training.deferred_signals import deferred_signals
 from hashpipe.hashing.training.finetune import check_network, finetune
 from hashpipe.hashing.training.heads import check_head, check_lengths, reads_maps
-from hashpipe.hashing.training.inputs import describe, with_maps
+from hashpipe.hashing.training.inputs import describe, refuse_most_lost, with_maps
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.recipes import check_needs, head_of, notes_of, recipe_of, uses_pairs
@@ -67,6 +68,9 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
     started = time.monotonic()
     if options.tensorboard:
         events.check()
+    for part in ("model", runs.RUN):
+        keep_input(options.photos, "--photos", workspace / part, "move it out of there")
+        keep_input(options.describe.weights, "--weights", workspace / part, "copy it to another place")
     with locked(workspace) if distributed.rank() == 0 else contextlib.nullcontext():
         source = datasets.open_source(options, workspace)
         chosen = trunks.choose(options.describe.backbone, options.describe.weights)
@@ -82,6 +86,7 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         described, maps = describe(describer, source, cache), None
         if reads_maps(head):
             described, maps = with_maps(describer, source, described, cache)
+        refuse_most_lost(source, described)
         values, targets = described.values[described.ok], source.targets.subset(described.ok)
         if not uses_pairs(options):
             targets = no_targets(len(values))

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.environment import environment
+from hashpipe.common.extras import optional
 from hashpipe.common.files import atomic_folder, write_json, write_text
-from hashpipe.common.progress import say
 from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.features.stored_maps import Maps
 from hashpipe.hashing.models import card
@@ -90,19 +90,20 @@ def write_model(
     targets: Targets,
     tensorboard: Path | None = None,
 ) -> None:
-    """Write a model folder as a whole: weights, record of the training, plots and card."""
+    """Write a model folder as a whole: weights and record of the training; then its card, events and plots."""
     with atomic_folder(result.folder) as folder:
         save_model(folder, model)
         write_text(folder / METRICS, json_lines(lines))
         write_text(folder / "log.txt", result.as_text() + "\n")
         write_json(folder / "env.json", environment())
-        card.write_card(folder, model.config)
+    with optional("The model card", "the model"):
+        card.write_card(result.folder, model.config)
+    with optional("The copy of the TensorBoard events", "the model"):
         if tensorboard is not None and tensorboard.is_dir():
-            shutil.copytree(tensorboard, folder / "tensorboard")
-        try:
-            plots.write(folder / "plots", model, lines, seen, targets)
-        except Exception as error:  # a picture never costs a model
-            say(f"The plots could not be drawn ({type(error).__name__}: {error}); the model is whole without them.")
+            with atomic_folder(result.folder / "tensorboard") as events:
+                shutil.copytree(tensorboard, events, dirs_exist_ok=True)
+    with optional("The picture of the training", "the model"), atomic_folder(result.folder / "plots") as drawn:
+        plots.write(drawn, model, lines, seen, targets)
 
 
 def final_losses(lines: list[dict[str, Any]]) -> dict[int, dict[str, float]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -16,63 +15,67 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from hashpipe.common.disk import DISK_FULL, naming_full_disk, require_space
 from hashpipe.common.errors import UserError
 from hashpipe.common.nearest import MARKER, nearest_workspace
 from hashpipe.common.paths import expanded
+from hashpipe.common.replacing import hold, put_back, put_back_all, put_in_place, release
+
+__all__ = ["DISK_FULL", "naming_full_disk", "put_back", "require_space"]
 
 WORKSPACE_VERSION = 1
 WAIT_SECONDS = 60.0  # for those who share a folder of pairs and write to it for moments only
 _ASK_AGAIN = 0.2  # seconds between two looks at a lock
-_SPARE = 4 * 2**20  # bytes: what SQLite's log may need to finish
-DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # what writing ends in where there is no space left
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, size: int = 0) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed.
 
-    The suffix is kept, because writers choose their format by it.
+    The suffix is kept, because writers choose their format by it. `size` is what will be written, in bytes, where that
+    is known. Raises DiskFull, before anything is written where the size is known.
     """
     path = Path(path)
     make_folder(path.parent)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:50]}-", suffix=f".tmp{path.suffix}", dir=path.parent)
+    if size:
+        require_space(path.parent, size, spare=0)
+    with naming_full_disk(path.parent):
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:50]}-", suffix=f".tmp{path.suffix}", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
+    held = hold(temporary)
     try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with naming_full_disk(path.parent, temporary, size):
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+        release(held)
 
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it replaces `path` as a whole, on failure it is removed."""
+    """Yield a temporary folder beside `path`; on success it replaces `path` as a whole, on failure it is removed.
+
+    Raises DiskFull.
+    """
     path = Path(path)
     make_folder(path.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", suffix=".tmp", dir=path.parent))
+    put_back(path)
+    with naming_full_disk(path.parent):
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", suffix=".tmp", dir=path.parent))
+    held = hold(temporary)
     try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        old = temporary.with_suffix(".old")
-        if path.exists():
-            path.replace(old)
-        temporary.replace(path)
-        shutil.rmtree(old, ignore_errors=True)
+        with naming_full_disk(path.parent, temporary):
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            put_in_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def require_space(folder: Path, size: int) -> None:
-    """Raise OSError (no space left) where the disk of `folder` has no `size` bytes left, and a little to finish with.
-
-    Asked before COLMAP writes: it ends the whole process where it cannot.
-    """
-    if shutil.disk_usage(folder).free < size + _SPARE:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+        release(held)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -120,12 +123,25 @@ def make_folder(path: Path) -> Path:
     return Path(path)
 
 
+def check_name(path: Path) -> None:
+    """Raise UserError for a path that cannot be written down: names are stored as UTF-8 in JSON, Parquet and SQLite."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise UserError(f"{shown} is not valid UTF-8; rename that folder, or name another one.") from None
+
+
 def open_workspace(path: Path, *, create: bool, otherwise: str = "") -> Path:
     """Check that `path` is a workspace of this version (made when `create`), and that it can be written.
 
-    Returns the absolute path. otherwise: what the caller can do without a workspace, for the refusal.
+    What a killed writer had moved aside gets its name back. Returns the absolute path. otherwise: what the
+    caller can do without a workspace, for the refusal.
     """
     path = expanded(path).absolute()
+    check_name(path)
+    for folder in (path, path / "pairs", path / "export"):
+        put_back_all(folder)
     marker = path / MARKER
     if not marker.exists():
         if not create:
@@ -170,6 +186,7 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
 
     A folder that was replaced meanwhile is held anew, so that no two hold folders of one name. A folder that is made
     here, and that a block that fails leaves empty, is removed again.
+    What fails inside because the folder's disk is full raises DiskFull.
     """
     new = not Path(folder).exists()
     make_folder(folder)
@@ -192,7 +209,8 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
                 continue
             if _is_still(path, lock):
                 try:
-                    yield
+                    with naming_full_disk(Path(folder)):
+                        yield
                 except BaseException:
                     if new:
                         remove_if_empty(folder)

@@ -50,8 +50,9 @@ def shown() -> bool:
 def say(message: str) -> None:
     """Print one line on stderr where progress is shown; the log of the workspace has it always."""
     note(message)
-    if _mode.get() != "off":
-        print(message, file=sys.stderr, flush=True)
+    if _mode.get() != "off" and sys.stderr is not None:
+        with contextlib.suppress(OSError):  # nobody reads it, or the log's disk is full: no reason to stop working
+            print(message, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, TypeVar
@@ -53,6 +53,16 @@ def run_jobs(
         for _, outcome in _run_pool(job, arguments, [index], 1, fits):
             died = isinstance(outcome, BrokenProcessPool)
             yield index, RuntimeError("the worker process died") if died else outcome
+
+
+@contextlib.contextmanager
+def thread_pool(threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
+    """Threads that finish no more than what they are at when the block fails: Ctrl-C must not wait for all the rest."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def run_alone(job: Callable[..., None], arguments: tuple, seconds: float) -> str:

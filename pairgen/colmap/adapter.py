@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.disk import require_space
 from hashpipe.common.errors import UserError
 from hashpipe.common.paths import scratch_folder
 from hashpipe.common.signals import signals_kept
@@ -60,7 +61,7 @@ class FeatureDatabase:
         self.path = Path(path)
 
     def __enter__(self) -> FeatureDatabase:
-        self._database = pycolmap.Database.open(str(self.path))
+        self._database = _open_database(self.path)
         self.ids: dict[str, int] = {image.name: image.image_id for image in self._database.read_all_images()}
         return self
 
@@ -125,15 +126,24 @@ class FeatureDatabase:
         return self._database.read_camera(self._database.read_image(number).camera_id)
 
 
+def _open_database(path: Path) -> pycolmap.Database:
+    """Raises DiskFull: of a full disk COLMAP says that no registered database factory succeeded."""
+    try:
+        return pycolmap.Database.open(str(path))
+    except RuntimeError:
+        require_space(path.parent, 0)
+        raise
+
+
 def write_part(path: Path, names: Sequence[str], pairs: Sequence[tuple[str, str]], part: Path) -> None:
     """Write a database of its own for one reconstruction: some photos of `path` and the geometry of their `pairs`."""
-    pycolmap.Database.open(str(part)).close()
+    _open_database(part).close()
     copy_part(path, names, pairs, part)
 
 
 def write_features(path: Path, pairs: Sequence[tuple[str, str]], part: Path) -> None:
     """Write a database of its own for matching `pairs` of `path`."""
-    pycolmap.Database.open(str(part)).close()
+    _open_database(part).close()
     copy_features(path, pairs, part)
 
 

@@ -46,7 +46,8 @@ def export_cirtorch(pairset: PairSet, out: Path, options: ExportOptions) -> Expo
             counts["similar"] += len(similar)
             for photo, cid in zip(photos, cids, strict=True):
                 table.append((cid, names[photo], mode, str(cluster[photo])))
-                missing += not put_photo(paths[photo], folder / "ims" / cid_path(cid), options.photos)
+                target = folder / "ims" / cid_path(cid)
+                missing += not put_photo(paths[photo], shas[photo], target, options.photos)
                 turned += int(pairset.photos["orientation"][photo].as_py() or 1) > 1
         with atomic_path(folder / f"{out.name}.pkl") as temporary:
             temporary.write_bytes(dump_plain(database))

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import atomic_folder, atomic_path, write_text
+from hashpipe.common.files import atomic_folder, atomic_path, put_back, write_text
 from hashpipe.common.names import short_enough
 from hashpipe.common.paths import expanded
 from hashpipe.pairgen.formats.export_cirtorch import export_cirtorch
@@ -27,6 +27,7 @@ def export_pairs(pairset: PairSet, out: Path, options: ExportOptions) -> ExportS
     """Write the pairs for another program. Raises UserError where `out` exists, but for an empty folder."""
     out = expanded(out).absolute()
     folder = options.to in ("cirtorch", "hloc")
+    put_back(out)
     if out.exists() and not (folder and out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out} exists already; name a new {'folder' if folder else 'file'}.")
     return {"cirtorch": export_cirtorch, "hloc": _hloc, "csv": _csv, "pml": _index_tuples}[options.to](
@@ -53,9 +54,10 @@ def _hloc(pairset: PairSet, out: Path, options: ExportOptions) -> ExportSummary:
         write_text(folder / "pairs.txt", "".join(f"{coded[a]} {coded[b]}\n" for a, b in ends))
         if blank:
             write_table(folder / "names.csv", [("name", "path"), *((coded[photo], names[photo]) for photo in used)])
-            paths = pairset.photo_paths()
+            paths, shas = pairset.photo_paths(), pairset.photos["sha256"].to_pylist()
             missing = sum(
-                not put_photo(paths[photo], folder / "photos" / coded[photo], options.photos) for photo in used
+                not put_photo(paths[photo], shas[photo], folder / "photos" / coded[photo], options.photos)
+                for photo in used
             )
     where = "in photos/, blanks in their names written as %20" if blank else f"below {pairset.meta.get('root', '')}"
     notes = [

@@ -14,7 +14,7 @@ import numpy as np
 from hashpipe.common.files import atomic_path
 from hashpipe.pairgen.formats.options import ExportOptions
 from hashpipe.pairgen.pairs.pairset import PairSet
-from hashpipe.pairgen.photos.files import source_of
+from hashpipe.pairgen.photos.files import content_hash, source_of
 from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 
 
@@ -72,12 +72,12 @@ def choose(pairset: PairSet, splits: tuple[str, ...], queries: bool) -> Chosen:
     return Chosen(photos, a[kept], b[kept], label[kept])
 
 
-def put_photo(source: Path, target: Path, how: str) -> bool:
-    """Put a photo under another name; False where it is not on disk."""
+def put_photo(source: Path, sha256: str, target: Path, how: str) -> bool:
+    """Put a photo under another name; False where it is not on disk, or holds something else by now."""
     if how == "none":
         return True
     file, frame = source_of(source)
-    if not file.is_file():
+    if not file.is_file() or (sha256 and content_hash(source) != sha256):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     if frame is not None:
@@ -95,7 +95,7 @@ def put_photo(source: Path, target: Path, how: str) -> bool:
 def missing_note(count: int, options: ExportOptions) -> tuple[str, ...]:
     if options.photos == "none":
         return ("Photos were not put there (--photos link or copy does).",)
-    return (f"{count} photos are not on disk and were not put there.",) if count else ()
+    return (f"{count} photos are not on disk, or have changed, and were not put there.",) if count else ()
 
 
 def write_table(path: Path, rows: list[tuple[str, ...]]) -> None:

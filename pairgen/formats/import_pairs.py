@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -13,10 +12,15 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.extras import optional
 from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
+from hashpipe.common.inputs import keep_input
+from hashpipe.common.known_files import FILE, remember_all
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import stage
+from hashpipe.common.workers import thread_pool
 from hashpipe.pairgen.ambiguity.relation import Relation
+from hashpipe.pairgen.diff import pairset_before
 from hashpipe.pairgen.formats.cirtorch import read_cirtorch
 from hashpipe.pairgen.formats.colmap_models import read_models
 from hashpipe.pairgen.formats.import_summary import ImportSummary
@@ -31,6 +35,7 @@ from hashpipe.pairgen.pairs.splits import assign_queries, assign_splits
 from hashpipe.pairgen.photos.files import is_there
 from hashpipe.pairgen.photos.listing import ABSENT, file_status
 from hashpipe.pairgen.photos.metadata import Photo, describe
+from hashpipe.pairgen.replacing import refuse_lost
 from hashpipe.pairgen.report.page import write_report
 
 _READERS = {"cirtorch": read_cirtorch, "hloc": read_hloc, "csv": read_csv}
@@ -46,6 +51,8 @@ def import_pairs(source: Path, workspace: Path, options: ImportOptions) -> Impor
     source = expanded(source)
     kind = _format(source, options.source_format)
     workspace = open_workspace(workspace, create=True)
+    keep_input(source, "SOURCE", workspace / "pairs", "name another workspace with -w")
+    keep_input(options.photos, "--photos", workspace / "pairs", "name another workspace with -w")
     with locked(workspace):
         _check_replaceable(workspace / "pairs")
         with _lock(workspace / "pairs"), atomic_folder(workspace / "pairs") as folder:
@@ -57,7 +64,7 @@ def import_pairs(source: Path, workspace: Path, options: ImportOptions) -> Impor
                 imported = read_models(source.absolute(), photos, folder / "models", chosen)
             else:
                 imported = _READERS[kind](source.absolute(), photos)
-            summary = _write(folder, imported, source, kind, options, chosen)
+            summary = _write(folder, workspace, imported, source, kind, options, chosen)
     return replace(summary, pairs_folder=workspace / "pairs")
 
 
@@ -93,9 +100,19 @@ def _build_options(options: ImportOptions) -> BuildOptions:
 
 
 def _write(
-    folder: Path, imported: ImportedPairs, source: Path, kind: str, options: ImportOptions, chosen: BuildOptions
+    folder: Path,
+    workspace: Path,
+    imported: ImportedPairs,
+    source: Path,
+    kind: str,
+    options: ImportOptions,
+    chosen: BuildOptions,
 ) -> ImportSummary:
     files = _describe(imported)
+    former = None if options.force else pairset_before(workspace / "pairs")
+    if former is not None:
+        refuse_lost(former, imported.root, files)
+    remember_all(workspace / FILE, ((imported.root / one.path, one.stamp, one.sha256) for one in files))
     status, original = file_status(files)
     notes = [*imported.notes, *_check_files(files, status, imported.root, source, kind)]
     usable = [row for row, state in enumerate(status) if state in ("ok", "absent")]
@@ -129,7 +146,8 @@ def _write(
     }
     pair_rows, between = tables.pair_table(pairs, usable), tables.between_places(related)
     pairset = write_pairset(folder, meta, tables.photo_table(found), pair_rows, between)
-    write_report(folder)
+    with optional("The report", "what was imported"):
+        write_report(folder)
     return _summary(pairset, source, kind, notes)
 
 
@@ -195,7 +213,7 @@ def _describe(imported: ImportedPairs) -> list[Photo]:
 
     with (
         stage("Reading photos", len(imported.names), "photos") as advance,
-        ThreadPoolExecutor(os.cpu_count()) as threads,
+        thread_pool(os.cpu_count()) as threads,
     ):
         found = []
         for photo in threads.map(describe_named, imported.names):

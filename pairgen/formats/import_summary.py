@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hashpipe.pairgen.summary import report_in
+
 
 @dataclass(frozen=True)
 class ImportSummary:
@@ -30,7 +32,7 @@ class ImportSummary:
         return {
             **asdict(self),
             "pairs_folder": str(self.pairs_folder),
-            "report": str(self.pairs_folder / "report.html"),
+            "report": report_in(self.pairs_folder),
         }
 
     def as_text(self) -> str:
@@ -47,6 +49,6 @@ class ImportSummary:
                 + f"; {self.queries} queries held out",
                 *(f"Note        {note}" for note in self.notes),
                 f"Fingerprint {self.fingerprint}",
-                f"Report      {self.pairs_folder / 'report.html'}",
+                *([f"Report      {report}"] if (report := report_in(self.pairs_folder)) else []),
             ]
         )

@@ -22,6 +22,9 @@ class ImportOptions:
     source_format: Literal["guess", "colmap", "cirtorch", "hloc", "csv"] = field(
         default="guess", metadata={"flag": "--from", "help": "format of the source; guess goes by its name"}
     )
+    force: bool = field(
+        default=False, metadata={"help": "replace an earlier import also where most of its photos are away"}
+    )
     places_differ: bool | None = field(
         default=None,
         metadata={

@@ -18,8 +18,9 @@ from hashpipe.common.workers import run_alone
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.reconstructions import observations, registered, write_model
 from hashpipe.pairgen.options import BuildOptions
-from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 from hashpipe.pairgen.photos.metadata import Photo
+from hashpipe.pairgen.photos.same import load_same
 
 MIN_POINTS = 30  # a "model" of fewer points is an accident of a few matches
 MIN_POINTS_PER_PHOTO = 8  # the global mapper also registers photos that hardly any point holds
@@ -163,11 +164,11 @@ def _without_subsets(models: list) -> list:
 
 
 def _point_colors(model: Any, root: Path, paths: dict[str, str], max_side: int) -> dict[int, np.ndarray]:
-    """Mean colour of every 3D point over the photos that observe it; a photo gone since leaves no colour behind."""
+    """Mean colour of every 3D point over the photos that observe it; a photo gone or changed since leaves none."""
     sums: dict[int, np.ndarray] = {}
     for name, points, places in observations(model):
         try:
-            picture = np.asarray(load_upright(root / paths[name], max_side), np.int64)
+            picture = np.asarray(load_same(root / paths[name], name, max_side), np.int64)
         except UnreadablePhoto:
             continue
         columns = np.clip(places[:, 0].astype(int), 0, picture.shape[1] - 1)

@@ -19,8 +19,9 @@ from hashpipe.pairgen.colmap.database import check_database
 from hashpipe.pairgen.matching import vlad
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.files import is_there
-from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 from hashpipe.pairgen.photos.metadata import Photo
+from hashpipe.pairgen.photos.same import ChangedPhoto, load_same
 
 NOTE = "features.json"  # beside the database: how its features were made, and which photos have none
 _BATCH = 8  # photos per job: small enough that a kill loses little
@@ -121,10 +122,12 @@ def _extract_batch(root: Path, photos: Sequence[Photo], max_side: int, max_featu
     found = []
     for photo in photos:
         try:
-            picture = load_upright(root / photo.path, max_side)
+            picture = load_same(root / photo.path, photo.sha256, max_side)
         except UnreadablePhoto as error:
-            there = is_there(root / photo.path)  # one that was moved away may come back
-            found.append(_Found((0, 0), *_NOTHING, error.reason, permanent=there))
+            # one that was moved away may come back, and what another content is like says nothing of this one
+            there = is_there(root / photo.path) and not isinstance(error, ChangedPhoto)
+            reason = f"{error.reason} while the pairs were made" if isinstance(error, ChangedPhoto) else error.reason
+            found.append(_Found((0, 0), *_NOTHING, reason, permanent=there))
             continue
         found.append(_Found(picture.size, *adapter.extract_sift(vlad.gray(picture), max_features)))
     return found

@@ -18,7 +18,7 @@ FEWEST = 8  # matches; fewer make no geometry
 CLOSE, NEAR = 2.0, 8.0  # pixels: marks agree within the one, a slowly moving scene spreads over the other
 STANDS_OUT = 0.75  # share of the matches within NEAR that lie within CLOSE; at most .63 in 3,719 pairs without marks
 EXACT = 1.0  # pixels, for shifts of any length; at most .66 of the inliers agree so in pairs without marks
-ONE_BORDER = 0.5  # share of the inliers along one border; the others may fit by chance
+ALONG = 0.5  # share of the inliers along borders; the others may fit by chance
 LINE = 4.0  # pixels: how far from one line along a border
 SLIGHTLY = 0.03  # of the longest side: as far as a mark moves where a picture is cropped
 BORDER = 0.125  # share of each side where marks usually stand, which says nothing about the view
@@ -73,13 +73,17 @@ def marks(
     exact = (shift.apart(u, v) <= EXACT).mean() >= STANDS_OUT
     if exact or (watermark and (by <= SLIGHTLY * max(second.size)).all()):
         return none if _holds_view(shift, first, second, p, q) else shift.apart(p, q) <= CLOSE
-    least = max(FEWEST, ONE_BORDER * len(inliers)) / (2 if again else 1)
-    for axis, end in product((1, 0), (1.0, 0.0)):
-        if _along_border(first, second, u, v, axis, end).sum() >= least:
-            if not again and _holds_view(shift, first, second, p, q):
-                return none
-            return _along_border(first, second, p, q, axis, end)
+    least = max(FEWEST, ALONG * len(inliers)) / (2 if again else 1)
+    if _along_borders(first, second, u, v).sum() >= least:
+        if not again and _holds_view(shift, first, second, p, q):
+            return none
+        return _along_borders(first, second, p, q)
     return none
+
+
+def _along_borders(first: Frame, second: Frame, p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """`_along_border` of any of the four: a frame around photos of two sizes is stretched along all of them."""
+    return np.any([_along_border(first, second, p, q, axis, end) for axis in (0, 1) for end in (0.0, 1.0)], axis=0)
 
 
 def _along_border(first: Frame, second: Frame, p: np.ndarray, q: np.ndarray, axis: int, end: float) -> np.ndarray:

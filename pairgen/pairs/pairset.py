@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import atomic_path, fingerprint, read_json, write_json
+from hashpipe.common.files import atomic_path, fingerprint, put_back, read_json, write_json
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
@@ -126,8 +126,8 @@ def write_pairset(
         raise AssertionError(f"refusing to write an invalid PairSet: {problems[0]}")
     (folder / "meta.json").unlink(missing_ok=True)
     for name, table in (("photos", photos), ("pairs", pairs), ("place_relations", relations)):
-        with atomic_path(folder / f"{name}.parquet") as temporary:
-            pq.write_table(table, temporary)
+        with atomic_path(folder / f"{name}.parquet") as temporary, temporary.open("wb") as file:
+            pq.write_table(table, file)
     write_json(folder / "meta.json", meta)
     return pairset
 
@@ -144,6 +144,7 @@ def read_pairset(folder: Path) -> PairSet:
 def load_pairset(folder: Path) -> PairSet:
     """Read a PairSet folder without judging its content; a UserError where its files are missing or of another form."""
     folder = Path(folder)
+    put_back(folder)
     if not (folder / "meta.json").exists():
         raise UserError(f"{folder} holds no pairs yet; run `hashpipe pairs build PHOTOS` first.")
     meta = read_json(folder / "meta.json")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
 from functools import lru_cache
 from pathlib import Path
 
 from hashpipe.common.files import sha256_file
+from hashpipe.common.frames import frame_hash, split_frame
 from hashpipe.common.names import on_disk
 from hashpipe.pairgen.photos.kinds import VIDEO, head_of, kind_of_content, kind_of_name
-
-_FRAME = re.compile(r"(.+)#(\d{6,12})")
 
 
 def source_of(path: Path) -> tuple[Path, int | None]:
@@ -20,15 +16,10 @@ def source_of(path: Path) -> tuple[Path, int | None]:
 
     A name whose letters are composed otherwise than on disk is found too. What does not exist comes back as it is.
     """
-    path = Path(path)
-    if os.path.lexists(path):
-        return path, None
-    named = _FRAME.fullmatch(path.name)
-    if named:
-        video = on_disk(path.with_name(named[1]))
-        if video.is_file() and VIDEO in (kind_of_name(video.name), kind_of_content(head_of(video))):
-            return video, int(named[2])
-    return on_disk(path), None
+    file, frame = split_frame(path)
+    if frame is not None and VIDEO not in (kind_of_name(file.name), kind_of_content(head_of(file))):
+        return on_disk(Path(path)), None
+    return file, frame
 
 
 def is_there(path: Path) -> bool:
@@ -47,7 +38,7 @@ def content_hash(path: Path) -> str:
         return sha256_file(file)
     known = file.stat()
     video = _video_hash(file, known.st_size, known.st_mtime_ns)
-    return hashlib.sha256(f"{video}#{frame:06d}".encode()).hexdigest()
+    return frame_hash(video, frame)
 
 
 @lru_cache(maxsize=1024)

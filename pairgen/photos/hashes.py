@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,10 @@ import numpy as np
 from hashpipe.common.files import atomic_path
 from hashpipe.common.perceptual_hash import SIDE, phash, picture_frequencies
 from hashpipe.common.progress import stage
-from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.common.workers import thread_pool
+from hashpipe.pairgen.photos.load import UnreadablePhoto
 from hashpipe.pairgen.photos.metadata import Photo
+from hashpipe.pairgen.photos.same import load_same
 
 BITS = 64
 FILE = "phash-1.npz"  # the number goes up when the hash changes, so that old ones are not read
@@ -26,8 +27,8 @@ def photo_hashes(root: Path, photos: Sequence[Photo], folder: Path) -> np.ndarra
     """
     stored = _stored(folder / FILE)
     missing = [photo for photo in photos if photo.sha256 not in stored]
-    with stage("Hashing photos", len(missing), "photos") as advance, ThreadPoolExecutor() as threads:
-        for photo, found in zip(missing, threads.map(lambda one: _hash(root / one.path), missing), strict=True):
+    with stage("Hashing photos", len(missing), "photos") as advance, thread_pool() as threads:
+        for photo, found in zip(missing, threads.map(lambda one: _hash(root, one), missing), strict=True):
             if found is not None:
                 stored[photo.sha256] = found
             advance(1)
@@ -39,10 +40,10 @@ def photo_hashes(root: Path, photos: Sequence[Photo], folder: Path) -> np.ndarra
     return _table([stored.get(photo.sha256, nothing) for photo in photos])
 
 
-def _hash(path: Path) -> np.ndarray | None:
-    """uint8 (8,) of one file; JPEGs are decoded at an eighth of their size. None for one that cannot be read."""
+def _hash(root: Path, photo: Photo) -> np.ndarray | None:
+    """uint8 (8,) of one photo; JPEGs are decoded at an eighth of their size. None where it was changed or is gone."""
     try:
-        picture = load_upright(path, 4 * SIDE)
+        picture = load_same(root / photo.path, photo.sha256, 4 * SIDE)
     except UnreadablePhoto:
         return None
     return np.packbits(phash(picture_frequencies(picture)[None], BITS)[0] >= 0)

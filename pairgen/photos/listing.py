@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.known_files import NO_STAMP, KnownFiles, stamp
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import stage
+from hashpipe.common.workers import thread_pool
 from hashpipe.pairgen.photos.find import Found, search_photos
 from hashpipe.pairgen.photos.load import more_pages_note
 from hashpipe.pairgen.photos.metadata import Photo, describe
@@ -38,12 +39,27 @@ def page_notes(photos: Sequence[Photo]) -> list[str]:
 
 def describe_photos(root: Path, names: Sequence[str]) -> list[Photo]:
     """Hash and describe files, several at once, in their order."""
-    with stage("Reading photos", len(names), "photos") as advance, ThreadPoolExecutor() as threads:
+    with stage("Reading photos", len(names), "photos") as advance, thread_pool() as threads:
         described = []
         for photo in threads.map(lambda name: describe(root, name), names):
             described.append(photo)
             advance(1)
     return described
+
+
+def disturbed(root: Path, photos: Sequence[Photo]) -> list[tuple[str, str]]:
+    """(path, reason) of the readable photos whose file has changed or gone since it was described."""
+    found = []
+    for photo in photos:
+        path = root / photo.path
+        seen = NO_STAMP if photo.reason else stamp(path)
+        if photo.reason or seen == photo.stamp:
+            continue
+        if seen == NO_STAMP:
+            found.append((photo.path, "gone while the pairs were made"))
+        elif KnownFiles().state(path, photo.sha256) != "same":
+            found.append((photo.path, "changed while the pairs were made"))
+    return found
 
 
 def distinct_photos(root: Path, photos: Sequence[Photo], at_least: int = 1) -> list[Photo]:

@@ -5,13 +5,14 @@ Broken files are described with a reason, never fatal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from PIL import ExifTags
 
+from hashpipe.common.known_files import NO_STAMP, Stamp, stamp
 from hashpipe.pairgen.photos.files import content_hash
 from hashpipe.pairgen.photos.load import (
     UnreadablePhoto,
@@ -41,12 +42,25 @@ class Photo:
     focal: float = 0.0
     camera: str = ""  # maker, model and serial number by EXIF; empty where it is silent
     reason: str = ""  # why it cannot be read; empty when it can
+    stamp: Stamp = field(default=NO_STAMP, compare=False)  # of the file when it was hashed
     ignored: tuple[str, ...] = ()  # what its metadata say and cannot be, which counts as unknown
     more_pages: bool = False  # the first of several pages or frames
 
 
 def describe(root: Path, path: str) -> Photo:
-    """Hash a file and read its header; a file that is no photo comes back with its `reason`."""
+    """Hash a file and read its header; a file that is no photo comes back with its `reason`.
+
+    Both are of one content: a file that is written to meanwhile is read once more.
+    """
+    for _ in range(2):
+        seen = stamp(root / path)
+        found = _describe(root, path)
+        if stamp(root / path) == seen:
+            return replace(found, stamp=seen)
+    return Photo(found.path, reason=found.reason or "the file changes while it is read")
+
+
+def _describe(root: Path, path: str) -> Photo:
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -14,7 +14,8 @@ from hashpipe.common.files import atomic_path
 from hashpipe.pairgen.colmap.database import matched_places
 from hashpipe.pairgen.colmap.model_files import model_fault
 from hashpipe.pairgen.pairs.pairset import PairSet
-from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
+from hashpipe.pairgen.photos.load import UnreadablePhoto
+from hashpipe.pairgen.photos.same import load_same
 
 HEIGHT = 600  # of the picture, pixels
 _DOTS, _LINES, _GAP = 400, 40, 8
@@ -164,16 +165,19 @@ def _hue(share: float) -> tuple[int, int, int]:
 def write_picture(pairset: PairSet, a: int, b: int, target: Path) -> SharedPoints:
     """Write the picture of two photos (ids), the first on the left; returns the points that were drawn.
 
-    Raises UserError where a photo is gone or unreadable, or where the file's format is unknown.
+    Raises UserError where a photo is gone, changed or unreadable, where the file's format is unknown, and where the
+    target is a photo.
     """
     target = Path(target)
     if target.suffix.lower() not in _SUFFIXES:
         raise UserError(f"{target} must end in {', '.join(_SUFFIXES)}; name such a file with --picture.")
-    paths = pairset.photo_paths()
+    paths, contents = pairset.photo_paths(), pairset.photos["sha256"].to_pylist()
+    if target.exists() and any(path.exists() and path.samefile(target) for path in paths):
+        raise UserError(f"{target} is one of the photos; name another file with --picture.")
     opened: list[Image.Image] = []
     for photo in (a, b):
         try:
-            opened.append(load_upright(paths[photo], 1600))
+            opened.append(load_same(paths[photo], contents[photo], 1600))
         except (UnreadablePhoto, OSError) as error:
             raise UserError(
                 f"{paths[photo]} cannot be read ({error}); no picture was drawn, put it back first."

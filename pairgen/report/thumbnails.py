@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import cache
 
 from hashpipe.pairgen.pairs.pairset import PairSet
-from hashpipe.pairgen.photos.jpegs import as_uri, small
+from hashpipe.pairgen.photos.jpegs import as_uri
+from hashpipe.pairgen.photos.same import small_same
 from hashpipe.pairgen.report.side_by_side import dotted, shared_points
 
 SIDE = 240  # longest side, pixels
@@ -15,12 +16,12 @@ Thumbnail = Callable[[int], str]
 
 
 def thumbnailer(pairset: PairSet) -> Thumbnail:
-    """A function from photo id to data URI, "" where the photo was moved or removed; each photo is read once."""
-    paths = pairset.photo_paths()
+    """A function from photo id to data URI, "" where it was changed, moved or removed; each photo is read once."""
+    paths, contents = pairset.photo_paths(), pairset.photos["sha256"].to_pylist()
 
     @cache
     def thumbnail(photo: int) -> str:
-        picture = small(paths[photo], SIDE)
+        picture = small_same(paths[photo], contents[photo], SIDE)
         return as_uri(picture) if picture is not None else ""
 
     return thumbnail
@@ -28,8 +29,8 @@ def thumbnailer(pairset: PairSet) -> Thumbnail:
 
 def surface_pair(pairset: PairSet, a: int, b: int) -> tuple[str, str] | None:
     """Both photos (ids) as data URIs, dots of one colour where they show the same point; None where none is known."""
-    paths = pairset.photo_paths()
-    first, second = small(paths[a], SIDE), small(paths[b], SIDE)
+    paths, contents = pairset.photo_paths(), pairset.photos["sha256"].to_pylist()
+    first, second = (small_same(paths[photo], contents[photo], SIDE) for photo in (a, b))
     if first is None or second is None:
         return None
     shared = shared_points(pairset, a, b)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import atomic_folder, make_folder, read_json, write_json
+from hashpipe.common.files import atomic_folder, check_name, make_folder, put_back, read_json, write_json
 from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.synthetic.demo_photos import DemoTruth, write_demo_photos
 
@@ -50,8 +50,10 @@ def prepare_photos(folder: Path, seed: int, **how: Any) -> Path:
 
     Raises UserError where the folder holds something else, or photos of another seed.
     """
+    check_name(Path(folder))
     folder = make_folder(Path(folder))
     photos, record = folder / "photos", folder / "truth.json"
+    put_back(photos)
     if photos.exists():
         if not record.exists():
             raise UserError(f"{photos} holds other files than demo photos; name a new folder with -o.")

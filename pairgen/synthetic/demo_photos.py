@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image, ImageFilter
 
 from hashpipe.common.files import atomic_path, make_folder
 from hashpipe.common.progress import Advance, stage
+from hashpipe.common.workers import thread_pool
 from hashpipe.pairgen.synthetic.render import Stage, View, render, viewpoints
 from hashpipe.pairgen.synthetic.scenes import make_scene
 
@@ -64,7 +64,7 @@ def write_demo_photos(
     names = list(_names(rng, total + 2))
     order = rng.permutation(total)
     truth: dict[str, int] = {}
-    with stage("Rendering photos", total, "photos") as advance, ThreadPoolExecutor(2) as pool:
+    with stage("Rendering photos", total, "photos") as advance, thread_pool(2) as pool:
         done = 0
         for job, files in zip(jobs, pool.map(lambda job: list(_shoot(job, size, advance)), jobs), strict=True):
             for content in files:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from hashpipe.common.files import locked, open_workspace
+from hashpipe.common.files import atomic_folder, atomic_path, locked, open_workspace
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 
 
 @pytest.fixture
@@ -24,6 +28,13 @@ def workspace(tmp_path):
     return folder
 
 
+def codes(count):
+    space = CodeSpace("0" * 16, 8, np.zeros(8, np.float32))
+    names = tuple(f"{number}.jpg" for number in range(count))
+    values = np.arange(count, dtype=np.uint8)[:, None]
+    return CodeSet(space, np.arange(count, dtype=np.int32), names, names, values, np.ones(count, np.float32), "", {})
+
+
 def left(folder):
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
     return {path.relative_to(folder).as_posix() for path in files}
@@ -37,6 +48,16 @@ def test_lists_and_removes_with_yes(hashpipe, workspace):
     assert done.returncode == 0
     assert "descriptors  (cache: descriptors of photos)" in done.stdout
     assert left(workspace) == KEPT
+
+
+def test_frozen_relevance_outlives_the_cache_that_it_lies_in(hashpipe, workspace):
+    columns = {"query": ["a"], "photo": ["b"], "kind": ["relevant"]}
+    pq.write_table(pa.table(columns), workspace / "eval" / "relevance.parquet")
+    (workspace / "files.parquet").write_bytes(b"x")
+    assert hashpipe("clean", "--yes", "-w", workspace).returncode == 0
+    (kept,) = (workspace / "relevance").iterdir()
+    assert pq.read_table(kept).to_pydict() == columns
+    assert left(workspace) == {*KEPT, f"relevance/{kept.name}"}
 
 
 def test_nothing_happens_without_an_answer(hashpipe, workspace):
@@ -68,12 +89,45 @@ def test_a_folder_that_is_no_workspace_is_refused(refused, tmp_path):
     assert (tmp_path / "descriptors").exists()
 
 
-def test_what_a_killed_command_moved_aside_is_kept_where_it_is_the_only_copy(workspace, hashpipe):
+def test_what_a_killed_command_moved_aside_gets_its_name_back(workspace, hashpipe):
+    """Where it is the only copy; what was replaced is a leftover."""
     only, replaced = workspace / ".adapted-abcd1234.old", workspace / ".eval-abcd1234.old"
     for folder in (only, replaced, workspace / "eval"):
         folder.mkdir(exist_ok=True)
         (folder / "file").write_text("content")
     done = hashpipe("clean", "-w", workspace, "--yes")
     assert done.returncode == 0, done.stderr
-    assert (only / "file").exists()
+    assert (workspace / "adapted" / "file").exists()
+    assert "adapted  (the model adapted" in done.stdout
     assert not replaced.exists()
+    assert not only.exists()
+
+
+@pytest.mark.parametrize("held", [".", "pairs", "index", "groups", "codes.parquet.parts", "thresholds", "export"])
+def test_every_lock_of_a_workspace_is_respected(workspace, refused, held):
+    (workspace / held).mkdir(exist_ok=True)
+    before = left(workspace)
+    with locked(workspace / held):
+        assert "in use by another hashpipe command" in refused("clean", "--yes", "-w", workspace, "--json")
+    assert left(workspace) == before
+
+
+@pytest.mark.parametrize("place", ["export/csv", "eval", "descriptors/abc"])
+def test_what_a_command_without_a_lock_is_writing_is_left_alone(workspace, refused, hashpipe, place):
+    target = workspace / place
+    target.parent.mkdir(exist_ok=True)
+    with atomic_folder(target) as temporary:
+        (temporary / "file").write_text("content")
+        assert "in use by another hashpipe command" in refused("clean", "--yes", "-w", workspace, "--json")
+    assert (target / "file").read_text() == "content"
+    with atomic_path(target / "other.npy") as temporary:
+        temporary.write_text("content")
+        assert "in use by another hashpipe command" in refused("clean", "--yes", "-w", workspace, "--json")
+    assert (target / "other.npy").exists()
+    assert hashpipe("clean", "--yes", "-w", workspace).returncode == 0
+
+
+def test_an_export_holds_its_folder(workspace, refused):
+    write_codes(workspace / "codes.parquet", codes(4))
+    with locked(workspace / "export"):
+        assert "in use by another hashpipe command" in refused("export", "codes", "--to", "csv", "-w", workspace)

@@ -17,14 +17,18 @@ from PIL import Image
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace, sha256_file
+from hashpipe.pairgen import build as build_module
 from hashpipe.pairgen.build import build_pairs
 from hashpipe.pairgen.colmap.database import matched_pairs
+from hashpipe.pairgen.matching.extract import extract_features
 from hashpipe.pairgen.matching.vlad import sift, stored_features
 from hashpipe.pairgen.option_bounds import check_options
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
 from hashpipe.pairgen.pairs.validate import validate_pairset
 from hashpipe.pairgen.pairs.verify import verify_pairs
+from hashpipe.pairgen.photos.listing import describe_photos
+from hashpipe.pairgen.photos.load import load_upright
 from hashpipe.pairgen.report.page import write_report
 from hashpipe.pairgen.report.side_by_side import shared_points
 from hashpipe.pairgen.summary import BuildSummary
@@ -289,3 +293,96 @@ def test_bad_options_and_places_to_write(tmp_path: Path, rendered_photos: Render
     (tmp_path / "old" / "workspace.json").write_text('{"workspace_version": 0}')
     with pytest.raises(UserError, match="version 0"):
         build_pairs(rendered_photos.folder, tmp_path / "old", BuildOptions())
+
+
+def test_a_report_that_cannot_be_made_costs_no_pairs(
+    rendered_photos: RenderedPhotos, built: tuple[Path, BuildSummary], tmp_path: Path, no_drawing: list[str]
+) -> None:
+    shutil.copytree(built[0], tmp_path / "ws")
+    summary = build_pairs(rendered_photos.folder, tmp_path / "ws", BuildOptions())
+    assert summary.fingerprint == read_pairset(tmp_path / "ws" / "pairs").fingerprint == built[1].fingerprint
+    assert summary.as_json()["report"] is None  # and not the page of the build before
+    assert "Report" not in summary.as_text()
+    assert [line.split(" could not")[0] for line in no_drawing] == ["The report"]
+
+
+def test_a_folder_that_is_away_or_another_replaces_no_pairs(
+    rendered_photos: RenderedPhotos, built: tuple[Path, BuildSummary], tmp_path: Path
+) -> None:
+    workspace, photos = tmp_path / "ws", tmp_path / "drive" / "photos"
+    shutil.copytree(built[0], workspace)
+    shutil.copytree(rendered_photos.folder, photos)
+    moved = build_pairs(photos, workspace, BuildOptions())  # a copy of the folder is as good as the folder
+    assert moved.fingerprint == built[1].fingerprint
+    before = (workspace / "pairs" / "meta.json").read_bytes()
+    with pytest.raises(UserError, match=r"holds pairs of \d+ photos in .*photos, and 0 of them .* give --force"):
+        build_pairs(photos / "..", workspace, BuildOptions())
+    kept = sorted(photos.iterdir())[:3]
+    for path in photos.iterdir():
+        if path not in kept:
+            path.unlink()
+    with pytest.raises(UserError, match=r"holds pairs of \d+ photos, and \d+ of them are away, .* give --force"):
+        build_pairs(photos, workspace, BuildOptions())
+    assert (workspace / "pairs" / "meta.json").read_bytes() == before
+    assert build_pairs(photos, workspace, BuildOptions(force=True)).distinct == 3
+
+
+@pytest.mark.parametrize("stage", ["extract_features", "label_pairs"])
+def test_photos_that_change_or_go_during_a_build_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """Before their features are found they are left out; afterwards the pairs are of what they were."""
+    photos, workspace = tmp_path / "photos", tmp_path / "ws"
+    photos.mkdir()
+    for number in range(5):
+        blank(photos / f"{number}.png", 40 * number)
+    whole = getattr(build_module, stage)
+
+    def disturbed(*arguments):
+        blank(photos / "1.png", 200)
+        (photos / "2.png").unlink()
+        return whole(*arguments)
+
+    monkeypatch.setattr(build_module, stage, disturbed)
+    summary = build_pairs(photos, workspace, BuildOptions())
+    failures = (workspace / "pairs" / "failures.csv").read_text()
+    reasons = {one["photo"]: one["reason"] for one in summary.skipped}
+    if stage == "extract_features":
+        assert reasons == {
+            "1.png": "its content has changed while the pairs were made",
+            "2.png": "no such file or directory",
+        }
+        assert summary.disturbed == []
+    else:
+        assert reasons == {}
+        assert [one["photo"] for one in summary.disturbed] == ["1.png", "2.png"]
+        assert any("2 photos changed or went while the pairs were made" in note for note in summary.notes)
+        assert "1.png,check,changed while the pairs were made" in failures
+    assert "2.png," in failures
+    monkeypatch.undo()
+    again = build_pairs(photos, workspace, BuildOptions())
+    assert (again.photos, again.distinct, again.skipped, again.disturbed) == (4, 4, [], [])
+
+
+def test_features_of_a_photo_are_those_of_its_content(tmp_path: Path, rendered_photos: RenderedPhotos) -> None:
+    """Two photos change places after they were described: what is stored of their contents is not exchanged."""
+    names = sorted(rendered_photos.truth.place)[:3]
+    for name in names:
+        shutil.copy(rendered_photos.folder / name, tmp_path / name)
+    files = describe_photos(tmp_path, names)
+    one, two = tmp_path / names[0], tmp_path / names[1]
+    content = one.read_bytes(), two.read_bytes()
+    one.write_bytes(content[1])
+    two.write_bytes(content[0])
+    (tmp_path / "pairs").mkdir()
+    broken = extract_features(tmp_path, files, tmp_path / "pairs", BuildOptions(max_side=240))
+    assert set(broken) == {files[0].sha256, files[1].sha256}
+    one.write_bytes(content[0])
+    two.write_bytes(content[1])
+    assert extract_features(tmp_path, files, tmp_path / "pairs", BuildOptions(max_side=240)) == {}  # tried again
+    stored = stored_features(tmp_path / "pairs")
+    with stored:
+        for photo in files:
+            np.testing.assert_array_equal(
+                stored.get(photo.sha256), sift(load_upright(tmp_path / photo.path, 240), stored.max_features)
+            )

@@ -34,3 +34,10 @@ def test_no_change_and_a_first_build() -> None:
     same = held(["abc"], "d", {"ab": 1})
     assert describe_changes(compare(same, same)) == "nothing since the last build"
     assert compare(held([]), same)["places"]["new"] == 1
+
+
+def test_photos_under_other_names_are_said() -> None:
+    before, after = (Contents(frozenset("ab"), (), {}, names) for names in ({"a": "1", "b": "2"}, {"a": "1", "b": "3"}))
+    assert compare(before, after)["photos"] == {"new": 0, "gone": 0, "kept": 2, "renamed": 1}
+    assert describe_changes(compare(before, after)) == "photos 2 kept, 1 renamed"
+    assert describe_changes(compare(before, before)) == "nothing since the last build"

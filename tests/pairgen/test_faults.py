@@ -119,7 +119,7 @@ STAGES = {
     "matching": (adapter, "match_pairs", 1, 0.03),
     "collecting": (parallel_matching, "write_matches", 2, 0),
     "mapping": (adapter, "map_photos", 1, 0.01),
-    "colouring": (reconstruction_job, "load_upright", 2, 0),
+    "colouring": (reconstruction_job, "load_same", 2, 0),
     "cleaning": (surface, "clean", 1, 0),
     "mining": (labels, "dissimilar_pairs", 1, 0),
     "models": (places.shutil, "copytree", 1, 0),

@@ -291,3 +291,15 @@ def test_no_calibration_or_one_of_a_later_version_is_none(tmp_path):
     assert read_calibration(tmp_path, space) is None
     (tmp_path / "calibration.json").write_text('{"calibration_version": 99}')
     assert read_calibration(tmp_path, space) is None
+
+
+def test_a_plot_that_cannot_be_drawn_costs_no_calibration(workspace, no_drawing):
+    (workspace / "calibration.png").write_bytes(b"of an older calibration")
+    result = calibrate(workspace, CalibrateOptions(false_match_rate=0.01))
+    assert read_calibration(workspace, codes_of(collection()[0]).space) == result.calibration
+    assert result.plot is None
+    assert result.as_json()["plot"] is None
+    assert "the plot is" not in result.as_text()
+    assert not (workspace / "calibration.png").exists()
+    assert len(no_drawing) == 1
+    assert no_drawing[0].startswith("The plot of the calibration could not be made")

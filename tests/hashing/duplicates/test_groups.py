@@ -16,10 +16,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from hashpipe.common.errors import UserError
-from hashpipe.common.files import open_workspace
+from hashpipe.common.files import open_workspace, sha256_file
 from hashpipe.common.hamming import hamming
 from hashpipe.hashing.calibration.calibration import Calibration
-from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
+from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, read_codes, write_codes
 from hashpipe.hashing.duplicates.appearance import sharpness
 from hashpipe.hashing.duplicates.cluster import Near, star_groups
 from hashpipe.hashing.duplicates.copy_match import features, one_shot
@@ -27,6 +27,7 @@ from hashpipe.hashing.duplicates.groups import find_groups, groups
 from hashpipe.hashing.duplicates.metadata import Header, Metadata, gather, read_header
 from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.duplicates.rules import KINDS, Rules, all_groups
+from hashpipe.hashing.features import descriptor_cache
 from hashpipe.pairgen.pairs.pairset import PairSet
 
 BITS = 32
@@ -379,10 +380,13 @@ def test_two_views_of_a_scene_with_depth_are_two_shots(tmp_path):
         moved = (100 + step, 0, 740 + step, 480)
         view.paste(layers[1].crop(moved), (0, 0), mask.crop(moved))
         save(tmp_path, name, view)
-    one, two = features(tmp_path / "one.jpg"), features(tmp_path / "two.jpg")
+    paths = tmp_path / "one.jpg", tmp_path / "two.jpg"
+    one, two = (features(path, sha256_file(path)) for path in paths)
     assert one_shot(one, one)
     assert not one_shot(one, two)
-    nothing = features(tmp_path / "missing.jpg")
+    assert features(tmp_path / "missing.jpg", "0" * 64) is None
+    assert features(paths[0], sha256_file(paths[1])) is None  # another photo has its place
+    nothing = np.zeros(0, complex), np.zeros(0, complex), np.zeros((0, 128), np.float32)
     assert not one_shot(one, nothing)
 
 
@@ -509,7 +513,8 @@ def test_a_group_of_thousands_and_thousands_of_groups(tmp_path):
     many[:, 7] = np.arange(4000) % 2
     pairs = np.repeat(rng.integers(0, 256, (1500, 8)).astype(np.uint8), 2, axis=0)
     codeset = make(np.concatenate([many, pairs]))
-    result = groups(workspace_of(tmp_path, codeset), GroupsOptions(radius=4, look="off", near_radius=1, shown=50))
+    options = GroupsOptions(radius=4, look="off", near_radius=1, shown=50, force=True)  # there are no such files
+    result = groups(workspace_of(tmp_path, codeset), options)
     assert result.counts["near"] == (1501, 7000)
     page = (result.folder / "groups.html").read_text(encoding="utf-8")
     near = page_data(page)[1]
@@ -522,10 +527,62 @@ def test_a_group_of_thousands_and_thousands_of_groups(tmp_path):
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_nothing_to_group(tmp_path, count):
-    result = groups(workspace_of(tmp_path, make(clustered(count, 0))), GroupsOptions())
+    result = groups(workspace_of(tmp_path, make(clustered(count, 0))), GroupsOptions(force=True))
     assert set(result.counts.values()) == {(0, 0)}
     assert (result.folder / "groups.html").exists()
     assert "nothing was deleted" in result.as_text()
+
+
+def test_a_page_that_cannot_be_made_costs_no_groups(tmp_path, folder, no_drawing):
+    workspace = workspace_of(tmp_path, encoded(folder))
+    (workspace / "groups").mkdir()
+    for name in ("groups.json", "groups.html"):
+        (workspace / "groups" / name).write_text("of older groups")
+    result = groups(workspace, GroupsOptions(radius=3))
+    assert result.counts["exact"] == (1, 2)
+    assert len(json.loads((result.folder / "groups.json").read_text(encoding="utf-8"))["groups"]) > 1
+    assert result.as_json()["files"] == ["groups.csv", "groups.json"]
+    assert "groups.csv lists them" in result.as_text()
+    assert len(no_drawing) == 1
+
+
+def test_groups_of_photos_that_are_away_replace_none(tmp_path, folder):
+    workspace = workspace_of(tmp_path, encoded(folder))
+    groups(workspace, GroupsOptions(radius=3))
+    before = (workspace / "groups" / "groups.json").read_bytes()
+    folder.rename(tmp_path / "unplugged")
+    with pytest.raises(UserError, match=r"of the \d+ photos of .*codes.parquet are away, .* give --force"):
+        groups(workspace, GroupsOptions(radius=3))
+    assert (workspace / "groups" / "groups.json").read_bytes() == before
+    notes = groups(workspace, GroupsOptions(radius=3, force=True)).notes
+    assert any("cannot be read at their paths" in note for note in notes)
+
+
+def test_a_photo_that_changed_is_named_and_not_looked_at(tmp_path, folder):
+    """Another picture under the name of one: nothing of it counts, and nothing of it is stored."""
+    workspace = workspace_of(tmp_path, encoded(folder))
+    codeset = read_codes(workspace / "codes.parquet")
+    victim = folder / "a poor.jpg"
+    sha = codeset.sha256[codeset.paths.index("a poor.jpg")]
+    save(folder, "a poor.jpg", picture(99), "55")
+    for look in ("quick", "match"):
+        result = groups(workspace, GroupsOptions(radius=3, look=look))
+        assert any(
+            note.startswith("1 photos have changed since they were encoded (a poor.jpg)") for note in result.notes
+        )
+    stored = json.loads((result.folder / "groups.json").read_text(encoding="utf-8"))
+    found = [one for group in stored["groups"] for one in group["photos"] if one["path"] == str(victim)]
+    assert all((one["width"], one["taken_at"], one["sharpness"]) == (0, None, None) for one in found)
+    assert sha not in descriptor_cache.read(result.folder / "looks")
+    assert not (result.folder / "pictures" / f"{sha[:24]}.jpg").exists()
+
+
+def test_a_workspace_is_no_folder_for_groups(tmp_path, folder):
+    """It holds a lock as a folder of groups does; pictures would be written beside the model."""
+    workspace = workspace_of(tmp_path, encoded(folder))
+    (workspace / ".lock").touch()
+    with pytest.raises(UserError, match="holds other files"):
+        groups(workspace, GroupsOptions(radius=3, output=workspace))
 
 
 def test_dates_that_cannot_be_are_unknown_as_in_a_build(tmp_path: Path) -> None:

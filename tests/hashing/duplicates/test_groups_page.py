@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hashpipe.common.files import open_workspace
+from hashpipe.common.files import open_workspace, sha256_file
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 from hashpipe.hashing.duplicates.groups import groups
 from hashpipe.hashing.duplicates.options import GroupsOptions
@@ -27,12 +27,13 @@ def page_file(tmp_path_factory):
     pairs = np.repeat(rng.integers(1, 256, (60, 8)).astype(np.uint8), 2, axis=0)
     codes = np.concatenate([np.zeros((5000, 8), np.uint8), pairs])
     count = len(codes)
-    paths, hashes = tuple(f"{row:04}.jpg" for row in range(count)), tuple(f"{row:04x}" * 16 for row in range(count))
+    paths = tuple(f"{row:04}.jpg" for row in range(count))
+    hashes = tuple(sha256_file(folder / paths[row]) if row < 10 else f"{row:04x}" * 16 for row in range(count))
     space = CodeSpace("0123456789abcdef", 64, np.zeros(64, np.float32))
     ids, quality = np.arange(count, dtype=np.int32), np.ones(count, np.float32)
     workspace = open_workspace(folder / "ws", create=True)
     write_codes(workspace / "codes.parquet", CodeSet(space, ids, paths, hashes, codes, quality, str(folder)))
-    return groups(workspace, GroupsOptions(radius=3, look="off", near_radius=1)).folder / "groups.html"
+    return groups(workspace, GroupsOptions(radius=3, look="off", near_radius=1, force=True)).folder / "groups.html"
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from small_models import network_model, vlad_model, workspace_with, write_pictures
@@ -458,3 +461,45 @@ def test_no_photo_can_be_read(workspace, tmp_path):
         encode(folder, workspace, TORCH)
     assert not (workspace / "codes.parquet").exists()
     assert not (workspace / "codes.parquet.parts").exists()
+
+
+def test_codes_of_photos_that_are_away_are_not_replaced(workspace, pictures, tmp_path):
+    """Finished work is kept: with --force, or with the photos back, the same command goes on."""
+    photos = tmp_path / "photos"
+    shutil.copytree(pictures, photos)
+    whole = read_codes(encode(photos, workspace, TORCH).codes)
+    before = (workspace / "codes.parquet").read_bytes()
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    for path in sorted(photos.iterdir())[:7]:
+        path.rename(aside / path.name)
+    with pytest.raises(UserError, match=r"codes of 12 photos, and 7 of them are away, .*000.png; .* give --force"):
+        encode(photos, workspace, TORCH)
+    assert (workspace / "codes.parquet").read_bytes() == before
+    (aside / "006.png").rename(photos / "006.png")
+    assert encode(photos, workspace, TORCH).photos == 6  # half of them may go
+    encode(photos, workspace, replace(TORCH, force=True))
+    for path in aside.iterdir():
+        path.rename(photos / path.name)
+    assert read_codes(encode(photos, workspace, TORCH).codes).paths == whole.paths
+    photos.rename(tmp_path / "moved")  # a folder that has moved is not away
+    assert read_codes(encode(tmp_path / "moved", workspace, TORCH).codes).sha256 == whole.sha256
+
+
+def test_codes_of_another_model_and_files_that_are_no_codes_are_not_replaced(workspace, pictures, tmp_path):
+    encode(pictures, workspace, TORCH)
+    before = (workspace / "codes.parquet").read_bytes()
+    other = network_model(tmp_path / "other" / "model", seed=3)
+    with pytest.raises(UserError, match=r"holds codes of model .*, and --model .* give --force"):
+        encode(pictures, workspace, replace(TORCH, model=other))
+    with pytest.raises(UserError, match="is read by --thresholds and would be replaced"):
+        encode(pictures, workspace, replace(TORCH, thresholds=workspace / "codes.parquet"))
+    assert (workspace / "codes.parquet").read_bytes() == before
+    assert encode(pictures, workspace, replace(TORCH, model=other, force=True)).photos == PHOTOS
+    assert encode(pictures, workspace, replace(TORCH, model=workspace / "model")).photos == PHOTOS  # its own, named
+    table = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"mine": [1]}), table)
+    with pytest.raises(UserError, match="is a table and no codes file"):
+        encode(pictures, workspace, replace(TORCH, output=table))
+    table.write_bytes(b"cut off")
+    assert encode(pictures, workspace, replace(TORCH, output=table)).photos == PHOTOS

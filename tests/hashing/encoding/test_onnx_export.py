@@ -165,6 +165,12 @@ def test_what_cannot_be_exported(model, pictures, workspace, tmp_path):
         export_onnx(workspace, OnnxOptions(output=tmp_path / "none" / "hash.onnx"))
     with pytest.raises(UserError, match="not a hashpipe workspace"):
         export_onnx(tmp_path / "nothing", OnnxOptions())
+    before = (workspace / "model" / "config.json").read_bytes()
+    with pytest.raises(UserError, match=r"-o .*config.json lies in the model's folder"):
+        export_onnx(workspace, OnnxOptions(output=workspace / "model" / "config.json"))
+    assert (workspace / "model" / "config.json").read_bytes() == before
+    with pytest.raises(UserError, match=r"exists and its name does not end in .onnx"):
+        export_onnx(workspace, OnnxOptions(output=workspace / "workspace.json"))
 
 
 def test_without_the_extra(monkeypatch, model, tmp_path):

@@ -174,7 +174,7 @@ def test_photos_that_are_gone_give_no_score(workspace, tmp_path, photo_folder, m
     shutil.copytree(workspace, other, ignore=shutil.ignore_patterns("pairs", "descriptors", "eval"))
     make_pairset(other / "pairs", tmp_path / "photos", listed)
     (tmp_path / "photos" / "p0_0.png").unlink()
-    with pytest.raises(UserError, match=r"1 of 38 photos cannot be read, such as p0_0\.png"):
+    with pytest.raises(UserError, match=r"1 of 38 photos cannot be read or have changed, such as p0_0\.png"):
         evaluate(EvalOptions(benchmark="places/known", baselines=("none",)), other)
 
 
@@ -189,3 +189,45 @@ def test_nothing_reconstructed_falls_back_to_copies(workspace, tmp_path, photo_f
     result = evaluate(EvalOptions(baselines=("itq",), rounds=100, galleries=False), other)
     assert {row["protocol"] for row in result.rows} == {"copies"}
     assert any("copies protocol is scored instead" in note for note in result.notes)
+
+
+def test_a_report_that_cannot_be_made_costs_no_score(workspace, no_drawing):
+    options = EvalOptions(benchmark="places/known", baselines=("itq",), rounds=100)
+    result = evaluate(options, workspace)
+    assert read_result(workspace).rows == result.rows
+    assert not (workspace / "eval" / "report.html").exists()
+    assert "report.html" not in result.as_text()
+    assert len(no_drawing) == 1
+    assert no_drawing[0].startswith("The report could not be made")
+
+
+KNOWN = {"benchmark": "places/known", "baselines": ("itq",), "rounds": 100, "galleries": False}
+
+
+def test_relevance_out_of_eval_outlives_the_evaluation_and_those_after_it(workspace, tmp_path):
+    """It is scored with where eval wrote it, and frozen under its hash, which nothing replaces."""
+    ws = tmp_path / "ws"
+    shutil.copytree(workspace, ws, ignore=shutil.ignore_patterns("eval", "relevance"))
+    evaluate(EvalOptions(**KNOWN), ws)
+    frozen = ws / "eval" / "relevance.parquet"
+    content = frozen.read_bytes()
+    (kept,) = (ws / "relevance").iterdir()
+    assert kept.read_bytes() == content
+    (ws / "eval" / "mine").mkdir()
+    (ws / "eval" / "mine" / "notes.txt").write_text("mine")
+    scored = evaluate(EvalOptions(**KNOWN, relevance=frozen), ws)
+    assert frozen.read_bytes() == content
+    assert kept.stem == scored.meta["relevance"]
+    other = tmp_path / "other.parquet"
+    pq.write_table(pq.read_table(frozen).slice(1), frozen)  # as if later pairs gave another relevance
+    other.write_bytes(frozen.read_bytes())
+    evaluate(EvalOptions(**KNOWN), ws)
+    assert len(list((ws / "relevance").iterdir())) == 2  # that of eval/ was kept before it was replaced
+    assert frozen.read_bytes() == kept.read_bytes() == content
+    assert other.read_bytes() in {path.read_bytes() for path in (ws / "relevance").iterdir()}
+    assert (ws / "eval" / "mine" / "notes.txt").read_text() == "mine"
+
+
+def test_a_benchmark_inside_of_eval_is_refused(workspace, tmp_path):
+    with pytest.raises(UserError, match=r"--root .* lies in .*eval, which is replaced"):
+        evaluate(EvalOptions(benchmark="copies", root=workspace / "eval" / "photos"), workspace)

@@ -17,7 +17,9 @@ from small_models import random_weights
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.data import images
 from hashpipe.hashing.features import backbones, descriptor_cache
+from hashpipe.hashing.features import describer as describer_module
 from hashpipe.hashing.features.descriptors import make_describer, restore_describer
+from hashpipe.hashing.features.feature_maps import feature_maps
 from hashpipe.hashing.features.options import BackboneOptions
 
 NET = "shufflenet_v2_x0_5"  # small and without a head that matters
@@ -143,7 +145,9 @@ def test_unreadable_photos_keep_their_row_and_are_tried_again(weights, folder, t
     assert found.ok.tolist() == [True, False, False, True]
     assert not found.values[1:3].any()
     late.write_bytes((folder / "2.png").read_bytes())
-    assert describer.describe(mixed, tmp_path / "cache").ok.tolist() == [True, False, True, True]
+    assert describer.describe(mixed, tmp_path / "cache").ok.tolist() == [True, False, False, True]  # nobody hashed it
+    again = images.from_paths([folder / "0.png", broken, late, folder / "1.png"])
+    assert describer.describe(again, tmp_path / "cache").ok.tolist() == [True, False, True, True]
 
 
 def test_a_photo_gone_since_is_still_known(weights, folder, tmp_path):
@@ -373,3 +377,41 @@ def test_photos_that_the_build_has_listed_as_unreadable_are_not_told_again(monke
     none.describe(listed)
     none.describe(listed.subset([0]))
     assert said == ["1 photos cannot be read and are left out (b.jpg)"]
+
+
+def test_nothing_is_stored_under_the_content_of_another_photo(weights, folder, tmp_path):
+    """Two files change places after they were listed: neither is described, and with the names put right both are."""
+    for name in ("0.png", "1.png", "3.png"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+
+    def exchange() -> None:
+        (tmp_path / "0.png").rename(tmp_path / "aside")
+        (tmp_path / "1.png").rename(tmp_path / "0.png")
+        (tmp_path / "aside").rename(tmp_path / "1.png")
+
+    photos = listed(tmp_path)
+    describer = make_describer(options(weights), photos)
+    right = describer.describe(photos)
+    exchange()
+    assert describer.describe(photos, tmp_path / "cache").ok.tolist() == [False, False, True]
+    assert photos.trouble == dict.fromkeys(photos.keys[:2], "its content has changed")
+    assert not feature_maps(describer, photos, tmp_path / "cache").ok[:2].any()
+    vlad = make_describer(BackboneOptions("vlad", words=2, image_size=96), photos)
+    assert vlad.describe(photos, tmp_path / "cache").ok.tolist() == [False, False, True]
+    exchange()
+    np.testing.assert_array_equal(describer.describe(photos, tmp_path / "cache").values, right.values)
+
+
+def test_changed_photos_are_told_from_unreadable_ones(weights, folder, tmp_path, monkeypatch):
+    for name in ("0.png", "1.png", "3.png"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    photos = listed(tmp_path)
+    (tmp_path / "0.png").write_bytes((folder / "2.png").read_bytes())
+    (tmp_path / "1.png").unlink()
+    said: list[str] = []
+    monkeypatch.setattr(describer_module, "say", said.append)
+    make_describer(options(weights), photos).describe(photos)
+    assert [line.split(" (")[0] for line in said] == [
+        "1 photos have changed since they were listed and are left out",
+        "1 photos cannot be read and are left out",
+    ]

@@ -337,3 +337,35 @@ def test_a_path_whose_letters_are_composed_otherwise_is_the_same_photo(workspace
     both = replace(composed, paths=(*composed.paths[:7], composed.paths[0].replace("\u00e9", "e\u0301")))
     assert build_index([codes_file(both)], workspace, IndexOptions()).added == 8  # two files of one folder are two
     assert remove_from_index(["/p/a/0 \u00e9.jpg"], workspace, RemoveOptions()).removed == 1
+
+
+@pytest.mark.parametrize("gone", [4, 6])
+def test_a_drive_that_is_away_empties_no_index(workspace, codes_file, tmp_path, gone):
+    """4 of 6 photos, or the whole folder: absence of everything is not deletion of everything."""
+    build_index([codes_file(make(6, root=str(tmp_path / "photos")))], workspace, IndexOptions())
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    for number in range(gone, 6):
+        (tmp_path / "photos" / "a" / f"{number} é.jpg").write_bytes(b"x")
+    said = "4 of the 6 photos .* are away" if gone == 4 else "All 6 photos .* are away"
+    with pytest.raises(UserError, match=f"{said}.* give --force to remove"):
+        remove_from_index([], workspace, RemoveOptions(missing=True))
+    assert len(open_index(workspace / "index")) == 6
+    assert remove_from_index(["photos", "a/0 é.jpg"], workspace, RemoveOptions(ids=(0,))).removed == 1  # as named
+    removed = remove_from_index([], workspace, RemoveOptions(missing=True, force=True)).removed
+    assert removed == gone - 1
+
+
+def test_one_of_two_drives_is_away(workspace, codes_file, tmp_path):
+    """Less than half of all photos, but all of their folder."""
+    for name, count in (("one", 5), ("two", 2)):
+        (tmp_path / name / "a").mkdir(parents=True)
+        for number in range(count):
+            (tmp_path / name / "a" / f"{number} é.jpg").write_bytes(b"x")
+    shards = [codes_file(make(n, root=str(tmp_path / name)), f"{name}.parquet") for name, n in (("one", 5), ("two", 2))]
+    build_index(shards, workspace, IndexOptions())
+    (tmp_path / "two").rename(tmp_path / "unplugged")
+    with pytest.raises(UserError, match=r"All 2 photos .*two are away"):
+        remove_from_index([], workspace, RemoveOptions(missing=True))
+    (tmp_path / "unplugged").rename(tmp_path / "two")
+    (tmp_path / "two" / "a" / "0 é.jpg").unlink()
+    assert remove_from_index([], workspace, RemoveOptions(missing=True)).removed == 1

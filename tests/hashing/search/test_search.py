@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -202,6 +203,27 @@ def test_the_page_holds_its_pictures_and_is_opened(workspace, pictures, monkeypa
     assert page.count("data:image/jpeg;base64,") == 4
     assert "photos of é/001.png" in page
     assert "http" not in page.replace("https://", "http").split("</style>")[1]
+
+
+def test_a_page_that_cannot_be_made_costs_no_hits(workspace, pictures, no_drawing):
+    result = search([str(pictures / "001.png")], workspace, options(k=3, open=True))
+    assert len(result.hits[0]) == 3
+    assert result.page is None
+    assert len(no_drawing) == 1
+
+
+def test_a_hit_that_has_changed_is_not_shown_as_it_was(workspace, pictures, tmp_path, monkeypatch):
+    """The page has no picture of it; the query's own picture is there."""
+    shutil.copytree(pictures, tmp_path / "photos")
+    shutil.copytree(workspace, tmp_path / "ws")
+    encode(tmp_path / "photos", tmp_path / "ws", EncodeOptions(runtime="torch"))
+    build_index([], tmp_path / "ws", IndexOptions())
+    (tmp_path / "photos" / "002.png").write_bytes((pictures / "003.png").read_bytes())
+    monkeypatch.setattr("webbrowser.open", lambda address: True)
+    search([str(pictures / "001.png")], tmp_path / "ws", options(k=50, open=True))
+    page = (tmp_path / "ws" / "search.html").read_text(encoding="utf-8")
+    count = len(list(pictures.glob("*.png")))
+    assert page.count("data:image/jpeg;base64,") == count  # of the query and of all hits but one
 
 
 def test_verified_hits_come_first():

@@ -14,7 +14,7 @@ from PIL import Image
 from served import jpeg
 from starlette.exceptions import HTTPException
 
-from hashpipe.common.files import open_workspace
+from hashpipe.common.files import open_workspace, sha256_file
 from hashpipe.common.hamming import hamming
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, write_codes
 from hashpipe.hashing.search.index_commands import build_index
@@ -25,6 +25,7 @@ from hashpipe.hashing.serve.executors import bounded_executor
 from hashpipe.hashing.serve.middleware import Policy, behind_middleware, is_loopback
 from hashpipe.hashing.serve.pictures import GonePhoto, OutsidePhoto, pictures
 from hashpipe.hashing.serve.uploads import RefusedUpload, check_upload
+from hashpipe.pairgen.photos.same import ChangedPhoto
 
 
 @pytest.mark.parametrize("bits", [4, 16, 64, 100, 128])
@@ -67,33 +68,39 @@ def test_the_cache_of_pictures_stays_small(tmp_path):
     for number in range(12):
         (root / f"{number}.jpg").write_bytes(jpeg(seed=number))
     roots = frozenset([root])
-    size = len(pictures(cache, 0)(root / "0.jpg", "small", roots)[0])
+    size = len(pictures(cache, 0)(root / "0.jpg", "small", roots, sha256_file(root / "0.jpg"))[0])
     assert not cache.exists()
     draw = pictures(cache, 5 * size)
     for number in range(12):
-        draw(root / f"{number}.jpg", "small", roots)
+        draw(root / f"{number}.jpg", "small", roots, sha256_file(root / f"{number}.jpg"))
         kept = list(cache.rglob("*.jpg"))
         assert sum(path.stat().st_size for path in kept) <= 6 * size
         for age, path in enumerate(sorted(kept, key=lambda one: one.stat().st_mtime_ns)):
             os.utime(path, (age, age))
     assert 0 < len(kept) < 12
-    before = draw(root / "11.jpg", "small", roots)
+    content = sha256_file(root / "11.jpg")
+    before = draw(root / "11.jpg", "small", roots, content)
     (root / "11.jpg").write_bytes(jpeg(seed=99))
-    after = draw(root / "11.jpg", "small", roots)
+    after = draw(root / "11.jpg", "small", roots, sha256_file(root / "11.jpg"))
     assert before[1] != after[1]
     assert before[0] != after[0]
+    for maker in (draw, pictures(cache, 0)):  # another photo has its place: it is not shown for the one that was
+        with pytest.raises(ChangedPhoto):
+            maker(root / "11.jpg", "small", roots, content)
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
     root = tmp_path.resolve()
     (root / "1.jpg").write_bytes(jpeg(exif=_with_position()))
     (root / "cache").write_text("a file where the folder should be")
-    content, _ = pictures(root / "cache", 10**6)(root / "1.jpg", "small", frozenset([root]))
+    content, _ = pictures(root / "cache", 10**6)(
+        root / "1.jpg", "small", frozenset([root]), sha256_file(root / "1.jpg")
+    )
     (root / "thumbnail.jpg").write_bytes(content)
     with Image.open(root / "thumbnail.jpg") as picture:
         assert not picture.getexif()
     with pytest.raises(GonePhoto):
-        pictures(root / "cache", 10**6)(root / "2.jpg", "small", frozenset([root]))
+        pictures(root / "cache", 10**6)(root / "2.jpg", "small", frozenset([root]), "")
 
 
 def _with_position() -> bytes:

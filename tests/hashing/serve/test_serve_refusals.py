@@ -138,13 +138,14 @@ def test_links_out_of_the_collection_are_not_followed(start, tmp_path):
     secret.write_bytes(jpeg(kind="PNG"))
     with start() as served:
         photo = served.photos / "003.png"
+        secret.write_bytes(photo.read_bytes())
         photo.unlink()
         photo.symlink_to(secret)
         assert "leads out" in refused(served.client.get("/api/photos/13/thumbnail"), 403)
         assert "leads out" in served.client.get("/api/photos/13").json()["problem"]
         inside = served.photos / "004.png"
-        inside.unlink()
-        inside.symlink_to(served.photos / "005.png")  # within the collection a link is as good as a file
+        inside.rename(served.photos / "moved.png")
+        inside.symlink_to(served.photos / "moved.png")  # within the collection a link is as good as a file
         assert served.client.get("/api/photos/14/thumbnail").status_code == 200
         pipe = served.photos / "006.png"
         pipe.unlink()
@@ -161,7 +162,11 @@ def test_a_photo_deleted_since_it_was_encoded(start):
         (served.photos / "005.png").unlink()
         assert "deleted or moved" in refused(served.client.get("/api/photos/15/thumbnail"), 410)
         (served.photos / "006.png").write_bytes(b"no longer a photo")
-        assert "cannot be read" in refused(served.client.get("/api/photos/16/thumbnail"), 422)
+        assert "has changed" in refused(served.client.get("/api/photos/16/thumbnail"), 410)
+        os.replace(served.photos / "008.png", served.photos / "007.png")  # another photo has its place
+        assert "has changed" in refused(served.client.get("/api/photos/17/thumbnail"), 410)
+        assert "has changed" in served.client.get("/api/photos/17").json()["problem"]
+        assert served.client.get("/api/photos/14").json()["problem"] is None
         assert served.client.get("/api/photos/15/similar").status_code == 200  # its code is still known
         assert "deleted" in served.client.get("/api/photos/15").json()["problem"]
         refused(served.client.get("/api/photos/999/thumbnail"), 404)

@@ -53,6 +53,28 @@ def test_a_photo_that_its_process_does_not_survive(tmp_path, content, status, wo
         workers.close()
 
 
+def test_a_process_that_was_killed_is_not_the_photos_fault(tmp_path, monkeypatch):
+    """Another process tries once more; a photo that ends both is refused, and no third one tries."""
+    workers = unlucky(tmp_path)
+    started: list[object] = []
+    begin = workers._start
+    monkeypatch.setattr(workers, "_start", lambda: started.append(None) or begin())
+    try:
+        first = pid_of(workers)
+        answered = int(workers(SPACE, f"once {tmp_path / 'killed'}".encode()).code.tobytes())
+        assert (tmp_path / "killed").exists()
+        assert gone(first)
+        assert answered != first
+        assert pid_of(workers) == answered
+        before = len(started)
+        with pytest.raises(HTTPException) as error:
+            workers(SPACE, b"crash")
+        assert error.value.status_code == 422
+        assert len(started) == before + 1
+    finally:
+        workers.close()
+
+
 def test_a_refusal_costs_no_process_and_a_process_that_died_idle_no_photo(tmp_path):
     workers = unlucky(tmp_path)
     try:

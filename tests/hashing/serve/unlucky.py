@@ -13,7 +13,7 @@ from hashpipe.hashing.serve.workers import Workers
 
 # the real process, but for what it does with a photo: names of misfortunes instead of pictures
 UNLUCKY = """
-import ctypes, os, signal, sys, time
+import ctypes, os, pathlib, signal, sys, time
 import numpy as np
 from hashpipe.hashing.serve import worker
 from hashpipe.hashing.serve.uploads import Asked, RefusedUpload
@@ -21,6 +21,11 @@ from hashpipe.hashing.serve.uploads import Asked, RefusedUpload
 def encode(encoder, content, megapixels):
     if content == b"crash":
         os.kill(os.getpid(), signal.SIGSEGV)
+    if content.startswith(b"once "):  # as the system ends a process where memory is short
+        first = pathlib.Path(content[5:].decode())
+        if not first.exists():
+            first.write_text("x")
+            os.kill(os.getpid(), signal.SIGKILL)
     if content == b"hang":
         ctypes.PyDLL(None).sleep(60)  # with the interpreter's lock held, as a decoder in C may
     if content == b"nonsense":

@@ -73,10 +73,18 @@ def test_another_model_and_a_new_workspace(workspace, photos, tmp_path):
 
 
 def test_what_cannot_be(workspace, photos, tmp_path):
+    listed = workspace / "adapted" / "list.txt"
+    listed.parent.mkdir(exist_ok=True)
+    listed.write_text("a.png")
+    with pytest.raises(UserError, match=r"PHOTOS .*list.txt lies in .*adapted, which is replaced"):
+        adapt(listed, workspace)
+    listed.unlink()
     with pytest.raises(UserError, match="it would be lost"):
         adapt(photos, workspace, AdaptOptions(output=workspace / "model"))
-    with pytest.raises(UserError, match="holds other files"):
+    with pytest.raises(UserError, match=r"PHOTOS .* which is replaced"):
         adapt(photos, workspace, AdaptOptions(output=photos))
+    with pytest.raises(UserError, match="holds other files"):
+        adapt(photos, workspace, AdaptOptions(output=workspace / "descriptors"))
     with pytest.raises(UserError, match="not a hashpipe workspace"):
         adapt(photos, tmp_path / "none")
     with pytest.raises(UserError, match="holds no model"):

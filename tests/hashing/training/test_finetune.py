@@ -219,3 +219,39 @@ def test_vlad_has_no_layers(options, photos, tmp_path):
     wrong = replace(options, describe=BackboneOptions("vlad", words=4, image_size=96))
     with pytest.raises(UserError, match="vlad has no layers"):
         train(wrong, tmp_path / "ws")
+
+
+def test_a_stop_need_not_wait_until_all_photos_are_described(options, tmp_path, monkeypatch):
+    """It acts inside a round's or a validation's reading, which takes long, and the run goes on to the same weights."""
+    options = replace(options, tune=replace(options.tune, finetune_steps=4))
+    expected = train(options, tmp_path / "whole").fingerprint
+    describe = finetune.Tuned.describe_all
+    ended: list[bool] = []
+
+    def interrupted(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        found = describe(self)
+        ended.append(True)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(finetune.Tuned, "describe_all", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(options, tmp_path / "ws")
+    assert not ended
+    assert resume(tmp_path / "ws/run").fingerprint == expected
+
+
+def test_a_stop_is_heard_while_the_first_heads_are_fitted(options, tmp_path, monkeypatch):
+    after, steps = Checkpoint.after, []
+
+    def interrupted(self, step, steps_, bits, parts, state):
+        steps.append(step)
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return after(self, step, steps_, bits, parts, state)
+
+    monkeypatch.setattr(Checkpoint, "after", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(options, tmp_path / "ws")
+    assert steps == [0, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from small_models import random_weights
 
+from hashpipe.common import extras
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
+from hashpipe.common.known_files import remember_all, stamp
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.pair_labels import no_targets
@@ -170,7 +173,7 @@ def test_a_stop_leaves_the_old_model(trained, workspace, options, monkeypatch):
     def interrupt(*arguments, **keywords):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_result.plots, "write", interrupt)
+    monkeypatch.setattr(train_result, "write_json", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(replace(options, seed=5), workspace)
     assert load_model(workspace / "model", "cpu").fingerprint == trained.fingerprint
@@ -196,11 +199,35 @@ def test_a_plot_that_raises_costs_no_model(options, pictures, tmp_path, monkeypa
 
     said: list[str] = []
     monkeypatch.setattr(train_result.plots, "write", broken)
-    monkeypatch.setattr(train_result, "say", said.append)
+    monkeypatch.setattr(extras, "say", said.append)
     result = train(replace(options, bits=(8,)), build_pairs(tmp_path / "ws", pictures))
     assert load_model(result.folder, "cpu").fingerprint == result.fingerprint
     assert (result.folder / "README.md").exists()
-    assert said == ["The plots could not be drawn (RuntimeError: no font); the model is whole without them."]
+    assert said == [
+        "The picture of the training could not be made (RuntimeError: no font); the model is whole without it."
+    ]
+
+
+def test_without_matplotlib_and_with_a_card_that_raises_the_model_is_whole(
+    options, pictures, tmp_path, monkeypatch, no_drawing
+):
+    monkeypatch.setattr(train_result.card, "write_card", lambda *arguments: 1 / 0)
+    result = train(replace(options, bits=(8,)), build_pairs(tmp_path / "ws", pictures))
+    assert load_model(result.folder, "cpu").fingerprint == result.fingerprint
+    assert [line.split(" could not")[0] for line in no_drawing] == ["The model card", "The picture of the training"]
+    assert sorted(path.name for path in result.folder.iterdir()) == [
+        "config.json", "env.json", "log.txt", "metrics.jsonl", "model.safetensors",
+    ]  # fmt: skip
+    assert not (tmp_path / "ws" / "run").exists()
+
+
+def test_the_model_is_there_before_its_plots_are_drawn(options, pictures, tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(
+        train_result.plots, "write", lambda *rest: found.append(load_model(tmp_path / "ws" / "model", "cpu").bits)
+    )
+    train(replace(options, bits=(8,)), build_pairs(tmp_path / "ws", pictures))
+    assert found == [(8,)]
 
 
 def test_few_photos_are_not_centred_and_many_are(trained):
@@ -263,7 +290,7 @@ def test_photos_gone_since(pictures, options, tmp_path):
     for path in copies.glob("*.png"):
         path.unlink()
     assert train(options, workspace).fingerprint == result.fingerprint  # descriptors are kept
-    with pytest.raises(UserError, match="no readable photo"):
+    with pytest.raises(UserError, match="20 of the 20 photos of the pairs cannot be read"):
         train(replace(options, describe=replace(options.describe, pooling="mac")), workspace)
 
 
@@ -438,3 +465,45 @@ def test_models_that_cannot_be_loaded(trained, tmp_path):
     content = (tmp_path / "changed.safetensors").read_bytes()
     with pytest.raises(UserError, match="mixes files of different models"):
         load_model(damaged(tmp_path / "mixed", trained.folder, "model.safetensors", content))
+
+
+def test_inputs_inside_of_the_model_are_refused(trained, workspace, options):
+    before = load_model(workspace / "model", "cpu").fingerprint
+    (workspace / "model" / "list.txt").write_text("a.jpg")
+    try:
+        with pytest.raises(UserError, match=r"--photos .*list.txt lies in"):
+            train(replace(options, photos=workspace / "model" / "list.txt"), workspace)
+        assert (workspace / "model" / "list.txt").exists()
+        assert load_model(workspace / "model", "cpu").fingerprint == before
+    finally:
+        (workspace / "model" / "list.txt").unlink()
+
+
+def test_photos_that_change_after_the_pairs_were_made(options, pictures, tmp_path):
+    """A few are left out and named; with most of them nothing is learnt, and the model stays."""
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for path in pictures.glob("*.png"):
+        (copies / path.name).write_bytes(path.read_bytes())
+        os.utime(copies / path.name, (1e9, 1e9))
+    workspace = build_pairs(tmp_path / "ws", copies)
+    pairset = read_pairset(workspace / "pairs")
+    files = zip(pairset.photo_paths(), pairset.photos["sha256"].to_pylist(), strict=True)
+    remember_all(workspace / "files.parquet", [(path, stamp(path), sha) for path, sha in files])
+    whole = train(replace(options, bits=(8,)), workspace)
+    assert not any("changed" in note for note in whole.notes)
+    one, two = (copies / name for name in ("p0v0.png", "p1v0.png"))
+    content = one.read_bytes(), two.read_bytes()
+    one.write_bytes(content[1])
+    two.write_bytes(content[0])
+    fewer = train(replace(options, bits=(8,)), workspace)  # also where all descriptors are stored
+    assert fewer.photos == whole.photos - 2
+    (note,) = [note for note in fewer.notes if "changed" in note]
+    assert note == (
+        "2 photos have changed since the pairs were made (p0v0.png, p1v0.png); left out, build the pairs again"
+    )
+    for path in copies.glob("*.png"):
+        path.write_bytes(path.read_bytes() + b"edited")
+    with pytest.raises(UserError, match="photos have changed since the pairs were made"):
+        train(replace(options, bits=(8,)), workspace)
+    assert load_model(workspace / "model", "cpu").fingerprint == fewer.fingerprint

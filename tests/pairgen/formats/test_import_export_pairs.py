@@ -391,3 +391,47 @@ def test_names_longer_than_the_file_system_takes(tmp_path: Path) -> None:
     again, summary = bring(tmp_path / "out/pairs.txt", tmp_path / "again", photos=tmp_path / "images")
     assert summary.absent == 0
     assert similar(again) == similar(pairset) == {(names[0], names[1]), (names[1], names[2])}
+
+
+def test_a_report_that_cannot_be_made_costs_no_import(tmp_path: Path, no_drawing: list[str]) -> None:
+    source = tmp_path / "pairs.csv"
+    for name in ("a", "b"):
+        photo(tmp_path / f"{name}.jpg", ord(name))
+    source.write_text("path_a,path_b,label\na.jpg,b.jpg,1\n")
+    summary = import_pairs(source, tmp_path / "ws", ImportOptions())
+    assert read_pairset(summary.pairs_folder).pairs.num_rows == 1
+    assert summary.as_json()["report"] is None
+    assert "Report" not in summary.as_text()
+    assert len(no_drawing) == 1
+
+
+def test_a_source_inside_of_the_pairs_that_it_replaces_is_refused(tmp_path: Path) -> None:
+    for number, name in enumerate(("a", "b")):
+        photo(tmp_path / f"{name}.jpg", number)
+    (tmp_path / "pairs.csv").write_text("path_a,path_b,label\na.jpg,b.jpg,1\n")
+    bring(tmp_path / "pairs.csv", tmp_path / "ws")
+    inside = tmp_path / "ws" / "pairs" / "mine.csv"
+    inside.write_text("path_a,path_b,label\na.jpg,b.jpg,1\n")
+    with pytest.raises(UserError, match=r"SOURCE .*mine.csv lies in .*pairs, which is replaced"):
+        import_pairs(inside, tmp_path / "ws", ImportOptions(photos=tmp_path))
+    assert inside.exists()
+
+
+def test_an_import_with_the_drive_away_replaces_none(tmp_path: Path) -> None:
+    source = database(tmp_path / "drive")
+    before, _ = bring(source, tmp_path / "ws")
+    (tmp_path / "drive" / "ims").rename(tmp_path / "unplugged")
+    with pytest.raises(UserError, match=r"holds pairs of 20 photos, and 20 of them are away, .* give --force"):
+        import_pairs(source, tmp_path / "ws", ImportOptions())
+    assert read_pairset(tmp_path / "ws" / "pairs").fingerprint == before.fingerprint
+    _, summary = bring(source, tmp_path / "ws", force=True)
+    assert summary.absent == 20
+
+
+def test_a_photo_that_changed_is_not_exported_for_the_one_it_was(tmp_path: Path) -> None:
+    pairset, _ = bring(database(tmp_path), tmp_path / "ws")
+    changed = pairset.photo_paths()[0]
+    photo(changed, 999)
+    summary = export_pairs(pairset, tmp_path / "retrieval-SfM-out", ExportOptions(to="cirtorch", photos="copy"))
+    assert any(note.startswith("1 photos are not on disk, or have changed") for note in summary.notes)
+    assert changed.read_bytes() not in {path.read_bytes() for path in summary.out.rglob("*") if path.is_file()}

@@ -137,6 +137,16 @@ def test_a_border_hangs_on_all_corners_at_once() -> None:
     assert Pair(other=other).match(upper, upper).match(lower, moved(lower, 0, -50)).marked().all()
 
 
+def test_a_frame_is_stretched_along_the_borders_of_a_standing_photo() -> None:
+    other, pair = (480, 640), Pair(other=(480, 640))
+    for axis in (0, 1):
+        for end in (0, 1):
+            depth, along = in_box(20 + 2 * axis + end, 15, (2, 0, 20, 1)).T
+            sides = [(depth if not end else size[axis] - depth, along * size[1 - axis]) for size in (SIZE, other)]
+            pair.match(*(np.stack(side if axis == 0 else side[::-1], axis=1) for side in sides))
+    assert pair.marked().all()
+
+
 def test_or_they_grow_with_the_photo() -> None:
     assert Pair(other=(960, 720)).match(BADGE, BADGE * 1.5).marked().all()
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.files import sha256_file
 from hashpipe.pairgen.colmap.model import Model
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
 from hashpipe.pairgen.report.page import write_report
@@ -50,7 +51,8 @@ def pairs_folder(tmp_path: Path, names: list[str], pairs: list[dict[str, object]
         Image.new("RGB", (600, 400), (40 * i % 256, 90, 120)).save(root / name)
     n = len(names)
     photos = {
-        "photo": range(n), "path": names, "root": [str(root)] * n, "sha256": [f"{i:064d}" for i in range(n)],
+        "photo": range(n), "path": names, "root": [str(root)] * n,
+        "sha256": [sha256_file(root / name) for name in names],
         "width": [600] * n, "height": [400] * n, "orientation": [1] * n, "taken_at": [None] * n, "lat": [None] * n,
         "lon": [None] * n, "status": ["ok"] * n, "duplicate_of": [-1] * n, "place": [i // 2 for i in range(n)],
         "model": [i // 2 for i in range(n)], "split": ["train"] * n, "query": [False] * n,

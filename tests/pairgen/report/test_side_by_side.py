@@ -97,6 +97,13 @@ def test_pairs_without_points_and_without_photos(listed: PairSet, tmp_path: Path
         assert picture.size == (1608, 600)
     with pytest.raises(UserError, match="must end in"):
         write_picture(listed, 0, 1, tmp_path / "out.gif")
+    photo = (tmp_path / "2.png").read_bytes()
+    with pytest.raises(UserError, match="is one of the photos; name another file with --picture"):
+        write_picture(listed, 0, 1, tmp_path / "2.png")
+    assert (tmp_path / "2.png").read_bytes() == photo
+    (tmp_path / "1.png").write_bytes(photo)  # another photo has its place
+    with pytest.raises(UserError, match=r"its content has changed.*no picture was drawn"):
+        write_picture(listed, 0, 1, tmp_path / "other.png")
     (tmp_path / "1.png").unlink()
     with pytest.raises(UserError, match="no picture was drawn"):
         write_picture(listed, 0, 1, tmp_path / "other.png")
