@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -91,9 +91,7 @@ def check_names(objective: str, assigned: Mapping[str, Any], method: type) -> No
         if readers:
             was = "".join(f" (--{was} of hashpipe 0.1)" for was, now in _RENAMED.items() if now == name)
             does = "does" if len(readers) == 1 else "do"
-            raise UserError(
-                f"--objective {objective} does not read {name}{was}; {' and '.join(readers)} {does}; omit it."
-            )
+            raise UserError(f"--objective {objective} does not read {name}{was}; {_several(readers)} {does}; omit it.")
         if name in _GONE:
             raise UserError(f"No objective has a part {name} any more; omit it.")
         near = get_close_matches(name, known, n=3)
@@ -123,3 +121,8 @@ def _parsed(text: str) -> Any:
     if (text.startswith("[") and text.endswith("]")) or "," in text:
         return [_parsed(part.strip()) for part in text.strip("[]").split(",") if part.strip()]
     return text
+
+
+def _several(names: Sequence[str]) -> str:
+    """Names as a sentence lists them."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

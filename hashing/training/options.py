@@ -124,6 +124,7 @@ class TrainOptions:
             "min": 0,
             "max": 64,
             "metavar": "N",
+            "hidden": True,
         },
     )
     benchmark: str | None = field(

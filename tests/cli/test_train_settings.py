@@ -159,7 +159,10 @@ def test_a_configuration_file_holds_the_options_of_the_objective(asked, objectiv
         (("--objective", "bcdh", "--temperature", "0.2"), "--objective bcdh does not read temperature;"),
         (("--objective", "bcdh", "--no-balance"), "--objective bcdh does not read balance; dsrh and ssdh do;"),
         (("--objective", "bcdh", "--no-preserve"), "No objective has a part preserve any more; omit it."),
-        (("--faithful",), "--objective joint does not read official (--faithful of hashpipe 0.1); dsah does; omit it."),
+        (
+            ("--faithful",),
+            "--objective joint does not read official (--faithful of hashpipe 0.1); dsah, ath and drlih do",
+        ),
     ],
 )
 def test_an_option_that_the_objective_does_not_read_is_refused(refused, arguments, said):
