@@ -21,7 +21,7 @@ help:
 	@echo "make mutants    whether the tests fail where the code is made wrong (five minutes)"
 	@echo "make check      test, lint and types"
 	@echo "make format     let ruff format and mend what it can"
-	@echo "make docs       write docs/commands.md, docs/benchmarks.md and the tables of docs/results/ again"
+	@echo "make docs       write docs/commands.md, docs/methods.md, docs/benchmarks.md and the tables of docs/results/ again"
 	@echo "make wheel      a wheel in dist/"
 	@echo "make clean      remove build products; make distclean: and .venv"
 
@@ -68,6 +68,7 @@ format: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python docs/commands.py
+	$(BIN)/python docs/methods.py
 	$(BIN)/python docs/results.py
 	$(BIN)/python -m hashpipe.hashing.benchmarks.catalogue > docs/benchmarks.md
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.text import read_text
 
 SECTIONS = (
     "pairs.build",
@@ -34,12 +35,8 @@ def read_section(config: Path, section: str) -> dict[str, Any]:
     else:
         import tomli as tomllib
     try:
-        content = tomllib.loads(Path(config).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"--config {config} does not exist; check the path.") from None
-    except OSError as error:
-        raise UserError(f"--config {config} cannot be read ({error.strerror}); check the path.") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = tomllib.loads(read_text(config, f"--config {config}"))
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"--config {config} is not valid TOML ({error}); correct it there.") from None
     _check_sections(config, content)
     for name in section.split("."):

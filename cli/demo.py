@@ -29,10 +29,11 @@ def demo_command(output: Path, seed: int, open_reports: bool) -> None:
     minutes. Run it again to continue where it stopped.
     """
     from hashpipe.cli.main import hashpipe
+    from hashpipe.common.paths import expanded
     from hashpipe.pairgen.synthetic.demo import check_pairs, prepare_photos
 
     laps = [time.monotonic()]
-    output = output.expanduser()
+    output = expanded(output)
     photos, workspace = prepare_photos(output, seed), output / "workspace"
     laps.append(time.monotonic())
     where = ["-w", str(workspace)]

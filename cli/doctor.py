@@ -18,6 +18,7 @@ from hashpipe.cli.options import json_option, workspace_option
 from hashpipe.cli.output import show
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import WORKSPACE_VERSION, read_json
+from hashpipe.common.paths import expanded
 
 _PURPOSE = {
     "heif": "reads HEIC photos",
@@ -130,15 +131,18 @@ def _devices(core: list[Package], workspace: Path) -> dict[str, Any]:
 
 
 def _weights_folder() -> Path:
-    """Where torchvision keeps what it downloaded (the rule of torch.hub, without importing torch)."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
-    home = Path(os.environ.get("TORCH_HOME", cache / "torch"))
-    return (home / "hub" / "checkpoints").expanduser()
+    """Where torchvision keeps what it downloaded (the rule of torch.hub, without importing torch).
+
+    The ~ stays where the account has no home folder.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
+    return Path(os.path.expanduser(home), "hub", "checkpoints")
 
 
 def _workspace_state(workspace: Path) -> dict[str, Any]:
     """State in one sentence, and counts of what it holds."""
-    path = Path(workspace).expanduser().absolute()
+    path = expanded(workspace).absolute()
     found: dict[str, Any] = {"path": str(path), "version": None, "holds": {}}
     if not (path / "workspace.json").exists():
         return {**found, "state": "none yet; `hashpipe pairs build PHOTOS` makes it"}

@@ -124,7 +124,7 @@ def _try_import(name: str) -> tuple[str, str]:
             capture_output=True,
             text=True,
             timeout=_TRIAL_SECONDS,
-            cwd=Path.home(),
+            cwd="/",  # no folder whose files could be taken for packages
         )
     except (subprocess.TimeoutExpired, OSError) as error:
         return str(error), ""

@@ -94,6 +94,7 @@ export = LazyGroup(
 TABLE = {
     "pairs": ("hashpipe.cli.main:pairs", "Make, show and check the pairs that training uses."),
     "train": ("hashpipe.cli.train:train_command", "Learn binary codes, without labels."),
+    "methods": ("hashpipe.cli.methods:methods_command", "List the published methods that `train --objective` knows."),
     "adapt": ("hashpipe.cli.adapt:adapt_command", "Adapt a model to another collection, without labels or 3D."),
     "encode": ("hashpipe.cli.encode:encode_command", "Photos to binary codes with the workspace's model."),
     "eval": ("hashpipe.cli.eval:eval_command", "Score the codes on held-out photos, beside the baselines."),

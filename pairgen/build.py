@@ -8,6 +8,7 @@ from pathlib import Path
 from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import WAIT_SECONDS, locked, open_workspace, read_json
+from hashpipe.common.paths import check_scratch
 from hashpipe.pairgen.diff import compare, contents, contents_before
 from hashpipe.pairgen.mapping.places import place_models
 from hashpipe.pairgen.mapping.reconstruct import connected, reconstruct
@@ -30,6 +31,7 @@ def build_pairs(photos: Path, workspace: Path, options: BuildOptions) -> BuildSu
     Raises UserError for a missing, empty or unreadable folder, a workspace of another version or in use, bad options.
     """
     check_options(options)
+    check_scratch()
     root, names = list_photos(photos, workspace)
     workspace = open_workspace(workspace, create=True)
     with locked(workspace):

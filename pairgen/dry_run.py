@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.memory import budget, extraction_bytes
+from hashpipe.common.paths import expanded, scratch_folder
 from hashpipe.common.workers import workers_within
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import matched_pairs, photo_names
@@ -91,7 +91,7 @@ def estimate_build(photos: Path, workspace: Path, options: BuildOptions) -> Buil
     """
     check_options(options)
     root, names = list_photos(photos, workspace)
-    folder = Path(workspace).expanduser().absolute() / "pairs"
+    folder = expanded(workspace).absolute() / "pairs"
     generator = np.random.default_rng(options.seed)
     drawn = len(names) if len(names) <= COUNTED else COUNTED
     chosen = sorted(generator.permutation(len(names))[:drawn]) if drawn < len(names) else range(len(names))
@@ -188,8 +188,8 @@ def _spread(root: Path, photos: Sequence[Photo]) -> list[Photo]:
 
 def _probe(root: Path, photos: Sequence[Photo], options: BuildOptions) -> tuple[float, float, float]:
     """Core seconds and features of one photo, and core seconds of one pair."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "probe.db"
+    with scratch_folder() as scratch:
+        path = scratch / "probe.db"
         shas, spent, features = [], 0.0, 0
         with adapter.FeatureDatabase(path) as database:
             for turn, photo in enumerate(photos):

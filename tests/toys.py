@@ -20,11 +20,12 @@ from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.models.heads import Head
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.checkpoint import Checkpoint
+from hashpipe.hashing.training.heads import head_class, reads_maps
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.objectives.base import Known
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.recipes import recipe_of
+from hashpipe.hashing.training.recipes import head_of, recipe_of
 from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, PairSet
 
 
@@ -206,11 +207,32 @@ def batch(u: torch.Tensor | None = None, rows: tuple[int, ...] = (0, 1, 2, 3, 4)
 
 def learning(objective: str, bits: tuple[int, ...] = (8,), steps: int = 30, **changes: Any) -> TrainOptions:
     """A short training by an objective, of small batches where it draws pairs."""
-    options = TrainOptions(bits, objective, steps=steps)
+    multiple = head_class(changes.get("head") or objective_class(objective).head).multiple
+    options = TrainOptions(tuple(-(-one // multiple) * multiple for one in bits), objective, steps=steps)
     recipe = recipe_of(options, True, 1000)
     if recipe.pairs + recipe.dissimilar + recipe.neighbours:
         changes = {"batch_pairs": 16, **changes}
     return replace(options, **changes)
+
+
+def maps_for(options: TrainOptions, x: np.ndarray) -> np.ndarray | None:
+    """Maps float32 (N,width,3,3) that show x at each position, and more or less clearly, where the head reads maps."""
+    if not reads_maps(head_of(options)):
+        return None
+    clear = np.random.default_rng(0).uniform(0.5, 1.5, size=(len(x), 1, 9)).astype(np.float32)
+    return np.reshape(x[:, :, None] * clear, (*x.shape, 3, 3))
+
+
+def outputs(head: Head, options: TrainOptions, x: np.ndarray) -> np.ndarray:
+    """Outputs float32 (N,k) of a head for descriptors x, or for the maps that show them."""
+    maps = maps_for(options, x)
+    return head(x if maps is None else maps)
+
+
+def fitted_outputs(x: np.ndarray, targets: Targets, options: TrainOptions) -> np.ndarray:
+    """Outputs float32 (N,k) of the longest head learnt from x."""
+    head = fit_heads(x, targets, options, maps=maps_for(options, x))[options.bits[-1]]
+    return outputs(head, options, x)
 
 
 def lacks(objective: str, targets: Targets) -> bool:
@@ -227,9 +249,9 @@ def lacks(objective: str, targets: Targets) -> bool:
 def fit_or_refused(x: np.ndarray, targets: Targets, options: TrainOptions) -> dict[int, Head] | None:
     """The heads; None where the objective lacks what it needs, and says so."""
     if not lacks(options.objective, targets):
-        return fit_heads(x, targets, options)
+        return fit_heads(x, targets, options, maps=maps_for(options, x))
     with pytest.raises(UserError, match=f"^--objective {options.objective} needs .*, and 3D found .*; add photos"):
-        fit_heads(x, targets, options)
+        fit_heads(x, targets, options, maps=maps_for(options, x))
     return None
 
 

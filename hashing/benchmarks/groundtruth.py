@@ -11,6 +11,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.safe_pickle import load_file
+from hashpipe.common.text import read_text
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,12 @@ def read_oxford(folder: Path, names: Sequence[str]) -> GroundTruth:
     queries, boxes = [], []
     rows: dict[str, list[np.ndarray]] = {"positive": [], "junk": []}
     for file in files:
-        name, *numbers = _read(file).split()
-        if len(numbers) != 4:
-            raise UserError(f"{file} should hold a photo name and four numbers; download the ground truth again.")
+        name, *numbers = _read(file).split() or [""]
+        try:
+            boxes.append(_box([float(number) for number in numbers]))
+        except ValueError:
+            raise UserError(f"{file} should hold a photo name and four numbers; download it again.") from None
         queries.append(name.removeprefix("oxc1_"))
-        boxes.append(_box([float(number) for number in numbers]))
         for label, parts in (("positive", ("good", "ok")), ("junk", ("junk",))):
             listed = [one for part in parts for one in _read(Path(str(file).replace("_query", f"_{part}"))).split()]
             unknown = [one for one in listed if one not in row]
@@ -116,7 +118,6 @@ def _box(numbers: Any) -> tuple[float, float, float, float]:
 
 
 def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{file} is missing; unpack all ground truth files there.") from None
+    if not file.exists():
+        raise UserError(f"{file} is missing; unpack all ground truth files there.")
+    return read_text(file)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.text import read_text
 from hashpipe.hashing.benchmarks.manifests import Manifest
 from hashpipe.hashing.benchmarks.photofiles import named_photos, photos_below
 from hashpipe.hashing.benchmarks.protocols import Protocol, make_protocol
@@ -62,7 +63,7 @@ def _mirflickr(root: Path, count: int) -> tuple[tuple[str, ...], np.ndarray]:
         )
     labels = np.zeros((25_000, count), dtype=bool)
     for column, path in enumerate(files):
-        numbers = np.array([int(line) for line in path.read_text().split()], dtype=np.int64)
+        numbers = _numbers(path)
         if len(numbers) and (numbers.min() < 1 or numbers.max() > 25_000):
             raise UserError(f"{path} names photo {int(numbers.max())}, past im25000; download the annotations again.")
         labels[numbers - 1, column] = True
@@ -72,8 +73,19 @@ def _mirflickr(root: Path, count: int) -> tuple[tuple[str, ...], np.ndarray]:
 def _is_label_file(path: Path) -> bool:
     if path.stem.endswith("_r1") or path.stem.lower().startswith(("readme", "license")):
         return False
-    with path.open("rb") as file:
-        return re.fullmatch(rb"\d+", file.readline().strip()) is not None
+    try:
+        first = read_text(path).partition("\n")[0]
+    except UserError:  # no text
+        return False
+    return re.fullmatch(r"\d+", first.strip()) is not None
+
+
+def _numbers(path: Path) -> np.ndarray:
+    """The whole numbers in a text file, int64 (n,)."""
+    try:
+        return np.array(read_text(path).split(), dtype=np.int64)
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{path} should hold whole numbers ({error}); download it again.") from None
 
 
 def _nuswide(root: Path, count: int) -> tuple[tuple[str, ...], np.ndarray]:
@@ -82,10 +94,10 @@ def _nuswide(root: Path, count: int) -> tuple[tuple[str, ...], np.ndarray]:
     files = sorted(path for path in root.rglob("Labels_*.txt") if path.parent.name == "AllLabels")
     if listing is None or len(files) < count:
         raise UserError(f"{root} lacks Imagelist.txt or the label files in AllLabels/; unpack NUS-WIDE's lists there.")
-    names = tuple(line.strip().replace("\\", "/") for line in listing.read_text().splitlines() if line.strip())
+    names = tuple(line.strip().replace("\\", "/") for line in read_text(listing).split("\n") if line.strip())
     columns = []
     for path in files:
-        column = np.array(path.read_text().split(), dtype=np.int64) != 0
+        column = _numbers(path) != 0
         if len(column) != len(names):
             raise UserError(f"{path} has {len(column)} lines and Imagelist.txt {len(names)}; download both again.")
         columns.append(column)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.paths import expanded
 from hashpipe.pairgen.photos.find import EXTENSIONS, find_photos
 
 _CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
@@ -46,7 +47,7 @@ def list_photos(source: Path | Sequence[Path], exclude: Path | None = None) -> L
         if not found:
             raise UserError("No photo was named; give a folder, or one path per line.")
         return Listing(_posix([Path.cwd()])[0], found)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_dir():
         names = tuple(find_photos(path, exclude))
         if not names:

@@ -14,6 +14,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint, locked, open_workspace
+from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, read_codes, write_codes
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
@@ -107,7 +108,7 @@ def places(workspace: Path, options: EncodeOptions) -> tuple[Path, Path, Path | 
         number, shards = options.share
         name = "codes.parquet" if shards == 1 else f"codes-{number + 1}-of-{shards}.parquet"
         return home / name, Path(model), home  # type: ignore[operator]
-    output = Path(options.output).expanduser().absolute()
+    output = expanded(options.output).absolute()
     if output.is_dir():
         raise UserError(
             f"-o {options.output} is a folder; name the codes file in it, as in {options.output}/codes.parquet."

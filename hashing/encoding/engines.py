@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.environment import home_named
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.features import preprocess
 from hashpipe.hashing.features.preprocess import Open
@@ -165,8 +166,9 @@ class _Spare:
 
 def _extra(runtime: str) -> Any:
     try:
-        return importlib.import_module(PACKAGES[runtime])
-    except ImportError as error:
+        with home_named():
+            return importlib.import_module(PACKAGES[runtime])
+    except Exception as error:  # a package that is broken, or that does not like this account
         raise UserError(
             f"--runtime {runtime} needs {PACKAGES[runtime]} ({error}); "
             "pip install 'hashpipe[onnx]', or use --runtime torch."

@@ -80,14 +80,15 @@ def write_graph(model: StoredModel, bits: int, path: Path) -> None:
 
 
 def metadata(model: StoredModel, bits: int) -> dict[str, Any]:
-    """What travels in the file: who made it, how to prepare photos, how outputs become codes."""
+    """What travels in the file: who made it, how photos are read, how outputs become codes (docs/onnx.md)."""
     side, square = int(model.describer["image_size"]), backbones.Trunk(model.describer["backbone"], "spoc").size
     size = (
-        f"resize to {square} x {square}"
+        f"then Pillow's resize to {side} x {side} with BICUBIC"
         if square
         else (
-            f"resize in proportion so that the longest side is {side} (sides rounded, at least {preprocess.LEAST_SIDE}"
-            f", enlarged at most {preprocess.MOST_ENLARGED:g} times)"
+            f"then, where it is shorter, enlarge in proportion so that the longest side is {side}, at most "
+            f"{preprocess.MOST_ENLARGED:g} times, and let no side be below {preprocess.LEAST_SIDE} (sides rounded), "
+            "with Pillow's resize and BICUBIC"
         )
     )
     return {
@@ -96,12 +97,25 @@ def metadata(model: StoredModel, bits: int) -> dict[str, Any]:
         "bits": bits,
         "thresholds": [float(value) for value in model.thresholds(bits)],
         "input": "image: uint8 (batch, height, width, 3), RGB, 0..255; scaling to network units is part of the graph",
-        "preprocessing": f"decode, turn upright by EXIF, convert to 8-bit RGB, {size}; Lanczos to shrink, bicubic to "
-        "enlarge",
+        "preprocessing": f"with Pillow: of a JPEG, Image.draft('RGB', ({side}, {side})) before decoding; convert to "
+        "8-bit RGB, transparent parts upon (128, 128, 128); turn upright by EXIF; where longer, shrink in proportion "
+        f"so that the longest side is {side} (sides rounded, at least 1) with resize, LANCZOS and reducing_gap=3.0; "
+        f"{size}",
+        "pillow": version("pillow"),
         "image_size": side,
+        "square": int(square is not None),
         "output": f"u: float32 (batch, {bits})",
         "code": "bit i = u[i] >= thresholds[i]; packed least significant bit first: numpy.packbits(bitorder='little')",
     }
+
+
+def copy_with_metadata(graph: Path, model: StoredModel, bits: int, target: Path) -> None:
+    """Copy an exported graph, which may be of an earlier version, with the metadata of this one."""
+    import onnx
+
+    copied = onnx.load(str(graph))
+    onnx.helper.set_model_props(copied, {key: _text(value) for key, value in metadata(model, bits).items()})
+    onnx.save(copied, str(target))
 
 
 def _export(network: nn.Module, picture: np.ndarray, any_size: bool, dynamo: bool, path: Path) -> None:

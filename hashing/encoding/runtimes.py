@@ -109,7 +109,11 @@ def _measured(model: StoredModel, bits: int, names: Sequence[str], photos: Seque
     with one_torch_thread():
         wanted = np.concatenate([right.run(picture) for picture in pictures])
     for name in names:
-        run = engine(model, bits, name).run
+        try:
+            run = engine(model, bits, name).run
+        except UserError as error:  # installed and broken: the others still serve
+            say(f"{name} is left out: {error}")
+            continue
         u = np.concatenate([run(picture) for picture in pictures])
         flipped, apart = float(((u >= t) != (wanted >= t)).mean()), float(np.abs(u - wanted).max())
         found[name] = Flips(_version(name), kind, len(pictures), flipped, apart)

@@ -8,7 +8,7 @@ photo, which no other order of bits gives. What was written is read back and com
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from hashpipe.common.hamming import hamming
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.codes_file import CodeSet, probes, read_codes
 from hashpipe.hashing.data.listing import shown
+from hashpipe.hashing.export.codes_csv import read_codes_csv, write_codes_csv
 from hashpipe.hashing.export.options import ExportOptions
 
 EXPORT_VERSION = 1
@@ -152,36 +153,12 @@ def _prove(codeset: CodeSet, found: tuple[np.ndarray, np.ndarray], proof: list[d
 
 
 def _write_csv(folder: Path, codeset: CodeSet) -> None:
-    """photo; code as hexadecimal bytes; bits as text, bit 0 first (the literal of PostgreSQL's bit type)."""
-    from hashpipe.hashing.search.postgres import bit_texts
-
-    with (folder / "codes.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(("photo", "code", "bits"))
-        for first in range(0, len(codeset), 65_536):
-            part = slice(first, first + 65_536)
-            texts = bit_texts(codeset.codes[part], codeset.space.bits)
-            rows = zip(codeset.photos[part].tolist(), codeset.codes[part], texts, strict=True)
-            table.writerows((photo, code.tobytes().hex(), text) for photo, code, text in rows)
+    write_codes_csv(folder / "codes.csv", codeset)
 
 
 def _read_csv(folder: Path, codeset: CodeSet) -> tuple[np.ndarray, np.ndarray]:
-    """Ids and codes; the codes are made from the column `bits`, and the column `code` must say the same."""
-    photos: list[int] = []
-    codes = np.zeros((len(codeset), codeset.space.width), np.uint8)
-    with (folder / "codes.csv").open(newline="", encoding="utf-8") as file:
-        for row, (photo, code, bits) in enumerate(_rows_of(file)):
-            codes[row] = np.packbits(np.frombuffer(bits.encode(), np.uint8) - ord("0"), bitorder="little")
-            if codes[row].tobytes().hex() != code:
-                break
-            photos.append(int(photo))
-    return np.array(photos, np.int32), codes
-
-
-def _rows_of(file: Any) -> Iterator[list[str]]:
-    rows = csv.reader(file)
-    next(rows)
-    return rows
+    photos, codes = read_codes_csv(folder / "codes.csv")
+    return photos, codes.reshape(len(codes), codeset.space.width)
 
 
 def _write_npy(folder: Path, codeset: CodeSet) -> None:

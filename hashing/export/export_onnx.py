@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, open_workspace
+from hashpipe.common.paths import expanded
 from hashpipe.hashing.codes.codes_file import read_codes
 from hashpipe.hashing.encoding import runtimes
 from hashpipe.hashing.encoding.options import OnnxOptions
@@ -63,12 +63,14 @@ def export_onnx(workspace: Path, options: OnnxOptions) -> OnnxResult:
     home = open_workspace(workspace, create=False) if own else None
     model = read_model(options.model if options.model is not None else home / "model")  # type: ignore[operator]
     bits = model.pick_bits(options.bits)
-    output = home / f"hash-{bits}.onnx" if options.output is None else Path(options.output).expanduser()  # type: ignore[operator]
+    output = home / f"hash-{bits}.onnx" if options.output is None else expanded(options.output)  # type: ignore[operator]
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise UserError(f"-o {output} is no file in an existing folder; name one, as in ./hash.onnx.")
+    from hashpipe.hashing.encoding.onnx_export import copy_with_metadata
+
     flips = runtimes.prepare(model, bits, _photos(home), again=True)
     with atomic_path(output) as temporary:
-        shutil.copyfile(runtimes.graph_path(model, bits), temporary)
+        copy_with_metadata(runtimes.graph_path(model, bits), model, bits, temporary)
     size = int(model.describer["image_size"])
     return OnnxResult(output, model.fingerprint, bits, size, flips)
 

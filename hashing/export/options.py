@@ -43,7 +43,7 @@ class ExportOptions:
     table: str = field(
         default=DEFAULT_TABLE,
         metadata={
-            "help": "PostgreSQL table; a second one, <table>_space, says what the codes are",
+            "help": "PostgreSQL table, or SCHEMA.TABLE; a second one, <table>_space, says what the codes are",
             "metavar": "NAME",
             "only": _TABLE,
         },

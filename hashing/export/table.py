@@ -17,24 +17,21 @@ import numpy as np
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import say, stage
 from hashpipe.hashing.codes.codes_file import CodeSet, probes
+from hashpipe.hashing.export.table_creation import drop_table, open_table
 from hashpipe.hashing.search import postgres
 from hashpipe.hashing.search.postgres import StoredSpace, execute, first_line, where
+from hashpipe.hashing.search.postgres_database import check_letters, enter_schema
 
 if TYPE_CHECKING:
     import psycopg
 
 _LOCK_SECONDS = 5.0  # the server may take a moment to notice that a killed export is gone
 
-_CREATE = """CREATE TABLE {table} (photo bigint PRIMARY KEY, path text NOT NULL, sha256 text NOT NULL,
-    quality real NOT NULL, code {kind} NOT NULL)"""
-_CREATE_SPACE = """CREATE TABLE {space} (one boolean PRIMARY KEY DEFAULT true CHECK (one), space text NOT NULL,
-    model text NOT NULL, bits int NOT NULL, thresholds real[] NOT NULL, bit_order text NOT NULL, root text NOT NULL,
-    probe_photo bigint, probes jsonb NOT NULL, content text NOT NULL, filling text NOT NULL, done bigint NOT NULL)"""
-_DESCRIBE = """INSERT INTO {space} (space, model, bits, thresholds, bit_order, root, probe_photo, probes,
-    content, filling, done) VALUES (%(space)s, %(model)s, %(bits)s, %(thresholds)s, %(bit_order)s, %(root)s, NULL,
-    '[]', '', '', 0)"""
-_STAGING = "CREATE TEMP TABLE hashpipe_staging (LIKE {table}) ON COMMIT DROP"
-_UPSERT = """INSERT INTO {table} AS kept SELECT * FROM hashpipe_staging
+# columns that others added to the table stay as they are
+_STAGING = """CREATE TEMP TABLE hashpipe_staging (photo bigint, path text, sha256 text, quality real, code {kind})
+    ON COMMIT DROP"""
+_UPSERT = """INSERT INTO {table} AS kept (photo, path, sha256, quality, code)
+    SELECT photo, path, sha256, quality, code FROM hashpipe_staging
     ON CONFLICT (photo) DO UPDATE SET path = excluded.path, sha256 = excluded.sha256, quality = excluded.quality,
     code = excluded.code
     WHERE (kept.path, kept.sha256, kept.quality, kept.code)
@@ -47,16 +44,19 @@ def export_to_postgres(codeset: CodeSet, dsn: str, table: str, hnsw: str, batch:
     """Make `table` hold exactly the rows of `codeset`; hnsw: "auto", "on" or "off". Returns facts for people.
 
     Raises UserError where the table holds codes of another space or somebody else's rows, where another export fills
-    it, and where the database goes away; the same call then continues from the last whole batch.
+    it, where the database lacks letters of the photos' names, and where it goes away; the same call then continues from
+    the last whole batch.
     """
     postgres.check_table_name(table)
-    done = 0
+    done, made = 0, False
     with contextlib.closing(postgres.connect(dsn)) as connection:
         import psycopg
 
         try:
+            table = enter_schema(connection, table)
             _lock(connection, table)
-            stored = _open_table(connection, codeset, table)
+            check_letters(connection, codeset.root, codeset.paths)
+            stored, made = open_table(connection, codeset, table)
             content = _content(codeset)
             start = done = _start(connection, codeset, table, stored, content)
             with stage("export", len(codeset) - start, "photos") as advance:
@@ -68,6 +68,11 @@ def export_to_postgres(codeset: CodeSet, dsn: str, table: str, hnsw: str, batch:
             removed = _finish(connection, codeset, table, content)
             index = _index(connection, table, hnsw)
         except psycopg.Error as error:
+            if made and not done and drop_table(connection, table):
+                raise UserError(
+                    f"The export to table {table!r} could not begin ({first_line(error)}) and left no table; fix that "
+                    "and run the same command again."
+                ) from None
             raise UserError(
                 f"The export to table {table!r} stopped after {done} of {len(codeset)} photos ({first_line(error)}); "
                 "fix that and run the same command again, it continues from there."
@@ -96,32 +101,6 @@ def _lock(connection: psycopg.Connection[Any], table: str) -> None:
         time.sleep(0.2)
 
 
-def _open_table(connection: psycopg.Connection[Any], codeset: CodeSet, table: str) -> StoredSpace:
-    space = codeset.space
-    stored = postgres.read_space(connection, table)
-    if stored is None:
-        values = {
-            "space": space.fingerprint,
-            "model": space.model,
-            "bits": space.bits,
-            "thresholds": [float(value) for value in space.thresholds],
-            "bit_order": "character i of a bit string, leftmost first, is bit i of the code",
-            "root": codeset.root,
-        }
-        with connection.transaction():
-            execute(connection, _CREATE, table, bits=space.bits)
-            execute(connection, _CREATE_SPACE, table)
-            execute(connection, _DESCRIBE, table, values)
-        stored = postgres.read_space(connection, table)
-        assert stored
-    if stored.space != space.fingerprint:
-        raise UserError(
-            f"Table {table!r} holds codes of space {stored.space} ({stored.bits} bits, model {stored.model}), these "
-            f"are of space {space.fingerprint} ({space.bits} bits, model {space.model}); name another one with --table."
-        )
-    return stored
-
-
 def _start(connection: psycopg.Connection[Any], codeset: CodeSet, table: str, stored: StoredSpace, content: str) -> int:
     """The first row that the table may not have yet."""
     if stored.filling == content:
@@ -135,7 +114,7 @@ def _start(connection: psycopg.Connection[Any], codeset: CodeSet, table: str, st
 
 def _put(connection: psycopg.Connection[Any], codeset: CodeSet, table: str, rows: range, content: str) -> None:
     with connection.transaction():
-        execute(connection, _STAGING, table)
+        execute(connection, _STAGING, table, bits=codeset.space.bits)
         columns = "COPY hashpipe_staging (photo, path, sha256, quality, code) FROM STDIN"
         with connection.cursor() as cursor, cursor.copy(columns) as copy:
             for row in _rows(codeset, rows):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, the same for all its classification weights
@@ -93,7 +94,7 @@ def choose(backbone: str | None, weights: str | None) -> Chosen:
     if weights == "imagenet":
         return Chosen(backbone or "mobilenet_v2", "imagenet")
     if weights is not None:
-        path = Path(weights).expanduser()
+        path = expanded(weights)
         if not path.is_file():
             raise UserError(f"--weights {weights} is no file; give a .safetensors or .pth file, or imagenet.")
         guess = path.name.split("-")[0].split(".")[0]
@@ -187,6 +188,11 @@ def _imagenet_file(name: str) -> Path:
     if cached is not None:
         return cached
     weights = torchvision.models.get_model_weights(name).DEFAULT
+    if torch.hub.get_dir().startswith("~"):  # torch would make a folder of this name
+        raise UserError(
+            f"The ImageNet weights of {name} have nowhere to go, because this account has no home folder; name one in "
+            f"TORCH_HOME, or fetch {weights.url} and pass it with --weights FILE."
+        )
     megabytes = weights.meta.get("_file_size")
     say(f"downloading ImageNet weights of {name} from {weights.url}" + (f" ({megabytes:.0f} MB)" if megabytes else ""))
     path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]

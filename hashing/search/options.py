@@ -52,7 +52,8 @@ class SearchOptions(IndexFolder):
         metadata={"help": "search a PostgreSQL table of `hashpipe export codes` instead", "metavar": "DSN"},
     )
     table: str = field(
-        default=DEFAULT_TABLE, metadata={"help": "table for --postgres", "metavar": "NAME", "only": ("postgres",)}
+        default=DEFAULT_TABLE,
+        metadata={"help": "table for --postgres, or SCHEMA.TABLE", "metavar": "NAME", "only": ("postgres",)},
     )
     hnsw: bool = field(
         default=False,

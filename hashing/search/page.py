@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment
 
 from hashpipe.common.files import write_text
+from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say, stage
 from hashpipe.hashing.search.geometric import MIN_INLIERS
 from hashpipe.hashing.search.results import Hit, SearchResult
@@ -39,7 +40,7 @@ def render(result: SearchResult) -> str:
             for hit in hits[:_MOST_HITS]:
                 shown.append(_shown(hit))
                 advance(1)
-            queries.append({"query": query, "thumbnail": _thumbnail(Path(query).expanduser()), "hits": shown})
+            queries.append({"query": query, "thumbnail": _thumbnail(expanded(query)), "hits": shown})
     return page.render(rule=_in_words(result), queries=queries, skipped=result.skipped)
 
 

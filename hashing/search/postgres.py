@@ -8,6 +8,7 @@ Bit i of a code is character i of PostgreSQL's bit string, the first one leftmos
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import psycopg
 
 OLDEST_SERVER = 140000  # bit_count came with PostgreSQL 14
+_DRIVER = re.compile(r"(?:jdbc:)?(postgres(?:ql)?)(?:\+\w+)?://")  # URLs as SQLAlchemy and JDBC write them
 _LONGEST_NAME = 63 - len("_space")  # bytes; PostgreSQL cuts longer names off, and two tables would become one
 
 
@@ -42,19 +44,32 @@ class StoredSpace:
 
 
 def connect(dsn: str) -> psycopg.Connection[Any]:
-    """A connection in autocommit. Raises UserError without driver, for a bad DSN, no answer, or an old server."""
+    """A connection in autocommit. Raises UserError without driver, for a bad DSN, no answer, or an old server.
+
+    Text is UTF-8 on the way, whatever the encoding of the database is. Nothing is prepared on the server, because
+    poolers such as PgBouncer may give each statement another one.
+    """
     try:
         import psycopg
     except ImportError:
         raise UserError("PostgreSQL needs the driver psycopg; `pip install 'hashpipe[postgres]'`.") from None
+    dsn = _DRIVER.sub(r"\1://", dsn) if _DRIVER.match(dsn) else dsn
     try:
         psycopg.conninfo.conninfo_to_dict(dsn)
-    except psycopg.Error:  # its message repeats the text, and with it a password
+    except (psycopg.Error, ValueError):  # its message repeats the text, and with it a password
         raise UserError(
-            "The DSN is neither a connection string (`host=... dbname=...`) nor a postgresql:// URL; correct it."
+            "The DSN is neither a connection string (`host=... dbname=...`, values with blanks in single quotes) nor a "
+            "postgresql:// URL (with @, :, / and other special characters of a password as %40, %3A, %2F); correct it."
         ) from None
     try:
-        connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10, application_name="hashpipe")
+        connection = psycopg.connect(
+            dsn,
+            autocommit=True,
+            connect_timeout=10,
+            application_name="hashpipe",
+            client_encoding="UTF8",
+            prepare_threshold=None,
+        )
     except psycopg.Error as error:
         raise UserError(f"No connection to PostgreSQL: {first_line(error)}; check the DSN and the server.") from None
     if connection.info.server_version < OLDEST_SERVER:

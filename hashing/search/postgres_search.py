@@ -18,6 +18,7 @@ from hashpipe.hashing.search.postgres import (
     vector_schema,
     where,
 )
+from hashpipe.hashing.search.postgres_database import enter_schema
 
 if TYPE_CHECKING:
     import psycopg
@@ -118,7 +119,10 @@ def open_postgres(dsn: str, table: str) -> Searcher:
     Raises UserError where the database or the table is not there, or the table's first export has not ended.
     """
     connection = connect(dsn)
+    import psycopg
+
     try:
+        table = enter_schema(connection, table)
         stored = read_space(connection, table)
         if stored is None:
             raise UserError(
@@ -130,6 +134,9 @@ def open_postgres(dsn: str, table: str) -> Searcher:
                 f"Table {table!r} is not whole yet ({stored.done} photos so far); run the same "
                 "`hashpipe export codes --to postgres` again, it continues from there."
             )
+    except psycopg.Error as error:
+        connection.close()
+        raise UserError(f"Table {table!r} cannot be read ({first_line(error)}); check your rights on it.") from None
     except BaseException:
         connection.close()
         raise

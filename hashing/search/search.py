@@ -13,6 +13,7 @@ import numpy as np
 from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace, sha256_file
+from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.hashing.calibration.calibration import read_calibration
 from hashpipe.hashing.codes.codes_file import CodeSpace, check_same_space
@@ -100,7 +101,7 @@ def _rule(options: SearchOptions, workspace: Path, space: CodeSpace, size: int) 
 def _encoded(encoder: Encoder, photos: Sequence[str]) -> tuple[list[str], np.ndarray, list[tuple[str, str]]]:
     """Queries that could be read, their outputs float32 (Q,bits), and the others with a reason."""
     queries, outputs, skipped = [], [], []
-    paths = [Path(photo).expanduser() for photo in photos]
+    paths = [expanded(photo) for photo in photos]
     stream = encoder.stream(len(photos), lambda row: lambda side: load_upright(paths[row], side))
     for photo, one in zip(photos, stream, strict=True):
         if one.u is None:
@@ -119,7 +120,7 @@ def _encoded(encoder: Encoder, photos: Sequence[str]) -> tuple[list[str], np.nda
 
 
 def _query_file(query: str) -> QueryFile:
-    path = Path(query).expanduser()
+    path = expanded(query)
     return QueryFile(sha256_file(path), path.absolute())
 
 
@@ -162,7 +163,7 @@ def _verified(query: str, hits: list[Hit], workspace: Path, options: SearchOptio
     from hashpipe.hashing.search import geometric
 
     top, rest = hits[: options.verify_top], hits[options.verify_top :]
-    found = geometric.inliers(Path(query).expanduser(), [Path(hit.path) for hit in top], workspace)
+    found = geometric.inliers(expanded(query), [Path(hit.path) for hit in top], workspace)
     checked = [replace(hit, inliers=int(count)) for hit, count in zip(top, found, strict=True)]
     return [checked[row] for row in geometric.verified_first(found)] + rest
 

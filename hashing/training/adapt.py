@@ -9,6 +9,7 @@ from typing import Any
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint, locked, open_workspace
+from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.packing import ENOUGH_TO_CENTRE
 from hashpipe.hashing.data import images as image_lists
@@ -69,7 +70,7 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
     options = options or AdaptOptions()
     workspace = open_workspace(workspace, create=options.model is not None)
     origin = options.model or workspace / "model"
-    out = Path(options.output or workspace / MODEL).expanduser().absolute()
+    out = expanded(options.output or workspace / MODEL).absolute()
     model = load_model(origin, options.device)
     if out.exists() and out.resolve() == Path(origin).resolve():
         raise UserError(f"--output {out} is the model to start from; name another folder, it would be lost.")
@@ -81,7 +82,7 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
     if options.start == "model" and any(head.kind not in ("linear", "residual") for head in model.heads.values()):
         raise UserError(f"--start model does not go with the head {stored.head} of {origin}; omit it to start at ITQ.")
     objective = stored.objective
-    fit = replace(stored, pairs=False, seed=options.seed, photos=None, benchmark=None, root=None)
+    fit = replace(stored, pairs=False, seed=options.seed, photos=None, copies=0, benchmark=None, root=None)
     if options.steps is not None:
         fit = replace(fit, steps=options.steps)
     with locked(workspace):

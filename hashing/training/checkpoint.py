@@ -101,11 +101,6 @@ class Checkpoint:
         mark = {"bits": bits, "step": step} | ({} if state.network is None else {"of": "network"})
         if step % _REPORT == 0 or last:
             values = {name: float(value.detach()) for name, value in parts.items()}
-            if not np.isfinite(list(values.values())).all():
-                raise UserError(
-                    f"The loss is not finite at step {step} of {bits} bits ({_not_finite(values)}); "
-                    "give a smaller --learning-rate."
-                )
             edges = len(state.sampler.edges)
             self._tell({**mark, "loss": sum(values.values()), **values, "edges": edges})
         if self.tracked_pairs and (step == 0 or last or (step + 1) % max(1, steps // 4) == 0):
@@ -174,7 +169,3 @@ class Checkpoint:
             kept = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
             save_file(kept, temporary, {"run": json.dumps(facts)})
         self._saved = time.monotonic()
-
-
-def _not_finite(values: dict[str, float]) -> str:
-    return ", ".join(f"part {name} is {value}" for name, value in values.items() if not np.isfinite(value))

@@ -11,7 +11,9 @@ from hashpipe.common.files import fingerprint
 from hashpipe.hashing.data import images
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.data.pair_labels import Targets, learnable, no_targets, targets_from_pairset
+from hashpipe.hashing.training.changed_copies import with_copies
 from hashpipe.hashing.training.options import TrainOptions
+from hashpipe.hashing.training.recipes import uses_pairs
 from hashpipe.pairgen.pairs.pairset import read_pairset
 
 
@@ -33,12 +35,30 @@ class Source:
 
 def open_source(options: TrainOptions, workspace: Path) -> Source:
     """The source that the options name; without one, the workspace's PairSet. Raises UserError where it is missing."""
+    if options.copies:
+        _check_copies(options)
     if options.benchmark is not None:
         return _from_benchmark(options.benchmark, options.root)
     if options.photos is not None:
         listed = images.from_folder_or_list(options.photos, workspace)
-        return _unlabelled(listed, {"photos": str(options.photos), "fingerprint": fingerprint(sorted(listed.keys))})
+        identity = {"photos": str(options.photos), "fingerprint": fingerprint(sorted(listed.keys))}
+        return _with_copies(listed, identity, options) if options.copies else _unlabelled(listed, identity)
     return _from_pairs(workspace)
+
+
+def _check_copies(options: TrainOptions) -> None:
+    if options.photos is None:
+        raise UserError(f"--copies {options.copies} makes pairs of a folder's photos; name it with --photos DIR.")
+    if not uses_pairs(options):
+        raise UserError(
+            f"--copies {options.copies} makes pairs, and --objective {options.objective} reads none; omit one of them."
+        )
+
+
+def _with_copies(listed: ImageList, identity: dict[str, Any], options: TrainOptions) -> Source:
+    everything, targets = with_copies(listed, options.copies, options.seed)
+    note = f"each of {len(listed)} photos and {options.copies} changed copies of it are a place"
+    return Source(everything, targets, no_targets(len(everything)), {**identity, "copies": options.copies}, (note,))
 
 
 def _from_pairs(workspace: Path) -> Source:

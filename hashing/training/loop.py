@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.stored_maps import Maps, maps_of
 from hashpipe.hashing.features.threads import one_torch_thread
 from hashpipe.hashing.models.heads import Head, stored_head
-from hashpipe.hashing.training import discovery, distributed, matryoshka, neighbours
+from hashpipe.hashing.training import discovery, distributed, finite, matryoshka, neighbours
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.finetuned_network import Network
@@ -126,8 +126,7 @@ def fit_head(
             if options.recentre and step % _CENTRE == 0:
                 state.head.centre(state.seen(sample))
             batch = _draw(state, recipe, step, progress)
-            parts = matryoshka.parts(lambda k: loss(batch.first(k)), lengths)  # noqa: B023
-            _update(state, parts)
+            parts = _update(state, partial(_parts, loss, batch, lengths), batch.u, f"step {step} of {bits} bits")
             advance(1)
             if checkpoint.after(step, recipe.steps, bits, parts, state):
                 break
@@ -220,12 +219,21 @@ def _gathered(state: TrainState, seen: Callable[[slice], Tensor], noise: Tensor 
     return distributed.gathered(lambda part: state.head(seen(part), None if noise is None else noise[part]), n)
 
 
-def _update(state: TrainState, parts: dict[str, Tensor]) -> None:
-    """One step of the optimiser on the sum of the parts."""
+def _parts(loss: Callable[[Batch], dict[str, Tensor]], batch: Batch, lengths: Sequence[int]) -> dict[str, Tensor]:
+    """Parts of the loss of a batch, averaged over code lengths."""
+    return matryoshka.parts(lambda k: loss(batch.first(k)), lengths)
+
+
+def _update(state: TrainState, compute: Callable[[], dict[str, Tensor]], u: Tensor, where: str) -> dict[str, Tensor]:
+    """One step of the optimiser on the sum of the parts, which are returned. Raises UserError where they break."""
+    parts = compute()
+    finite.check_loss(parts, where)
     state.optimiser.zero_grad()
     torch.stack(list(parts.values())).sum().backward()
     if state.network is not None:
         state.network.finish_backward()
     distributed.sum_gradients(state.shared)
+    finite.check_gradients(state.parameters, u, compute, where)
     state.optimiser.step()
     state.schedule.step()
+    return parts

@@ -110,6 +110,16 @@ class TrainOptions:
             "metavar": "DIR|LIST",
         },
     )
+    copies: int = field(
+        default=0,
+        metadata={
+            "help": "with --photos: each photo and so many changed copies of it are a place, for pages, documents and "
+            "covers",
+            "min": 0,
+            "max": 64,
+            "metavar": "N",
+        },
+    )
     benchmark: str | None = field(
         default=None,
         metadata={

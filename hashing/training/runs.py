@@ -10,6 +10,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint, read_json, write_json
+from hashpipe.common.paths import expanded
 from hashpipe.hashing.data.pair_labels import Targets
 from hashpipe.hashing.training.checkpoint import STATE
 from hashpipe.hashing.training.options import TrainOptions
@@ -38,7 +39,7 @@ def write_run(folder: Path, options: TrainOptions) -> None:
 
 def read_run(folder: Path) -> tuple[TrainOptions, Path]:
     """Options and workspace of the unfinished run in `folder`. Raises UserError where there is nothing to go on."""
-    folder = Path(folder).expanduser().absolute()
+    folder = expanded(folder).absolute()
     if (folder / RUN / STATE).exists():
         folder = folder / RUN
     if not (folder / STATE).exists() or not (folder / "config.json").exists():
@@ -53,7 +54,7 @@ def read_run(folder: Path) -> tuple[TrainOptions, Path]:
 def absolute(options: TrainOptions) -> TrainOptions:
     """The options with paths that mean the same from any folder."""
     weights = options.describe.weights
-    if weights is not None and Path(weights).expanduser().is_file():
+    if weights is not None and expanded(weights).is_file():
         options = replace(options, describe=replace(options.describe, weights=str(_full(Path(weights)))))
     return replace(
         options,
@@ -63,4 +64,4 @@ def absolute(options: TrainOptions) -> TrainOptions:
 
 
 def _full(path: Path) -> Path:
-    return Path(path).expanduser().absolute()
+    return expanded(path).absolute()

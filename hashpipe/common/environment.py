@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("hashpipe", "torch", "torchvision", "numpy", "faiss-cpu", "pillow")
@@ -38,6 +40,24 @@ def package_version(package: str) -> str | None:
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+@contextmanager
+def home_named() -> Iterator[None]:
+    """Give an account without a home folder a name for one, for libraries that end without; nothing can be made there.
+
+    In containers that run under a bare number there may be neither HOME nor an entry in passwd.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = os.devnull  # nothing can be made below it
+        try:
+            yield
+        finally:
+            os.environ.pop("HOME", None)
+    else:
+        yield
 
 
 def _gpu() -> str | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.paths import expanded
 
 WORKSPACE_VERSION = 1
 WAIT_SECONDS = 60.0  # for those who share a folder of pairs and write to it for moments only
@@ -122,7 +123,7 @@ def open_workspace(path: Path, *, create: bool) -> Path:
 
     Returns the absolute path.
     """
-    path = Path(path).expanduser().absolute()
+    path = expanded(path).absolute()
     marker = path / "workspace.json"
     if not marker.exists():
         if not create:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import zlib  # isort: skip  # noqa: F401  pycolmap's own zlib symbols corrupt the heap when they are loaded first
 
 import math
-import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.paths import scratch_folder
 from hashpipe.common.signals import signals_kept
 from hashpipe.pairgen.colmap.database import copy_features, copy_part
 
@@ -118,9 +118,9 @@ def match_pairs(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_in
     verification = pycolmap.TwoViewGeometryOptions()
     verification.min_num_inliers = weak_inliers
     verification.ransac.random_seed = seed
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         pairing = pycolmap.ImportedPairingOptions()
-        pairing.match_list_path = str(Path(folder) / "pairs.txt")
+        pairing.match_list_path = str(folder / "pairs.txt")
         Path(pairing.match_list_path).write_text("".join(f"{a} {b}\n" for a, b in pairs))
         token = pycolmap.CancellationToken()
         with ThreadPoolExecutor(1) as thread:  # the main thread stays free to hear Ctrl-C
@@ -165,8 +165,8 @@ def map_photos(
     if initial is not None:
         with FeatureDatabase(path) as database:
             options.init_image_id1, options.init_image_id2 = (database.ids[name] for name in initial)
-    with tempfile.TemporaryDirectory() as folder:
-        models = pycolmap.incremental_mapping(str(path), folder, folder, options)
+    with scratch_folder() as folder:
+        models = pycolmap.incremental_mapping(str(path), str(folder), str(folder), options)
     return sorted(models.values(), key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from hashpipe.common.errors import UserError
+from hashpipe.common.paths import scratch_folder
 from hashpipe.pairgen.colmap.adapter import Reconstruction, open_model
 from hashpipe.pairgen.colmap.model import Model
+from hashpipe.pairgen.colmap.text_models import is_text_model, rewrite_text_model
 
 
 def registered(model: Reconstruction) -> set[str]:
@@ -38,11 +41,42 @@ def observations(model: Reconstruction) -> Iterator[tuple[str, np.ndarray, np.nd
         )
 
 
-def copy_model(source: Path, target: Path) -> int:
-    """Read a model, binary or text, and write it to `target` as binary files; returns its number of photos."""
-    model = Reconstruction(str(source))
+def copy_model(source: Path, target: Path, named: Callable[[str], str] = str) -> int:
+    """Read a model, binary or text, and write it to `target` as binary files; returns its number of photos.
+
+    named: the name that a photo gets for the one that it has there. Raises UserError for names that are not UTF-8, and
+    where two photos have one name.
+    """
+    model, names = _read_text(source) if is_text_model(source) else (Reconstruction(str(source)), None)
+    taken: set[str] = set()
+    for image in model.images.values():
+        try:
+            name = named(names[image.name] if names is not None else image.name)
+        except UnicodeDecodeError:
+            raise UserError(
+                f"{source / 'images.bin'} names photos in another encoding than UTF-8; rename them to plain letters "
+                "and make the model again."
+            ) from None
+        if name in taken:
+            raise UserError(f"{source} holds photo {name!r} twice; leave one of them out.")
+        taken.add(name)
+        image.name = name
     model.write_binary(str(target))
     return int(model.num_reg_images())
+
+
+def _read_text(source: Path) -> tuple[Reconstruction, dict[str, str]]:
+    """A text model with coded names, and their real ones. 2D points without a place lie where the 3D ones are seen."""
+    with scratch_folder() as scratch:
+        names, placeless = rewrite_text_model(source, scratch)
+        model = Reconstruction(str(scratch))
+    for number in placeless:
+        image = model.image(number)
+        for point in image.points2D:
+            if point.has_point3D():
+                place = image.project_point(model.point3D(point.point3D_id).xyz)
+                point.xy = np.zeros(2) if place is None else place
+    return model, names
 
 
 def shared_places(folder: Path, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from hashpipe.pairgen.ambiguity.model_consistency import contradicted_models
 from hashpipe.pairgen.ambiguity.split_places import split_places
 from hashpipe.pairgen.colmap import reconstructions
 from hashpipe.pairgen.colmap.model_files import check_lengths
-from hashpipe.pairgen.formats.imported import ImportedPairs, safe_name
+from hashpipe.pairgen.formats.imported import ImportedPairs, portable, safe_name
 from hashpipe.pairgen.matching.candidates import component_labels
 from hashpipe.pairgen.matching.matching_rounds import no_matches
 from hashpipe.pairgen.options import BuildOptions
@@ -67,8 +68,8 @@ def read_models(source: Path, photos: Path | None, into: Path, options: BuildOpt
     cleaned clouds.
     """
     folders = find_models(source)
-    copies = _copy(folders, into, options.workers)
     root = photos or _photo_folder(source, folders[0])
+    copies = _copy(folders, into, root, options.workers)
     registered = [registered_paths(copy) for copy in copies]
     names = sorted({name for listed in registered for name in listed})
     for name in names:
@@ -90,12 +91,18 @@ def read_models(source: Path, photos: Path | None, into: Path, options: BuildOpt
     trusted = [(number, found) for number, found in enumerate(evidence) if number not in contradicted]
     pairs = similar_pairs(trusted, unmatched, None, options, labels=place)
     notes = [f"{why}; its pairs are unknown." for why in contradicted.values()]
+    notes += [
+        f"Model {number} of {len(registered[number])} photos has no two that see a 3D point together, so it gives no "
+        "pairs; triangulate it first (colmap point_triangulator)."
+        for number, found in enumerate(evidence)
+        if not len(found.a)
+    ]
     if len(copies) > 1:
         notes.append(f"{len(copies)} models: two of them may show one place, so no pair across them is dissimilar.")
     return ImportedPairs(root, names, place, [""] * len(names), pairs, related, model, notes)
 
 
-def _copy(folders: Sequence[Path], into: Path, workers: int) -> list[Path]:
+def _copy(folders: Sequence[Path], into: Path, root: Path, workers: int) -> list[Path]:
     """Read every model in a process of its own, because a damaged one may take its process along."""
     sizes: list[tuple[int, int]] = []
     drafts = [into / f"draft-{index}" for index in range(len(folders))]
@@ -104,9 +111,12 @@ def _copy(folders: Sequence[Path], into: Path, workers: int) -> list[Path]:
     for folder in folders:
         if cut := check_lengths(folder):
             raise UserError(f"{folder / cut} is cut or damaged; copy the model again or leave it out.")
-    outcomes = dict(run_jobs(reconstructions.copy_model, list(zip(folders, drafts, strict=True)), workers))
+    jobs = [(folder, draft, partial(_photo_name, root)) for folder, draft in zip(folders, drafts, strict=True)]
+    outcomes = dict(run_jobs(reconstructions.copy_model, jobs, workers))
     for index, folder in enumerate(folders):
         outcome = outcomes[index]
+        if isinstance(outcome, UserError):
+            raise outcome
         if isinstance(outcome, Exception):
             reason = (str(outcome).splitlines() or [type(outcome).__name__])[0]
             raise UserError(f"{folder} cannot be read as a COLMAP model ({reason}); make it again or leave it out.")
@@ -117,6 +127,15 @@ def _copy(folders: Sequence[Path], into: Path, workers: int) -> list[Path]:
     for number, (_, index) in enumerate(sorted(sizes)):
         copies.append(drafts[index].rename(into / str(number)))
     return copies
+
+
+def _photo_name(root: Path, name: str) -> str:
+    """A photo's name as a path below `root`, as other programs write it: from Windows, from ./ or from the root /."""
+    path = PurePosixPath(portable(name, root))
+    for above in (root, root.resolve()):
+        if path.is_relative_to(above):
+            return path.relative_to(above).as_posix()
+    return path.as_posix()
 
 
 def _photo_folder(source: Path, model: Path) -> Path:

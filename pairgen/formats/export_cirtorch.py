@@ -51,7 +51,10 @@ def export_cirtorch(pairset: PairSet, out: Path, options: ExportOptions) -> Expo
         with atomic_path(folder / f"{out.name}.pkl") as temporary:
             temporary.write_bytes(dump_plain(database))
         write_table(folder / "cids.csv", table)
-    notes = ["Held-out queries, test places and photos without a place are not in it."]
+    notes = [
+        "Held-out queries, test places and photos without a place are not in it.",
+        "No dissimilar pairs are in it, because cirtorch draws them itself from photos of other clusters.",
+    ]
     if not out.name.startswith("retrieval-SfM"):
         notes.append("cirtorch reads DATA/train/NAME/NAME.pkl only where NAME begins with retrieval-SfM; rename it so.")
     if turned:

@@ -12,6 +12,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_folder, atomic_path, write_text
+from hashpipe.common.paths import expanded
 from hashpipe.pairgen.formats.export_cirtorch import export_cirtorch
 from hashpipe.pairgen.formats.exported import ExportSummary, choose, missing_note, put_photo, write_table
 from hashpipe.pairgen.formats.options import ExportOptions
@@ -22,7 +23,7 @@ _CODED = re.compile(r"[\s%]")  # what hloc cannot have in a name, and the sign t
 
 def export_pairs(pairset: PairSet, out: Path, options: ExportOptions) -> ExportSummary:
     """Write the pairs for another program. Raises UserError where `out` exists, but for an empty folder."""
-    out = Path(out).expanduser().absolute()
+    out = expanded(out).absolute()
     folder = options.to in ("cirtorch", "hloc")
     if out.exists() and not (folder and out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out} exists already; name a new {'folder' if folder else 'file'}.")
@@ -54,7 +55,10 @@ def _hloc(pairset: PairSet, out: Path, options: ExportOptions) -> ExportSummary:
                 not put_photo(paths[photo], folder / "photos" / coded[photo], options.photos) for photo in used
             )
     where = "in photos/, blanks in their names written as %20" if blank else f"below {pairset.meta.get('root', '')}"
-    notes = [f"The names are those of photos {where}."]
+    notes = [
+        f"The names are those of photos {where}.",
+        "No dissimilar pairs are in it: hloc's lists have only one kind.",
+    ]
     counts = {"photos": len(used), "similar": int(similar.sum()), "dissimilar": 0}
     if blank:
         notes += missing_note(missing, options)

@@ -14,6 +14,7 @@ import numpy as np
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import WAIT_SECONDS, atomic_folder, locked, open_workspace, read_json
+from hashpipe.common.paths import expanded
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.ambiguity.relation import Relation
 from hashpipe.pairgen.formats.cirtorch import read_cirtorch
@@ -41,13 +42,13 @@ def import_pairs(source: Path, workspace: Path, options: ImportOptions) -> Impor
     Raises UserError for a source that is missing, damaged or not of its format, for names that leave the photo folder,
     and for a workspace whose pairs were built from photos.
     """
-    source = Path(source).expanduser()
+    source = expanded(source)
     kind = _format(source, options.source_format)
     workspace = open_workspace(workspace, create=True)
     with locked(workspace):
         _check_replaceable(workspace / "pairs")
         with _lock(workspace / "pairs"), atomic_folder(workspace / "pairs") as folder:
-            photos = options.photos.expanduser().absolute() if options.photos else None
+            photos = expanded(options.photos).absolute() if options.photos else None
             if photos is not None and not photos.is_dir():
                 raise UserError(f"There is no folder {photos}; give the folder of the photos with --photos.")
             chosen = _build_options(options)

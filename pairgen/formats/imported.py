@@ -47,6 +47,11 @@ def safe_name(name: str, where: str | Path) -> str:
     return path.as_posix()
 
 
+def portable(name: str, root: Path) -> str:
+    """A name as written on Windows with slashes for backslashes, unless a photo below `root` has it as it is."""
+    return name if "\\" not in name or (root / name).is_file() else name.replace("\\", "/")
+
+
 def components(count: int, similar: Iterable[tuple[int, int]]) -> np.ndarray:
     """Places as groups that similar pairs connect, int32 (count,); a photo without any is in none (-1)."""
     ends = np.array(list(similar), np.int64).reshape(-1, 2)

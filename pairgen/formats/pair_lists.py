@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hashpipe.common.errors import UserError
-from hashpipe.pairgen.formats.imported import ImportedPairs, components, merge_rows, safe_name
+from hashpipe.common.text import read_text
+from hashpipe.pairgen.formats.csv_tables import as_number, is_missing, read_table, whole
+from hashpipe.pairgen.formats.imported import ImportedPairs, components, merge_rows, portable, safe_name
 from hashpipe.pairgen.pairs.pairset import KINDS, SPLITS
 
 _NUMBERS = (
@@ -25,21 +25,28 @@ _LABELS = {"": 1, "1": 1, "+1": 1, "similar": 1, "-1": -1, "dissimilar": -1}
 
 
 def read_hloc(path: Path, photos: Path | None) -> ImportedPairs:
-    """A list of pairs, two names a line; taken as similar. `names.csv` beside it undoes the coding of an export.
+    """A list of pairs, two names a line, # begins a comment; taken as similar.
 
-    Its photos are looked for in `photos/` beside it too, where an export puts them under their coded names.
+    `names.csv` beside it undoes the coding of an export. Its photos are looked for in `photos/` beside it too, where an
+    export puts them under their coded names.
     """
     coded = _coded_names(path.with_name("names.csv"))
     put = path.with_name("photos")
     root = photos or (put if coded and put.is_dir() else path.parent)
     coded = {name: plain for name, plain in coded.items() if (root / plain).exists() or not (root / name).exists()}
     pairs = []
-    for number, line in enumerate(_text(path).split("\n"), start=1):
-        if line.strip():
-            first, second = _two_names(line, root, f"{path}:{number}")
-            ends = [safe_name(coded.get(name, name), f"{path}:{number}") for name in (first, second)]
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip() and not _is_comment(line, root):
+            where = f"{path}:{number}"
+            first, second = _two_names(line, root, where)
+            ends = [safe_name(portable(coded.get(name, name), root), where) for name in (first, second)]
             pairs.append((ends[0], ends[1], {"label": 1, "kind": "imported"}))
     return _connected(root, *merge_rows(pairs))
+
+
+def _is_comment(line: str, root: Path) -> bool:
+    """Whether COLMAP, which reads such lists too, takes a line for a comment; a photo may have such a name."""
+    return line.startswith("#") and not (root / line.split()[0]).is_file()
 
 
 def _two_names(line: str, root: Path, where: str) -> tuple[str, str]:
@@ -47,7 +54,7 @@ def _two_names(line: str, root: Path, where: str) -> tuple[str, str]:
     if len(words) == 2:
         return words[0], words[1]
     cuts = [(line[:at].strip(), line[at + 1 :].strip()) for at, letter in enumerate(line) if letter == " "]
-    fits = [(first, second) for first, second in cuts if (root / first).is_file() and (root / second).is_file()]
+    fits = [pair for pair in cuts if all((root / portable(name, root)).is_file() for name in pair)]
     if len(set(fits)) != 1:
         raise UserError(
             f"{where} is not two names ({line[:80]!r}); separate names with blanks by a tab, or write blanks as %20 "
@@ -59,23 +66,24 @@ def _two_names(line: str, root: Path, where: str) -> tuple[str, str]:
 def _coded_names(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    return {row.get("name") or "": row.get("path") or "" for _, row in _table(path, ("name", "path"))}
+    return {row["name"]: row["path"] for _, row in read_table(path, ("name", "path"))}
 
 
 def read_csv(path: Path, photos: Path | None) -> ImportedPairs:
     """A table with columns path_a, path_b and, where known, label, kind, places, splits and measures of each pair."""
     pairs = []
     facts: dict[str, dict[str, str]] = {"place": {}, "split": {}}
-    for number, row in _table(path, ("path_a", "path_b")):
-        where = f"{path}:{number}"
-        first, second = (safe_name(row[name] or "", where) for name in ("path_a", "path_b"))
+    root = photos or path.parent
+    for line, row in read_table(path, ("path_a", "path_b")):
+        where = f"{path}:{line}"
+        first, second = (safe_name(portable(row[name], root), where) for name in ("path_a", "path_b"))
         for (fact, known), (end, name) in itertools.product(facts.items(), (("a", first), ("b", second))):
-            value = (row.get(f"{fact}_{end}") or "").strip()
-            if value and known.setdefault(name, value) != value:
+            value = whole(row.get(f"{fact}_{end}", ""))
+            if value.lower() not in ("", "nan") and known.setdefault(name, value) != value:
                 raise UserError(f"{where}: {fact} of {name} is {value}, before it was {known[name]}; correct it.")
         pairs.append((first, second, _measures(row, where)))
     names, rows = merge_rows(pairs)
-    given = _connected(photos or path.parent, names, rows)
+    given = _connected(root, names, rows)
     if not facts["place"]:
         for entry in rows:
             if entry["label"] < 0 and given.place[entry["a"]] == given.place[entry["b"]] >= 0:
@@ -110,47 +118,26 @@ def _stated_splits(path: Path, names: Sequence[str], place: np.ndarray, stated: 
     return splits
 
 
-def _measures(row: dict[str, str | None], where: str) -> dict[str, Any]:
-    label = _LABELS.get((row.get("label") or "").strip().lower())
-    kind = (row.get("kind") or "imported").strip()
+def _measures(row: dict[str, str], where: str) -> dict[str, Any]:
+    label = _LABELS.get(whole(row.get("label", "")).lower())
+    kind = row.get("kind", "").strip() or "imported"
     if label is None:
         raise UserError(f"{where}: there is no label {row.get('label')!r}; write 1 (similar) or -1 (dissimilar).")
     if kind not in KINDS:
         raise UserError(f"{where}: there is no kind {kind!r}; choose from {', '.join(KINDS)}.")
     found: dict[str, Any] = {"label": label, "kind": kind}
-    for name, number in _NUMBERS:
-        text = (row.get(name) or "").strip()
+    for name, is_a in _NUMBERS:
+        text = row.get(name, "")
         try:
-            if text:
-                found[name] = number(text)
+            if not is_missing(text):
+                found[name] = as_number(text, is_a)
         except (ValueError, OverflowError):
             raise UserError(f"{where}: {name} is {text[:40]!r}, not a number; correct it.") from None
     if row.get("near_duplicate"):
-        found["near_duplicate"] = (row["near_duplicate"] or "").strip().lower() in ("1", "true", "yes")
+        found["near_duplicate"] = whole(row["near_duplicate"]).lower() in ("1", "true", "yes")
     return found
 
 
 def _connected(root: Path, names: list[str], rows: list[dict[str, Any]]) -> ImportedPairs:
     place = components(len(names), ((row["a"], row["b"]) for row in rows if row["label"] > 0))
     return ImportedPairs(root, names, place, [""] * len(names), rows)
-
-
-def _table(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str | None]]]:
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
-    try:
-        missing = [name for name in needed if name not in (reader.fieldnames or ())]
-        if missing:
-            raise UserError(f"{path} lacks the column {missing[0]!r}; its first line names the columns.")
-        for row in reader:
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num} is not CSV ({error}); correct it.") from None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({(error.strerror or str(error)).lower()}); check the path.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not a text file; give one, or name the format with --from.") from None

@@ -5,7 +5,6 @@ All models are kept. Where photos stay unregistered, mapping is tried again from
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.files import atomic_folder, require_space, write_json
+from hashpipe.common.paths import scratch_folder
 from hashpipe.common.workers import run_alone
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.reconstructions import observations, registered, write_model
@@ -41,11 +41,11 @@ def map_community(
     edges: their matches by SHA-256. Raises OSError where the disk is full.
     """
     clock = _TimeLimit(options.job_minutes)
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         names = [photo.sha256 for photo in photos]
-        part = Path(scratch) / "part.db"
+        part = scratch / "part.db"
         adapter.write_part(database, names, [(a, b) for a, b, _ in edges], part)
-        models = _map_globally(part, Path(scratch), options, clock) if options.mapper == "global" else []
+        models = _map_globally(part, scratch, options, clock) if options.mapper == "global" else []
         attempts = int(bool(models))
         if len(set().union(*map(registered, models))) < ENOUGH * len(names):
             more, tried = _map_until_registered(part, names, edges, options, clock)

@@ -6,13 +6,13 @@ worker gets a database of its own with the photos of one job; what it found is a
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import require_space
 from hashpipe.common.memory import budget, matching_bytes
+from hashpipe.common.paths import scratch_folder
 from hashpipe.common.progress import Advance
 from hashpipe.common.workers import run_jobs, workers_within
 from hashpipe.pairgen.colmap import adapter
@@ -88,9 +88,9 @@ def _jobs(pairs: Sequence[Named], most: int) -> list[list[Named]]:
 def _match_in_own_database(path: Path, pairs: list[Named], seed: int, max_features: int) -> Rows:
     """Match pairs in a database of their own."""
     photos = len({name for pair in pairs for name in pair})
-    with tempfile.TemporaryDirectory() as scratch:
-        require_space(Path(scratch), photos * max_features * _FEATURE_BYTES + len(pairs) * PAIR_BYTES)
-        part = Path(scratch) / "part.db"
+    with scratch_folder() as scratch:
+        require_space(scratch, photos * max_features * _FEATURE_BYTES + len(pairs) * PAIR_BYTES)
+        part = scratch / "part.db"
         adapter.write_features(path, pairs, part)
         adapter.match_pairs(part, pairs, seed, WEAK_INLIERS)
         return read_matches(part)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.paths import expanded
 from hashpipe.common.progress import stage
 from hashpipe.pairgen.photos.find import find_photos
 from hashpipe.pairgen.photos.metadata import Photo, describe
@@ -19,10 +20,10 @@ def list_photos(photos: Path, workspace: Path) -> tuple[Path, list[str]]:
 
     Raises UserError where there are none, or where the folder is the workspace.
     """
-    root = Path(photos).expanduser().absolute()
-    if root.resolve() == Path(workspace).expanduser().resolve():
+    root = expanded(photos).absolute()
+    if root.resolve() == expanded(workspace).resolve():
         raise UserError(f"{root} cannot be both photo folder and workspace; name another folder with -w.")
-    names = find_photos(root, exclude=Path(workspace).expanduser().absolute())
+    names = find_photos(root, exclude=expanded(workspace).absolute())
     if not names:
         raise UserError(f"{root} holds no photos (jpg, png, tif, bmp, webp, heic, avif); give a folder that does.")
     return root, names

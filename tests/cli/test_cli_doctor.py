@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -118,3 +120,30 @@ def test_install_command_is_one_shell_line():
     command = installed.install_command("heif")
     assert subprocess.run(["bash", "-n", "-c", command]).returncode == 0
     assert "[heif]" in command
+
+
+def test_an_account_without_name_and_home(tmp_path):
+    """A container's usual user: a number without an entry in passwd."""
+    other = ["unshare", "-U", "--map-user=54321", "--map-group=54321"]
+    try:
+        possible = subprocess.run([*other, "true"], capture_output=True).returncode == 0
+    except OSError:
+        possible = False
+    if not possible:
+        pytest.skip("no user namespaces here")
+    script = (
+        "from hashpipe.cli import doctor, installed\n"
+        "print(installed._try_import('pyarrow'), doctor._weights_folder())\n"
+        "from hashpipe.hashing.encoding import engines\n"
+        "print([engines._extra(name).__name__ for name in ('openvino', 'onnx') if engines.installed(name)])"
+    )
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "PYTHONSAFEPATH") if name in os.environ}
+    done = subprocess.run(
+        [*other, sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**kept, "TMPDIR": "/nonexistent"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("('', '') ~/.cache/torch/hub/checkpoints\n"), done.stdout

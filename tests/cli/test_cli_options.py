@@ -197,6 +197,17 @@ def test_file_that_is_not_there(tmp_path):
         from_command_line(config=tmp_path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_files_of_other_systems(tmp_path, encoding, end):
+    config = tmp_path / "options.toml"
+    config.write_bytes(f"# été{end}[train]{end}rate = 2.0{end}".encode(encoding))
+    assert from_command_line(config=config).rate == 2.0
+    config.write_bytes(b"[train]\n# \xe9\nrate = 2.0\n")
+    with pytest.raises(UserError, match=r"--config .* is not UTF-8 \(byte e9 in line 2\)"):
+        from_command_line(config=config)
+
+
 def test_two_dataclasses_may_share_a_table(tmp_path):
     config = written(tmp_path, '[train]\nrate = 2.0\nbackbone = "resnet18"\n')
     assert build(Inner, {}, config, "train", also=(Outer,)) == Inner("resnet18")

@@ -190,6 +190,11 @@ def test_mirflickr_layout(tmp_path, monkeypatch):
     monkeypatch.setitem(all_manifests()["mirflickr25k"].protocols[0], "training", 100)
     found = load_benchmark("mirflickr25k", tmp_path)
     assert (len(found.queries), len(found.training), len(found.images)) == (60, 100, len(kept))
+    (tmp_path / "annotations" / "label01.txt").write_bytes(b"\xef\xbb\xbf7\r\n9\r\n")
+    assert np.flatnonzero(multilabel._mirflickr(tmp_path, 24)[1][:, 1]).tolist() == [6, 8]
+    (tmp_path / "annotations" / "label01.txt").write_text("7\nnine\n")
+    with pytest.raises(UserError, match="whole numbers"):
+        load_benchmark("mirflickr25k", tmp_path)
     (tmp_path / "annotations" / "label00.txt").unlink()
     with pytest.raises(UserError, match="23 label files"):
         load_benchmark("mirflickr25k", tmp_path)

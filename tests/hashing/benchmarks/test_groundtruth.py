@@ -70,6 +70,20 @@ def test_matlab_and_oxford_text_agree(tmp_path):
     assert matlab.boxes[0] == text.boxes[0] == (10.5, 20, 60.5, 70)
 
 
+def test_oxford_text_unpacked_on_other_systems(tmp_path):
+    write_oxford(tmp_path / "text", [[0, 3], [1, 5]], [[4], []], [[6], []])
+    wanted = read_oxford(tmp_path / "text", NAMES)
+    for file in (tmp_path / "text").iterdir():
+        file.write_bytes(file.read_text().replace("\n", "\r\n").encode("utf-8-sig"))
+    found = read_oxford(tmp_path / "text", NAMES)
+    assert (found.queries, found.boxes) == (wanted.queries, wanted.boxes)
+    assert [rows.tolist() for rows in found.rows["positive"]] == [[0, 3, 4], [1, 5]]
+    for broken in ("", "name 1 2 3\n", "name 1 2 3 x\n"):
+        (tmp_path / "text" / "town_0_query.txt").write_text(broken)
+        with pytest.raises(UserError, match="a photo name and four numbers"):
+            read_oxford(tmp_path / "text", NAMES)
+
+
 def test_oxford_benchmark_from_photos(tmp_path):
     write_photos(tmp_path / "photos")
     write_matlab(tmp_path / "gnd_oxford5k.mat", [[0, 3, 4], [1, 5]], [[6], []])

@@ -9,13 +9,14 @@ import pytest
 import toys
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.data.pair_labels import no_targets
 from hashpipe.hashing.training.objectives import OBJECTIVES, objective_class
 from hashpipe.hashing.training.objectives.base import NEEDS
 from hashpipe.hashing.training.objectives.bcdh import BcdhOptions
 from hashpipe.hashing.training.objectives.dsah import DsahOptions
 from hashpipe.hashing.training.objectives.joint import JointOptions
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.recipes import PAIRS, method_of, recipe_of, uses_pairs
+from hashpipe.hashing.training.recipes import PAIRS, check_needs, method_of, notes_of, recipe_of, uses_pairs
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -80,3 +81,45 @@ def test_every_objective_names_its_options_and_its_needs(objective):
     assert found.Options() == method_of(TrainOptions(objective=objective))
     made = found(found.Options(), 4, toys.known())
     assert np.isfinite([float(value.detach()) for value in made.double().loss(toys.batch()).values()]).all()
+
+
+PAIR, NONE = np.array([[0, 1]]), np.zeros((0, 2), np.int64)
+
+
+@pytest.mark.parametrize(
+    ("objective", "targets", "said"),
+    [
+        ("dpsh", no_targets(6), "needs a pair known similar from 3D, and 3D found 0 similar pairs, 0 dissimilar pairs"),
+        (
+            "dtsh",
+            toys.pair_targets(PAIR, NONE, np.zeros(6)),
+            "needs a pair known dissimilar, or two places, and 3D found ",
+        ),
+        ("ssdh", toys.pair_targets(PAIR, NONE, np.zeros(6)), "1 similar pair, 0 dissimilar pairs and 1 place to learn"),
+    ],
+)
+def test_an_objective_that_lacks_what_it_needs_says_so_and_what_would_do(objective, targets, said):
+    with pytest.raises(UserError, match=said) as caught:
+        check_needs(TrainOptions((8,), objective), targets)
+    assert str(caught.value).endswith("add photos to the pairs, or use --objective joint, which needs none.")
+    for fit in (toys.pair_targets(PAIR, PAIR + 2, np.full(6, -1)), toys.pair_targets(PAIR, NONE, np.arange(6) // 2)):
+        if not toys.lacks(objective, fit):
+            check_needs(TrainOptions((8,), objective), fit)
+
+
+def test_graded_methods_say_where_all_pairs_are_of_one_level():
+    targets = toys.pair_targets(PAIR, NONE, np.arange(6) // 2)
+    assert list(notes_of(TrainOptions((8,), "dsrh"), targets)) == [
+        "no co-visibility is known of the pairs: dsrh treats them as one level"
+    ]
+    measured = replace(targets, grade=np.array([0.4], np.float32))
+    assert not list(notes_of(TrainOptions((8,), "dsrh"), measured))
+    assert not list(notes_of(TrainOptions((8,), "dpsh"), targets))
+
+
+def test_classes_of_hundreds_of_tiny_places_are_said_to_teach_little():
+    many = toys.pair_targets(PAIR, NONE, np.arange(900) // 3)
+    (note,) = notes_of(TrainOptions((8,), "lin2015"), many)
+    assert "tells 300 places apart of which half have 3 photos or fewer" in note
+    assert not list(notes_of(TrainOptions((8,), "lin2015"), toys.pair_targets(PAIR, NONE, np.arange(900) // 9)))
+    assert not list(notes_of(TrainOptions((8,), "dpsh"), many))

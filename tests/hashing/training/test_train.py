@@ -342,7 +342,6 @@ def test_what_must_be_said_of_a_training():
     notes = list(training._notes(options, x, no_targets(24), False, Checkpoint()))
     for said in (
         "24 photos are too few to centre",
-        "bcdh found no similar pair",
         "all descriptors are equal",
         "8 bits exceed the descriptor's 5 dimensions",
         "no place of the split val",

@@ -93,6 +93,8 @@ def test_cirtorch_round_trip_keeps_ids_clusters_and_pairs(tmp_path: Path) -> Non
     with (out / "retrieval-SfM-mine.pkl").open("rb") as file:
         found = pickle.load(file)
     assert written.photos == 20
+    assert written.dissimilar == 0
+    assert "No dissimilar pairs are in it, because cirtorch draws them itself" in written.as_text()
     assert found["train"]["cids"] == sorted((cid(row) for row in range(16)), key=cid_path)
     for part in found.values():
         assert all(part["cluster"][q] == part["cluster"][p] for q, p in zip(part["qidxs"], part["pidxs"], strict=True))
@@ -210,7 +212,7 @@ def test_csv_round_trip(tmp_path: Path) -> None:
         ("path_a,path_b,place_a,place_b\na.png,b.png,1,1\na.png,c.png,2,2\n", "place of a.png is 2, before it was 1"),
         ("path_a,path_b\na.png,\n", "has no name"),
         ("path_a,path_b\na.png,b.png\n", "None of the 2 photos is in"),
-        ("\xff\xfe\0", "is not a text file"),
+        ("\x89PNG\0", "is not a text file"),
     ],
 )
 def test_wrong_tables_are_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -252,6 +254,22 @@ def test_colmap_models(tmp_path: Path) -> None:
         assert (tmp_path / "ws" / "pairs" / "models" / str(number) / "cloud.ply").is_file()
 
 
+def test_cameras_without_points_are_said_to_give_no_pairs(tmp_path: Path) -> None:
+    """Text from Windows, blanks in names, no lines of 2D points."""
+    model, names = tmp_path / "sparse", [f"cam 1/photo {number}.png" for number in range(3)]
+    model.mkdir()
+    for number, name in enumerate(names):
+        photo(tmp_path / "images" / name, number)
+    poses = [f"{number} 1 0 0 0 0.{number} 0 0 1 {name}" for number, name in enumerate(names, start=1)]
+    (model / "cameras.txt").write_text("1 SIMPLE_PINHOLE 32 24 30 16 12\r\n")
+    (model / "images.txt").write_text("\r\n".join(poses).replace("/", "\\"))
+    (model / "points3D.txt").write_text("")
+    pairset, summary = bring(model, tmp_path / "ws", workers=1)
+    assert pairset.photos["path"].to_pylist() == names
+    assert summary.absent == pairset.pairs.num_rows == 0
+    assert "Model 0 of 3 photos has no two that see a 3D point together" in summary.as_text()
+
+
 @pytest.mark.slow
 def test_binary_models_say_the_same_as_text(tmp_path: Path) -> None:
     for number, seed in enumerate((1, 2)):
@@ -271,7 +289,7 @@ def test_broken_colmap_models_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="outside the photo folder"):
         import_pairs(model, tmp_path / "ws", ImportOptions())
     (model / "images.txt").write_text(images[: len(images) // 2])
-    with pytest.raises(UserError, match="cannot be read as a COLMAP model"):
+    with pytest.raises(UserError, match="is no whole model: point 1 of"):
         import_pairs(model, tmp_path / "ws", ImportOptions())
     (model / "images.txt").unlink()
     with pytest.raises(UserError, match=r"lacks images\.txt"):

@@ -12,8 +12,11 @@ import numpy as np
 import torch
 
 from hashpipe.hashing.training.batch import Batch
+from hashpipe.hashing.training.heads import head_class, reads_maps
+from hashpipe.hashing.training.heads.base import TrainedHead
 from hashpipe.hashing.training.objectives import objective_class
 from hashpipe.hashing.training.objectives.base import Known, Objective
+from hashpipe.hashing.training.pca import Pca
 
 B, K = 9, 5
 
@@ -76,12 +79,22 @@ def batch(of: Case, order: np.ndarray | None = None) -> Batch:
     )
 
 
+def head_of(name: str, of: Case) -> TrainedHead:
+    """The head that an objective is published with, in float64; its own maps show the descriptors of the case."""
+    made = head_class(objective_class(name).head)
+    start = np.random.default_rng(0).normal(size=(6, K)).astype(np.float32)
+    pca = Pca(np.zeros(6, np.float32), np.eye(6, dtype=np.float32))
+    return (made(start, pca) if reads_maps(objective_class(name).head) else made(start)).double()
+
+
 def made(name: str, options: dict[str, Any], of: Case) -> Objective:
     """The objective in float64, begun at the case's own outputs, parameters drawn."""
     kind = objective_class(name)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
-        found = kind(kind.Options(**options), K, known(of)).double()
+        found = kind(kind.Options(**options), K, known(of))
+        found.meet(head_of(name, of))
+        found.double()
         with torch.no_grad():
             for one in found.parameters():
                 one.copy_(torch.randn(one.shape, dtype=one.dtype))

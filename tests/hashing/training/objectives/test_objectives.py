@@ -15,7 +15,6 @@ import toys
 from torch import Tensor
 
 from hashpipe.hashing.training.heads import reads_maps
-from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives import OBJECTIVES, objective_class
 from hashpipe.hashing.training.options import TrainOptions
 
@@ -90,14 +89,15 @@ def test_where_nothing_is_known_the_loss_is_0_and_its_gradient_finite(name):
 def test_two_hundred_steps_bring_places_together_beyond_itq(name):
     x, targets = toys.places(6, 8, 30, spread=0.37, apart=True)
     learnt = toys.learning(name, (12,), steps=200, batch_pairs=32)
-    gaps = [toys.gap(fit_heads(x, targets, of)[12](x) >= 0, targets.group) for of in (ITQ, learnt)]
+    gaps = [toys.gap(toys.fitted_outputs(x, targets, of) >= 0, targets.group) for of in (ITQ, learnt)]
     assert gaps[1] > gaps[0] + 0.02
 
 
 @pytest.mark.parametrize("name", [name for name in OBJECTIVES if name not in ON_MAPS])
 def test_a_stopped_run_ends_in_the_same_bytes(name, tmp_path):
     x, targets = toys.places(5, 6, 5, 16, apart=True)
-    toys.assert_resumes(x, targets, toys.learning(name, steps=24), tmp_path)
+    options = toys.learning(name, steps=24)
+    toys.assert_resumes(x, targets, options, tmp_path, toys.maps_for(options, x))
 
 
 @pytest.mark.parametrize("name", [name for name in OBJECTIVES if cases.SLOW.get(name)])
