@@ -15,7 +15,7 @@ from nested.choice import Store
 from nested.items import Item, Plan
 from nested.methods_page import page, picture
 from nested.protocol import FORMS
-from nested.publish import DESCRIPTORS, _without_paths
+from nested.publish import DESCRIPTORS, without_paths
 from nested.variants import TOWARDS, Variant, methods
 
 NOTHING_LEARNT = (*baselines.METHODS, *baselines.FURTHER, baselines.FLOAT)
@@ -54,7 +54,7 @@ def publish(asked: argparse.Namespace) -> None:
     tables = [table(store, lines, one) for one in DESCRIPTORS if any(one == key[1] for key in store.seconds)]
     content = {
         "command": "python benchmarks/bench_methods.py "
-        + _without_paths(next(one["command"] for one in lines if "run" in one)),
+        + without_paths(next(one["command"] for one in lines if "run" in one)),
         "commit": asked.commit,
         "seeds": sorted(store.seeds),
         "machine": asked.machine,
