@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import numpy as np
 
+from hashpipe.common import perceptual_hash
 from hashpipe.hashing.baselines import baselines
 from hashpipe.hashing.codes.packing import thresholds
 from hashpipe.hashing.evaluation.methods import coded
 from hashpipe.hashing.evaluation.scoring import Coded
+from hashpipe.hashing.features import cslbp
 from nested.data import Collection
 from nested.protocol import Case, Scores
 
 FITTED = ("itq", "pca")
+FURTHER = ("lsh", "sh", "phash", "cslbp")  # beside published methods only; the last two are perceptual hashes
 METHODS = ("itq", "itq/recentred", "pca", "pca/recentred")  # that a variant is held against
 FLOAT = "float"
 
 
 def score(data: Collection, case: Case, descriptor: str, method: str, bits: int, seed: int) -> Scores:
-    """Fit one of FITTED once and score it plain and re-centred on each database; or score `float`, which has no bits.
+    """Fit one of FITTED or FURTHER once and score it plain and re-centred on each database; or score `float`.
 
     Re-centred: thresholds are the medians of the database that is searched.
     """
@@ -30,9 +33,13 @@ def score(data: Collection, case: Case, descriptor: str, method: str, bits: int,
         for protocol in case.searches:
             scores.add(protocol, Coded(FLOAT, None, x[protocol.queries], x[protocol.database]))
         return scores
-    u = np.full((len(x), bits), np.nan, np.float32)
-    used = rows_used(case)
-    u[used] = baselines.fit(method, x[case.training], bits, seed)(x[used])
+    used, u = rows_used(case), np.full((len(x), bits), np.nan, np.float32)
+    if method == "phash":
+        u[used] = perceptual_hash.phash(data.pixels[method][used], bits)
+    elif method == "cslbp":
+        u[used] = cslbp.cslbp(data.pixels[method][used], bits)
+    else:
+        u[used] = baselines.fit(method, x[case.training], bits, seed)(x[used])
     for protocol in case.searches:
         scores.add(protocol, coded(method, bits, u, protocol))
         scores.add(protocol, coded(f"{method}/recentred", bits, u, protocol, thresholds(u[protocol.database])))

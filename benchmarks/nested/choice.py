@@ -68,7 +68,7 @@ class Store:
 
     def _of(self, cell: Cell, method: str, hidden_by_fold: dict[int, tuple[int, ...]]) -> dict[int, float]:
         descriptor, form, bits = cell
-        if method in (*baselines.METHODS, baselines.FLOAT):
+        if method.split("/")[0] in (*baselines.FITTED, *baselines.FURTHER, baselines.FLOAT):
             form = items.baseline_form(form)
         bits = 0 if method == baselines.FLOAT else bits
         found = {}
@@ -84,7 +84,7 @@ class Store:
 
 
 def _is_baseline(line: dict[str, Any]) -> bool:
-    return line["method"] in (*baselines.FITTED, baselines.FLOAT)
+    return line["method"] in (*baselines.FITTED, *baselines.FURTHER, baselines.FLOAT)
 
 
 def groups(cells: Iterable[Cell], per: str) -> dict[Group, list[Cell]]:

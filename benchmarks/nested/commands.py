@@ -13,7 +13,7 @@ from nested import data, results
 from nested.choice import Cell, Store
 from nested.items import Plan
 from nested.protocol import FORMS
-from nested.publish import DESCRIPTORS
+from nested.publish import DESCRIPTORS, without_paths
 from nested.publish import tables as tables_of_joint
 from nested.tables import choices, tables
 from nested.variants import TOWARDS, VARIANTS, Variant, given
@@ -78,19 +78,13 @@ def publish(asked: argparse.Namespace) -> None:
     bits = sorted({length for _, _, length in store.seconds if length})
     content = {
         "command": "python benchmarks/bench_nested.py "
-        + _without_paths(next(one["command"] for one in lines if "run" in one)),
+        + without_paths(next(one["command"] for one in lines if "run" in one)),
         "commit": asked.commit,
         "seeds": sorted(store.seeds),
         "machine": asked.machine,
         "tables": tables_of_joint(store, [name for name in DESCRIPTORS if name in fitted], bits, TOWARDS),
     }
     asked.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def _without_paths(command: str) -> str:
-    """`run` with its options; the files of data and results are named as everywhere in docs/results."""
-    words = command.split()
-    return " ".join(["run", "DATA.npz", "RESULTS.jsonl", *words[4:]])
 
 
 def _variants(texts: Sequence[str]) -> list[Variant]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,8 @@ class Collection:
     ok           bool (N,), False for photos that cannot be learnt from
     near, junk   bool (N,N), frozen relevance: row searches column
     descriptors  float32 (N,D) by name, unit rows
+    pixels       what perceptual hashes are made of, by the hash's name: see `hashpipe.hashing.features`
+    maps         feature maps of mobilenet_v2, float16 (N,C,7,7), memory-mapped; None where the file beside is absent
     place        int (N,), frozen places by number, -1 none; photos of one spot are one place
     fold         int (N,), fold of the photo's place, -1 none
     turn         int (N,), 0 .. TURNS-1 within each place, -1 none
@@ -47,6 +49,8 @@ class Collection:
     fold: np.ndarray
     turn: np.ndarray
     mark: str
+    pixels: dict[str, np.ndarray] = field(default_factory=dict)
+    maps: np.ndarray | None = None
 
     @property
     def keys(self) -> list[str]:
@@ -104,6 +108,9 @@ def save(path: Path, data: Collection) -> None:
     arrays["near"], arrays["junk"] = np.packbits(data.near, axis=1), np.packbits(data.junk, axis=1)
     arrays["ok"] = data.ok
     arrays |= {f"descriptors.{name}": values for name, values in data.descriptors.items()}
+    arrays |= {f"pixels.{name}": values for name, values in data.pixels.items()}
+    if data.maps is not None:
+        np.save(maps_file(path), data.maps)
     mark = data.pairset.meta.get("fingerprint", "")
     np.savez_compressed(path, meta=np.array(json.dumps({"fingerprint": mark})), **arrays)  # type: ignore[arg-type]
 
@@ -121,5 +128,14 @@ def load(path: Path) -> Collection:
     )
     n = len(arrays["ok"])
     near, junk = (np.unpackbits(arrays[name], axis=1, count=n).astype(bool) for name in ("near", "junk"))
-    known = {name.partition(".")[2]: values for name, values in arrays.items() if name.startswith("descriptors.")}
-    return collection(pairset, near, junk, known, arrays["ok"])
+    known, pixels = (
+        {name.partition(".")[2]: values for name, values in arrays.items() if name.startswith(kind)}
+        for kind in ("descriptors.", "pixels.")
+    )
+    maps = np.load(maps_file(path), mmap_mode="r") if maps_file(path).exists() else None
+    return replace(collection(pairset, near, junk, known, arrays["ok"]), pixels=pixels, maps=maps)
+
+
+def maps_file(path: Path) -> Path:
+    """Where the feature maps of a file of data lie: beside it, so that they can be memory-mapped."""
+    return path.with_suffix(".maps.npy")

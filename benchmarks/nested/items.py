@@ -45,7 +45,7 @@ class Item:
 
     @property
     def is_baseline(self) -> bool:
-        return self.method in (*baselines.FITTED, baselines.FLOAT)
+        return self.method in (*baselines.FITTED, *baselines.FURTHER, baselines.FLOAT)
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class Plan:
                         descriptor, form, hidden, bits, seed, variant.name, settings, variant.towards, self.data, code
                     )
 
-    def baselines(self, seeds: Sequence[int], which: str) -> Iterator[Item]:
+    def baselines(self, seeds: Sequence[int], which: str, fitted: Sequence[str] = baselines.FITTED) -> Iterator[Item]:
         """Fits of baselines: those of `adapted` are those of `known`, see baselines.py."""
         code, forms = source_mark(SHARED), dict.fromkeys(baseline_form(form) for form in self.forms)
         for seed in seeds:
             for descriptor, form, bits, hidden in self._cells(which, tuple(forms)):
-                for method in baselines.FITTED:
+                for method in fitted:
                     yield Item(descriptor, form, hidden, bits, seed, method, (), (), self.data, code)
                 if bits == self.bits[0] and which == "outer":
                     yield Item(descriptor, form, hidden, 0, seed, baselines.FLOAT, (), (), self.data, code)
@@ -101,7 +101,7 @@ def score(data: Collection, item: Item) -> dict[str, Any]:
         settings, towards = dict(item.settings), item.towards
         found = learner.score(data, case, item.descriptor, item.method, item.bits, item.seed, settings, towards)
     took = {"seconds": round(time.process_time() - start, 3), "clock": round(time.perf_counter() - clock, 3)}
-    return {"key": item.key, **asdict(item), "map": found.by_place(), **took}
+    return {"key": item.key, **asdict(item), "map": found.by_place(), **took, **found.told}
 
 
 @cache

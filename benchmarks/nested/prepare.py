@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import torch
 from hashpipe.hashing.benchmarks.protocols import read_relevance
 from hashpipe.hashing.data import images as image_lists
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.features import preprocess
+from hashpipe.hashing.features import cslbp, phash, preprocess
 from hashpipe.hashing.features.backbones import pool
 from hashpipe.hashing.features.descriptors import make_describer
+from hashpipe.hashing.features.feature_maps import feature_maps
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.pairgen.pairs.pairset import read_pairset
 from nested.data import Collection, collection
@@ -40,7 +42,10 @@ def prepare(workspace: Path, relevance: Path, weights: Path, efficientnet: Path 
     descriptors = {name: described.values for name, described in found.items()}
     if efficientnet is not None:
         descriptors["efficientnet_lite0"] = efficientnet_lite0(images, ok, efficientnet)
-    return collection(pairset, near, junk, descriptors, ok)
+    found_maps = feature_maps(network, images, cache)
+    pixels = {"phash": phash.frequencies(images)[0], "cslbp": cslbp.histograms(images)[0]}
+    data = collection(pairset, near, junk, descriptors, ok)
+    return replace(data, pixels=pixels, maps=found_maps[:].astype(np.float16))
 
 
 def relevance_of(path: Path, keys: list[str]) -> tuple[np.ndarray, np.ndarray]:

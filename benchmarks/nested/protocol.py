@@ -106,6 +106,7 @@ class Scores:
 
     def __init__(self) -> None:
         self._found: dict[str, dict[int, list[float]]] = {}
+        self.told: dict[str, float] = {}  # of the fit itself: seconds, dead bits
 
     def add(self, protocol: Protocol, one: Coded) -> None:
         """Tie-aware AP of every query (expected over orders of photos at one distance)."""

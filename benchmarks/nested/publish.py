@@ -23,6 +23,12 @@ def tables(store: Store, descriptors: Sequence[str], bits: Sequence[int], weight
     return [*found, *(_weights(store, one, bits, weights) for one in descriptors)]
 
 
+def without_paths(command: str) -> str:
+    """`run` with its options; the files of data and results are named as everywhere in docs/results."""
+    words = command.split()
+    return " ".join(["run", "DATA.npz", "RESULTS.jsonl", *words[4:]])
+
+
 def score(store: Store, cell: Cell, weight: float) -> dict[int, float]:
     """mAP of joint by place."""
     return store.outer(cell, f"joint, {weight:g} start")

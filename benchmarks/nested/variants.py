@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from hashpipe.hashing.training.objectives.joint import JointOptions
 from hashpipe.hashing.training.options import TrainOptions
-from nested.learner import Value, named
+from nested.learner import OBJECTIVE, Value, named
 
 TOWARDS = (0.3, 0.0, 0.2, 0.4, 0.5, 0.6, 0.8)  # weights of the start; the default comes first
 
@@ -39,6 +39,11 @@ VARIANTS = {
         Variant("steps 250", {"steps": 250}),
     )
 }
+
+
+def methods(names: Sequence[str]) -> list[Variant]:
+    """Published objectives with their published options; each ends where it has learnt to, joint at its own weight."""
+    return [VARIANTS["joint"] if name == "joint" else Variant(name, {OBJECTIVE: name}, (0.0,)) for name in names]
 
 
 def given(text: str) -> Variant:
