@@ -25,6 +25,7 @@ from hashpipe.hashing.serve.executors import bounded_executor
 from hashpipe.hashing.serve.middleware import Policy, behind_middleware, is_loopback
 from hashpipe.hashing.serve.pictures import GonePhoto, OutsidePhoto, pictures
 from hashpipe.hashing.serve.uploads import RefusedUpload, check_upload
+from hashpipe.pairgen.photos.files import content_hash
 from hashpipe.pairgen.photos.same import ChangedPhoto
 
 
@@ -177,13 +178,16 @@ def test_a_frame_of_a_video_has_a_picture(tmp_path):
     root = tmp_path.resolve()
     video(root / "clip.mp4")
     draw = pictures(root / "cache", 10**6)
-    first, second = (draw(root / f"clip.mp4#{number:06d}", "small", frozenset([root])) for number in (10, 30))
+    frames = [root / f"clip.mp4#{number:06d}" for number in (10, 30)]
+    first, second = (draw(frame, "small", frozenset([root]), content_hash(frame)) for frame in frames)
     assert first[1] != second[1]
     assert first[0] != second[0]
     with Image.open(io.BytesIO(first[0])) as picture:
         assert picture.size == (320, 240)
     with pytest.raises(OutsidePhoto):
-        draw(root / "clip.mp4#000010", "small", frozenset([root / "elsewhere"]))
+        draw(frames[0], "small", frozenset([root / "elsewhere"]), content_hash(frames[0]))
+    with pytest.raises(ChangedPhoto):
+        draw(frames[0], "large", frozenset([root]), content_hash(frames[1]))
 
 
 @pytest.mark.parametrize(

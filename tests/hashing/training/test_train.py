@@ -35,7 +35,7 @@ from hashpipe.hashing.training.datasets import open_source
 from hashpipe.hashing.training.objectives import OBJECTIVES, objective_class
 from hashpipe.hashing.training.objectives.joint import Joint
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.recipes import method_of
+from hashpipe.hashing.training.recipes import head_of, method_of
 from hashpipe.hashing.training.train import stored_options, train
 from hashpipe.pairgen.pairs.pairset import read_pairset, write_pairset
 
@@ -150,7 +150,7 @@ def test_loaded_model_gives_the_same_codes(trained, pictures, workspace):
 
 def test_options_come_back_from_the_config(trained, options):
     config = load_model(trained.folder, "cpu").config
-    assert stored_options(config) == replace(options, method=method_of(options))
+    assert stored_options(config) == replace(options, method=method_of(options), head=head_of(options))
     assert config["seed"] == 0
     with pytest.raises(UserError, match="does not know"):
         stored_options({"options": {**config["options"], "later": 1}})
