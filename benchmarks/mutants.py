@@ -201,8 +201,8 @@ TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
     (f"{OBJECTIVES}/pair_codes.py", (f"tests/{OBJECTIVES}/test_pair_codes.py",)): (
         (
             "cnnh: places apart forgotten",
-            "self._descend(row, quadratic, -linear)",
-            "self._descend(row, 0 * quadratic, -0 * linear)",
+            "self._descend(int(row), quadratic, -linear)",
+            "self._descend(int(row), 0 * quadratic, -0 * linear)",
         ),
         (
             "cnnh: codes not clipped",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hashpipe.common.errors import UserError
 from hashpipe.pairgen.pairs.pairset import PairSet
+from hashpipe.pairgen.photos.files import is_there
 from hashpipe.pairgen.photos.metadata import Photo
 
 _USED = ("ok", "duplicate")  # status of photos that were read
@@ -36,11 +37,11 @@ def refuse_lost(before: PairSet, root: Path, photos: Sequence[Photo]) -> None:
     contents = {photo.sha256 for photo in photos if not photo.reason}
     unread = {photo.path for photo in photos if photo.reason}
     lost = [path for path, sha in listed if sha not in contents]
-    away = [path for path in lost if path in unread or not ((root / path).exists() or (former / path).exists())]
+    away = [path for path in lost if path in unread or not (is_there(root / path) or is_there(former / path))]
     if 2 * len(away) > len(listed):
         raise UserError(
-            f"{before.folder} holds pairs of {len(listed)} photos, and {len(away)} of them are away, such as "
-            f"{root / away[0]}; put them back, or give --force to replace these pairs."
+            f"{before.folder} holds pairs of {len(listed)} photos, and {len(away)} of them are away or "
+            f"unreadable, such as {root / away[0]}; put them back, or give --force to replace these pairs."
         )
 
 

@@ -50,7 +50,12 @@ def shown() -> bool:
 def say(message: str) -> None:
     """Print one line on stderr where progress is shown; the log of the workspace has it always."""
     note(message)
-    if _mode.get() != "off" and sys.stderr is not None:
+    if _mode.get() != "off":
+        _print(message)
+
+
+def _print(message: str) -> None:
+    if sys.stderr is not None:
         with contextlib.suppress(OSError):  # nobody reads it, or the log's disk is full: no reason to stop working
             print(message, file=sys.stderr, flush=True)
 
@@ -64,7 +69,7 @@ def stage(name: str, total: int, unit: str) -> Iterator[NotedAdvance]:
         start = time.monotonic()
         yield lambda done, beside="": None
         note(f"{name}: {total} {unit} in {time.monotonic() - start:.1f} s")
-    elif sys.stderr.isatty():
+    elif sys.stderr is not None and sys.stderr.isatty():
         yield from _bar(name, total, unit)
     else:
         yield from _lines(name, total, unit)
@@ -99,17 +104,19 @@ def _bar(name: str, total: int, unit: str) -> Iterator[NotedAdvance]:
 
 def _lines(name: str, total: int, unit: str) -> Iterator[NotedAdvance]:
     start = last = time.monotonic()
-    count, text = 0, ""
+    every, count, text = _PLAIN_SECONDS[_mode.get()], 0, ""
 
     def advance(done: int, beside: str = "") -> None:
         nonlocal count, last, text
         count += done
         text = f", {beside}" if beside else text
         now = time.monotonic()
-        if now - last >= _PLAIN_SECONDS[_mode.get()] and count < total:
+        if now - last >= every and count < total:
             last = now
             eta = (total - count) * (now - start) / max(count, 1)
-            say(f"{name}: {count}/{total} {unit}, {_rate(count, start, unit)}, {eta:.0f} s left{text}")
+            line = f"{name}: {count}/{total} {unit}, {_rate(count, start, unit)}, {eta:.0f} s left{text}"
+            note(line)
+            _print(line)  # whatever the thread, which knows no mode of its own
 
     yield advance
     say(f"{name}: {count}/{total} {unit} in {time.monotonic() - start:.1f} s{text}")

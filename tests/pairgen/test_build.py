@@ -279,8 +279,10 @@ def test_collections_without_3d(tmp_path: Path) -> None:
     assert "neighbour discovery" in summary.as_text()
     for path in photos.iterdir():
         path.write_bytes(b"broken")
-    with pytest.raises(UserError, match="can be read"):
+    with pytest.raises(UserError, match="7 of them are away or unreadable"):
         build_pairs(photos, tmp_path / "ws", BuildOptions())
+    with pytest.raises(UserError, match="can be read"):
+        build_pairs(photos, tmp_path / "ws", BuildOptions(force=True))
 
 
 def test_bad_options_and_places_to_write(tmp_path: Path, rendered_photos: RenderedPhotos) -> None:
@@ -321,7 +323,9 @@ def test_a_folder_that_is_away_or_another_replaces_no_pairs(
     for path in photos.iterdir():
         if path not in kept:
             path.unlink()
-    with pytest.raises(UserError, match=r"holds pairs of \d+ photos, and \d+ of them are away, .* give --force"):
+    with pytest.raises(
+        UserError, match=r"holds pairs of \d+ photos, and \d+ of them are away or unreadable, .* give --force"
+    ):
         build_pairs(photos, workspace, BuildOptions())
     assert (workspace / "pairs" / "meta.json").read_bytes() == before
     assert build_pairs(photos, workspace, BuildOptions(force=True)).distinct == 3

@@ -49,7 +49,7 @@ def test_hashes_are_stored_for_no_other_photo(tmp_path):
 
 def test_a_file_that_is_written_to_while_it_is_described_is_read_again(tmp_path, monkeypatch):
     first, path = picture(tmp_path / "a.png", 1), tmp_path / "a.png"
-    whole, changes = metadata.sha256_file, [2]
+    whole, changes = metadata.content_hash, [2]
 
     def hashed(of: Path) -> str:
         found = whole(of)
@@ -57,7 +57,7 @@ def test_a_file_that_is_written_to_while_it_is_described_is_read_again(tmp_path,
             picture(path, changes.pop())
         return found
 
-    monkeypatch.setattr(metadata, "sha256_file", hashed)
+    monkeypatch.setattr(metadata, "content_hash", hashed)
     found = describe(tmp_path, "a.png")
     assert found.sha256 == sha256_file(path) != first
     assert found.stamp == metadata.stamp(path)

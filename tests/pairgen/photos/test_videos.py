@@ -9,12 +9,14 @@ from PIL import Image
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import sha256_file
+from hashpipe.common.known_files import KnownFiles
 from hashpipe.hashing.data.images import from_folder_or_list
 from hashpipe.hashing.data.listing import list_photos
 from hashpipe.pairgen.formats.exported import put_photo
 from hashpipe.pairgen.photos.files import content_hash, is_there, source_of
 from hashpipe.pairgen.photos.load import UnreadablePhoto, load_upright
 from hashpipe.pairgen.photos.metadata import describe
+from hashpipe.pairgen.photos.same import ChangedPhoto, load_same
 from hashpipe.pairgen.photos.videos import VideoFault, choose_frames, read_frame
 
 av = pytest.importorskip("av")
@@ -85,7 +87,15 @@ def test_a_frame_is_a_photo_for_every_stage(clip, tmp_path):
     assert from_folder_or_list(clip.parent, video_frames=1).keys == (identity,)
     (tmp_path / "list.txt").write_text(f"{clip}\n{path}\n")
     assert list_photos(tmp_path / "list.txt", video_frames=1).paths == (str(path), str(path))
-    assert put_photo(path, tmp_path / "out" / "x", "link")
+    assert not put_photo(path, "0" * 64, tmp_path / "out" / "x", "link")
+    assert put_photo(path, identity, tmp_path / "out" / "x", "link")
+    assert (np.asarray(load_same(path, identity, 100)) == np.asarray(load_upright(path, 100))).all()
+    with pytest.raises(ChangedPhoto):
+        load_same(path, "0" * 64)
+    known = KnownFiles()
+    assert (known.sha256(path), known.state(path, identity)) == (identity, "same")
+    assert known.state(path, "0" * 64) == "changed"
+    assert known.state(clip.with_name("gone.mp4#000001"), identity) == "away"
     assert (np.asarray(load_upright(tmp_path / "out/x")) == np.asarray(load_upright(path))).all()
 
 
