@@ -14,6 +14,7 @@ from hashpipe.hashing.training.heads.parts import PartsHead
 from hashpipe.hashing.training.loop import fit_heads
 from hashpipe.hashing.training.objectives import asymmetric as solver
 from hashpipe.hashing.training.objectives.asymmetric import asymmetric, solved
+from hashpipe.hashing.training.objectives.base import Known
 from hashpipe.hashing.training.objectives.exchnet import ExchNet, ExchNetOptions, hellinger, part_distances
 from hashpipe.hashing.training.objectives.place_means import PlaceMeans
 from hashpipe.hashing.training.objectives.terms import KnownPairs
@@ -57,6 +58,34 @@ def test_codes_minimise_the_sum_bit_by_bit(monkeypatch):
     assert torch.equal(alone[4], v[4])  # of which nothing is known
     known = [one > 0 for one in (torch.tensor([[0.0]]), torch.tensor([[0.0]]))]
     assert asymmetric(h[:1], v[:1], *known).item() == 0
+
+
+def test_codes_minimise_the_sum_bit_by_bit_as_trying_both_signs_does():
+    rng = np.random.default_rng(3)
+    n, bits, gamma = 12, 6, 0.5
+    rows = [(i, j) for i in range(n) for j in range(i) if rng.random() < 0.6]
+    alike = rng.random(len(rows)) < 0.5
+    pairs = np.array(rows, np.int64)
+    known = Known(np.full(n, -1), pairs[alike], pairs[~alike], np.zeros((0, 2), np.int64))
+    h, codes = rng.uniform(-1, 1, (n, bits)), np.where(rng.random((n, bits)) < 0.5, 1.0, -1.0)
+    s = np.zeros((n, n))
+    for kind, value in ((pairs[alike], 1), (pairs[~alike], -1)):
+        s[kind[:, 0], kind[:, 1]] = s[kind[:, 1], kind[:, 0]] = value
+
+    def total(v: np.ndarray) -> float:
+        return float(((bits * s - h @ v.T) ** 2 * (s != 0)).sum() + gamma * ((h - v) ** 2).sum())
+
+    expected = codes.copy()
+    for photo in range(n):
+        for bit in range(bits):
+            tried = {}
+            for sign in (1.0, -1.0):
+                expected[photo, bit] = sign
+                tried[sign] = total(expected)
+            expected[photo, bit] = min(tried, key=lambda sign: tried[sign])
+    found = solved(torch.from_numpy(codes), torch.from_numpy(h), KnownPairs(known), gamma)
+    np.testing.assert_array_equal(found.numpy(), expected)
+    assert total(expected) < total(np.where(h >= 0, 1.0, -1.0))
 
 
 def test_hellinger_distances_have_the_known_values():
