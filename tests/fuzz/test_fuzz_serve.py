@@ -65,7 +65,7 @@ def judge(response) -> None:
         assert response.json()["detail"]
 
 
-@tries(150, share=2.0)
+@tries(60, share=2.0)
 @given(
     method=METHODS, path=st.sampled_from(PATHS), words=st.tuples(WORDS, WORDS),
     query=st.lists(st.tuples(NAMES, WORDS), max_size=4), plain=st.booleans(),
@@ -77,14 +77,14 @@ def test_any_path_and_query(served, method, path, words, query, plain):
     judge(served.client.request(method, address))
 
 
-@tries(60)
+@tries(30)
 @given(content=FILES, name=st.sampled_from(("photo", "x")), file=st.sampled_from(("a.jpg", "a.dng", "", "é\0", "/x")))
 def test_any_upload(served, content, name, file):
     tried["test_any_upload"] += 1
     judge(served.client.post("/api/search", files={name: (file, content)}))
 
 
-@tries(60)
+@tries(30)
 @given(content=FORMS, boundary=st.sampled_from(("x", "y", "", "x" * 300)))
 def test_any_form(served, content, boundary):
     tried["test_any_form"] += 1
