@@ -12,13 +12,14 @@ PYTHON ?= $(shell for name in python3 python3.12 python3.11 python3.10; do \
 	$$name -c 'import sys, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 \
 	&& echo $$name && break; done)
 
-.PHONY: help demo test test-slow test-oldest mutants mutants lint types check format docs wheel clean distclean
+.PHONY: help demo test test-slow test-oldest mutants fuzz lint types check format docs wheel clean distclean
 
 help:
 	@echo "make demo       render demo photos and run the whole chain on them"
 	@echo "make test       the tests (a few minutes); make test-slow: the longer ones"
 	@echo "make test-oldest: some of them with the oldest versions of all packages; make mutants: errors that tests must notice"
 	@echo "make mutants    whether the tests fail where the code is made wrong (five minutes)"
+	@echo "make fuzz       2,000 bad inputs of each kind; make fuzz FUZZ=500 SEED=7: fewer, others"
 	@echo "make check      test, lint and types"
 	@echo "make format     let ruff format and mend what it can"
 	@echo "make docs       write docs/commands.md, docs/methods.md, docs/benchmarks.md and the tables of docs/results/ again"
@@ -48,6 +49,12 @@ $(OLDEST)/.installed: pyproject.toml .ci/oldest.txt
 
 mutants: $(STAMP)
 	$(BIN)/python benchmarks/mutants.py $(ARGS)
+
+# photos, tables, codes, texts and requests that are damaged; prints how many of each kind were tried
+FUZZ ?= 2000
+SEED ?= 0
+fuzz: $(STAMP)
+	HASHPIPE_FUZZ=$(FUZZ) HASHPIPE_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest --timeout=0 tests/fuzz $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -36,7 +36,7 @@ def read_section(config: Path, section: str) -> dict[str, Any]:
         import tomli as tomllib
     try:
         content = tomllib.loads(read_text(config, f"--config {config}"))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no TOML, numbers of thousands of digits, lists in lists
         raise UserError(f"--config {config} is not valid TOML ({error}); correct it there.") from None
     _check_sections(config, content)
     for name in section.split("."):

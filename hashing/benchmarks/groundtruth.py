@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.matlab import load_matlab
 from hashpipe.common.safe_pickle import load_file
 from hashpipe.common.text import read_text
 
@@ -34,10 +35,8 @@ class GroundTruth:
 
 def read_matlab(path: Path) -> GroundTruth:
     """gnd_*.mat: feature_name, query_list (name, row, label) and gnd with 1-based `ok`, `junk` and, for some, `bbx`."""
-    from scipy.io import loadmat
-
     try:
-        content = loadmat(path)
+        content = load_matlab(path)
         names = tuple(str(cell[0]) for cell in content["feature_name"].ravel())
         queries = tuple(str(row[0][0]) for row in content["query_list"])
         entries = content["gnd"].ravel()
@@ -49,7 +48,7 @@ def read_matlab(path: Path) -> GroundTruth:
         boxes = [_box(entry["bbx"].ravel()) if has_box else None for entry in entries]
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the path.") from None
-    except Exception as error:  # loadmat raises many kinds for damaged files
+    except Exception as error:  # the reader raises many kinds for damaged files
         raise UserError(f"{path} is no ground truth in the known MATLAB layout ({error}); download it again.") from None
     return _checked(path, GroundTruth(names, queries, tuple(boxes), rows))
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint
+from hashpipe.common.parquet import DamagedTable, read_parquet
 from hashpipe.hashing.metrics.relevance import Lists, Relevance, lists
 from hashpipe.pairgen.pairs.pairset import PairSet
 
@@ -146,11 +147,11 @@ def write_relevance(path: Path, pairset: PairSet, protocols: Sequence[Protocol])
 def read_relevance(path: Path) -> tuple[pa.Table, str]:
     """A frozen relevance file and its hash (of its rows, not of its bytes). Raises UserError where it is not one."""
     try:
-        table = pq.read_table(path)
+        table = read_parquet(path)
     except FileNotFoundError:
         raise UserError(f"--relevance {path} does not exist; check the path.") from None
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"--relevance {path} is not a parquet file ({str(error).splitlines()[0]}).") from None
+    except DamagedTable as error:
+        raise UserError(f"--relevance {path} is not a parquet file ({error}); check the path.") from None
     missing = {"query", "photo", "kind"} - set(table.column_names)
     if missing:
         raise UserError(f"--relevance {path} lacks the column {sorted(missing)[0]}; it needs query, photo and kind.")

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint
+from hashpipe.common.parquet import read_parquet
 from hashpipe.hashing.codes import packing
 
 CODES_VERSION = 1
@@ -141,7 +142,7 @@ def read_codes(path: Path) -> CodeSet:
     if not path.is_file():
         raise UserError(f"{path} does not exist; make it with `hashpipe encode PHOTOS -o {shlex.quote(str(path))}`.")
     try:
-        table = pq.read_table(path)
+        table = read_parquet(path)
         meta = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         if meta.get("codes_version") != str(CODES_VERSION):
             version = meta.get("codes_version", "none")
@@ -149,19 +150,23 @@ def read_codes(path: Path) -> CodeSet:
                 f"{path} is a codes file of version {version}, this hashpipe reads {CODES_VERSION}; encode again."
             )
         space = CodeSpace(meta["model"], int(meta["bits"]), np.array(json.loads(meta["thresholds"]), np.float32))
+        if space.bits < 1 or space.thresholds.shape != (space.bits,):  # before anything is made of that length
+            raise ValueError(f"{space.bits} bits and thresholds of shape {space.thresholds.shape}")
         codeset = CodeSet(
             space,
-            table["photo"].to_numpy(),
-            tuple(table["path"].to_pylist()),
-            tuple(table["sha256"].to_pylist()),
+            _column(table, "photo", pa.int32()).to_numpy(),
+            tuple(_column(table, "path", pa.string()).to_pylist()),
+            tuple(_column(table, "sha256", pa.string()).to_pylist()),
             _bytes(table["code"], space.width),
-            table["quality"].to_numpy(),
+            _column(table, "quality", pa.float32()).to_numpy(),
             meta["root"],
-            json.loads(meta["made_by"]),
+            _made_by(meta["made_by"]),
         )
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise UserError(f"{path} is not a whole codes file ({error}); encode the photos again.") from None
-    if space.fingerprint != meta.get("space") or json.loads(meta.get("self_test", "[]")) != probes(codeset):
+        self_test = json.loads(meta.get("self_test", "[]"))
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} is not a whole codes file ({reason}); encode the photos again.") from None
+    if space.fingerprint != meta.get("space") or self_test != probes(codeset):
         raise UserError(f"{path} contradicts itself (fingerprint or self-test); encode the photos again.")
     return codeset
 
@@ -182,6 +187,21 @@ def check_same_space(one: CodeSpace, other: CodeSpace, first: str, second: str) 
 def encode_outputs(u: np.ndarray, space: CodeSpace) -> np.ndarray:
     """Packed codes uint8 (N, width) of real outputs u, float (N, bits), at the thresholds of a space."""
     return packing.pack(u, space.thresholds)
+
+
+def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+    """A column in its type, whatever program wrote it again; ValueError where a value is missing or does not fit."""
+    column = table[name].cast(kind)
+    if column.null_count:
+        raise ValueError(f"column {name} has empty values")
+    return column
+
+
+def _made_by(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"made_by is {text[:40]!r}")
+    return value
 
 
 def _bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:

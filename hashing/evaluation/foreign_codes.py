@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.matlab import load_matlab
+from hashpipe.common.parquet import DamagedTable, read_parquet
 from hashpipe.hashing.codes.packing import pack
 
 _WHOLE = ("codes", "code", "B", "b", "hash", "binary")
@@ -79,6 +81,13 @@ def pack_any(values: np.ndarray, bits: int | None, source: str) -> tuple[np.ndar
     return np.ascontiguousarray(values), length
 
 
+def _length(value: Any, path: Path) -> int:
+    found = np.asarray(value).ravel()
+    if len(found) != 1 or found.dtype.kind not in "iuf" or found[0] < 1 or not float(found[0]).is_integer():
+        raise UserError(f"{path} has the value {str(value)[:40]} as its `bits`; give the length of a code, a number.")
+    return int(found[0])
+
+
 def _npy(path: Path, bits: int | None) -> Codes:
     whole, length = pack_any(_load(path), bits, str(path))
     return Codes(length, whole)
@@ -88,17 +97,17 @@ def _npz(path: Path, bits: int | None) -> Codes:
     with _load(path) as content:
         try:
             arrays = {name: content[name] for name in content.files}
-        except ValueError as error:
-            raise UserError(f"{path} holds objects instead of numbers ({error}); save plain arrays.") from None
+        except Exception as error:  # a damaged archive raises errors of zip, of zlib, of numpy and of the system
+            raise UserError(
+                f"{path} is damaged or holds objects instead of numbers ({error}); save plain arrays."
+            ) from None
     return _named(path, arrays, bits)
 
 
 def _mat(path: Path, bits: int | None) -> Codes:
-    from scipy.io import loadmat
-
     try:
-        content = loadmat(path)
-    except Exception as error:  # loadmat raises many kinds for damaged files
+        content = load_matlab(path)
+    except Exception as error:  # the reader raises many kinds for damaged files
         raise UserError(
             f"{path} cannot be read as a MATLAB file up to version 7 ({error}); save it with -v7."
         ) from None
@@ -110,7 +119,7 @@ def _named(path: Path, arrays: Mapping[str, np.ndarray], bits: int | None) -> Co
         return next((arrays[name] for name in names if name in arrays), None)
 
     if bits is None and "bits" in arrays:
-        bits = int(np.asarray(arrays["bits"]).ravel()[0])
+        bits = _length(arrays["bits"], path)
     queries, database = pick(_QUERIES), pick(_DATABASE)
     if queries is not None and database is not None:
         packed_queries, length = pack_any(queries, bits, f"{path}: queries")
@@ -131,13 +140,11 @@ def _named(path: Path, arrays: Mapping[str, np.ndarray], bits: int | None) -> Co
 
 
 def _parquet(path: Path, bits: int | None) -> Codes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}); encode the photos again.") from None
+        table = read_parquet(path)
+    except DamagedTable as error:
+        raise UserError(f"{path} cannot be read ({error}); encode the photos again.") from None
     if "code" not in table.column_names:
         raise UserError(f"{path} has no column `code`; it is not a codes file.")
     meta = {key.decode(): value.decode(errors="replace") for key, value in (table.schema.metadata or {}).items()}
@@ -159,7 +166,7 @@ def _parquet(path: Path, bits: int | None) -> Codes:
 def _load(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # damaged headers and archives raise many kinds
         raise UserError(
             f"{path} cannot be read as plain arrays ({error}); save it with numpy.save or numpy.savez."
         ) from None

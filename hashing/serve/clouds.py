@@ -61,13 +61,15 @@ def read_ply(path: Path) -> tuple[np.ndarray, np.ndarray]:
     for line in head.decode("ascii", "replace").splitlines():
         words = line.split()
         if words[:1] == ["format"]:
-            kind = words[1]
+            kind = " ".join(words[1:2])
         elif words[:2] == ["element", "vertex"]:
-            count = int(words[2])
+            count = int(" ".join(words[2:]))
         elif words[:1] == ["property"] and len(words) == 3 and words[1] in _PLY_TYPES:
             fields.append((words[2], _PLY_TYPES[words[1]]))
         elif words[:1] in (["property"], ["element"]):
             raise ValueError(f"unexpected {line!r} in the header")
+    if count < 0:
+        raise ValueError(f"{count} points")
     if count == 0:
         return np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
     if kind != "binary_little_endian":

@@ -93,7 +93,9 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run the command that makes it again.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({(error.strerror or str(error)).lower()}); check it.") from None
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, numbers of thousands of digits, lists in lists
         raise UserError(f"{path} is damaged ({error}); delete it and run the command that makes it again.") from None
 
 

@@ -16,6 +16,7 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f]")
+_END = re.compile("\r+\n")  # several returns where a program wrote the ends of Windows twice
 _ADVICE = "save it as plain text in UTF-8"
 
 
@@ -56,7 +57,7 @@ def decode_text(content: bytes, name: str, *, keep_bytes: bool = False) -> str:
         if _CONTROL.search(content.decode("latin-1")):
             raise UserError(f"{name} is not a text file; {_ADVICE}.") from None
         raise UserError(f"{name} is not UTF-8 (byte {content[error.start]:02x} in line {line}); {_ADVICE}.") from None
-    text = text.removesuffix("\x1a").replace("\r\n", "\n")
+    text = _END.sub("\n", text.removesuffix("\x1a"))
     if "\n" not in text:  # else a return is part of a name
         text = text.replace("\r", "\n")
     if _CONTROL.search(text):

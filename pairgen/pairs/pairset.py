@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint, put_back, read_json, write_json
+from hashpipe.common.parquet import DamagedTable, read_parquet
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
@@ -158,11 +159,9 @@ def load_pairset(folder: Path) -> PairSet:
     for name, schema in (("photos", PHOTOS_SCHEMA), ("pairs", PAIRS_SCHEMA), ("place_relations", RELATIONS_SCHEMA)):
         path = folder / f"{name}.parquet"
         try:
-            tables[name] = pq.read_table(path)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise UserError(
-                f"{path} cannot be read ({str(error).splitlines()[0]}); run `hashpipe pairs build` again."
-            ) from None
+            tables[name] = read_parquet(path)
+        except (FileNotFoundError, DamagedTable) as error:
+            raise UserError(f"{path} cannot be read ({error}); run `hashpipe pairs build` again.") from None
         if not tables[name].schema.equals(schema):
             raise UserError(f"{path} lacks the columns of format {FORMAT_VERSION}; run `hashpipe pairs build` again.")
         for column in schema.names:
@@ -184,6 +183,12 @@ def check(pairset: PairSet) -> list[str]:
     unknown = set(photos["split"].to_pylist()) - set(SPLITS)
     if unknown:
         problems.append(f"photos.parquet: unknown split {sorted(unknown)[0]!r}")
+    place = pairset.photo_column("place")
+    if n and (place.min() < -1 or place.max() >= n):  # there are no more places than photos, and tables of all places
+        problems.append(f"photos.parquet: a place lies outside -1..{n - 1}")
+    lost = {end for side in _ends(pairset.relations) for end in side} - set(place[place >= 0].tolist())
+    if lost:
+        problems.append(f"place_relations.parquet: no photo is in place {min(lost)}")
     a, b, label = (pairset.pair_column(name) for name in ("a", "b", "label"))
     if len(a):
         if (a >= b).any():
@@ -200,7 +205,6 @@ def check(pairset: PairSet) -> list[str]:
         unknown = set(pairset.pairs["kind"].to_pylist()) - set(KINDS)
         if unknown:
             problems.append(f"pairs.parquet: unknown kind {sorted(unknown)[0]!r}")
-        place = pairset.photo_column("place")
         if ((label == -1) & (place[a] == place[b]) & (place[a] >= 0)).any():
             problems.append("pairs.parquet: a dissimilar pair lies inside one place")
         if ((label == 1) & (place[a] != place[b])).any():

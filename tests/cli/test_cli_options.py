@@ -141,6 +141,8 @@ def test_wrong_on_the_command_line(arguments, said):
         ("[pairs.biuld]\nx = 8", r"unknown table \[pairs.biuld\]; did you mean \[pairs.build\]\?"),
         ("bits = 8", "unknown key 'bits' outside a table"),
         ("[train\n", "is not valid TOML"),
+        ("[train]\nbits = " + 5000 * "9", "is not valid TOML"),
+        ("[train]\nbits = " + 5000 * "[", "is not valid TOML"),
     ],
 )
 def test_wrong_in_the_file(tmp_path, text, said):

@@ -128,3 +128,15 @@ def test_a_name_as_long_as_the_file_system_takes(tmp_path, letter):
         temporary.write_text("whole")
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
     assert path.read_text() == "whole"
+
+
+@pytest.mark.parametrize("content", ["", "{", "9" * 5000, "[" * 100_000])
+def test_json_that_cannot_be_read_is_one_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(UserError, match="is damaged"):
+        files.read_json(tmp_path / "a.json")
+
+
+def test_a_folder_in_place_of_json_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        files.read_json(tmp_path)

@@ -72,3 +72,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         read_text(tmp_path / "none", f"--config {tmp_path / 'none'}")
     with pytest.raises(UserError, match="cannot be read"):
         read_text(tmp_path)
+
+
+def test_ends_of_lines_that_were_written_twice_are_ends_of_lines():
+    assert decode_text(b"a\r\r\nb\r\r\n", "list") == "a\nb\n"

@@ -323,9 +323,7 @@ def test_a_folder_that_is_away_or_another_replaces_no_pairs(
     for path in photos.iterdir():
         if path not in kept:
             path.unlink()
-    with pytest.raises(
-        UserError, match=r"and \d+ of them are away or unreadable, .* give --force"
-    ):
+    with pytest.raises(UserError, match=r"and \d+ of them are away or unreadable, .* give --force"):
         build_pairs(photos, workspace, BuildOptions())
     assert (workspace / "pairs" / "meta.json").read_bytes() == before
     assert build_pairs(photos, workspace, BuildOptions(force=True)).distinct == 3

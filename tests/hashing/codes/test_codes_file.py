@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -134,3 +135,48 @@ def test_changed_codes_are_noticed(tmp_path):
     pq.write_table(pq.read_table(path).replace_schema_metadata(meta), path)
     with pytest.raises(UserError, match="contradicts itself"):
         read_codes(path)
+
+
+def spoilt(table: pa.Table, **meta: str) -> pa.Table:
+    known = {key.decode(): text.decode() for key, text in table.schema.metadata.items()}
+    return table.replace_schema_metadata({**known, **meta})
+
+
+def without_values(table: pa.Table, name: str) -> pa.Table:
+    at = table.column_names.index(name)
+    return table.set_column(at, name, pa.nulls(len(table), table[name].type))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda table: without_values(table, "path"),
+        lambda table: without_values(table, "photo"),
+        lambda table: without_values(table, "quality"),
+        lambda table: spoilt(table, thresholds="{}"),
+        lambda table: spoilt(table, thresholds="[" * 100_000),
+        lambda table: spoilt(table, bits="1000000000000"),
+        lambda table: spoilt(table, bits="-8"),
+        lambda table: spoilt(table, made_by="[]"),
+        lambda table: spoilt(table, self_test="?"),
+    ],
+)
+def test_a_codes_file_of_another_content_is_one_line(tmp_path, spoil):
+    write_codes(tmp_path / "codes.parquet", make(4))
+    pq.write_table(spoil(pq.read_table(tmp_path / "codes.parquet")), tmp_path / "codes.parquet")
+    with pytest.raises(UserError, match="is not a whole codes file") as told:
+        read_codes(tmp_path / "codes.parquet")
+    assert "\n" not in str(told.value)
+
+
+def test_a_codes_file_written_again_by_another_program_is_read(tmp_path):
+    wanted = make(4)
+    write_codes(tmp_path / "codes.parquet", wanted)
+    table = pq.read_table(tmp_path / "codes.parquet")
+    for name, kind in (("photo", pa.int64()), ("path", pa.large_string()), ("quality", pa.float64())):
+        table = table.set_column(table.column_names.index(name), name, table[name].cast(kind))
+    pq.write_table(table, tmp_path / "codes.parquet")
+    found = read_codes(tmp_path / "codes.parquet")
+    assert found.photos.dtype == np.int32
+    assert found.paths == wanted.paths
+    np.testing.assert_array_equal(found.quality, wanted.quality)

@@ -11,6 +11,7 @@ import pytest
 from scipy.io import savemat
 
 from hashpipe.common.errors import UserError
+from hashpipe.hashing.benchmarks.groundtruth import read_matlab
 from hashpipe.hashing.evaluation import EvalOptions, evaluate
 from hashpipe.hashing.evaluation.compare import compare_runs
 from hashpipe.hashing.evaluation.foreign_codes import pack_any, read_codes
@@ -189,3 +190,30 @@ def test_comparisons_that_make_no_sense(tmp_path):
 def test_options_are_checked(given, match):
     with pytest.raises(UserError, match=match):
         EvalOptions(**given)
+
+
+def test_a_damaged_matlab_file_does_not_end_the_program(tmp_path, bits):
+    """SciPy's reader crashes (SIGSEGV) at a wrong type of the tag of a variable's name."""
+    savemat(tmp_path / "codes.mat", {"B": bits})
+    content = bytearray((tmp_path / "codes.mat").read_bytes())
+    content[176] = 0
+    (tmp_path / "codes.mat").write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read as a MATLAB file"):
+        read_codes(tmp_path / "codes.mat")
+    with pytest.raises(UserError, match="no ground truth"):
+        read_matlab(tmp_path / "codes.mat")
+
+
+@pytest.mark.parametrize("length", [[], "x", float("nan"), float("inf"), -1, 0, 12.5, [12, 12]])
+def test_a_length_that_is_none_is_refused(tmp_path, bits, length):
+    np.savez(tmp_path / "codes.npz", codes=bits, bits=np.array(length))
+    with pytest.raises(UserError, match="as its `bits`"):
+        read_codes(tmp_path / "codes.npz")
+
+
+@pytest.mark.parametrize("spoil", [lambda c: c[:-30], lambda c: c[:60] + b"?" + c[61:], lambda c: c[:4] + c[10:]])
+def test_a_damaged_archive_is_one_sentence(tmp_path, bits, spoil):
+    np.savez(tmp_path / "codes.npz", codes=bits)
+    (tmp_path / "codes.npz").write_bytes(spoil((tmp_path / "codes.npz").read_bytes()))
+    with pytest.raises(UserError, match=r"codes\.npz"):
+        read_codes(tmp_path / "codes.npz")

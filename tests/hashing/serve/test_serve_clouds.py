@@ -72,3 +72,32 @@ def test_nothing_one_and_many(points: int, cameras: int) -> None:
     assert view.total == points - (points > 1)
     assert len(view.centers) == len(view.looks) == cameras
     assert np.abs(view.points).max(initial=0) <= 10**6
+
+
+@pytest.mark.parametrize(
+    ("part", "instead"),
+    [
+        (b"element vertex 9", b"element vertex"),
+        (b"element vertex 9", b"element vertex -9"),
+        (b"format binary_little_endian 1.0", b"format"),
+        (b"double y", b"double x"),
+        (b"property double y\n", b""),
+    ],
+)
+def test_a_cloud_with_a_damaged_header_is_refused(tmp_path: Path, part: bytes, instead: bytes) -> None:
+    surface.write_ply(tmp_path / "cloud.ply", np.zeros((9, 3)), np.zeros((9, 3), np.uint8))
+    content = (tmp_path / "cloud.ply").read_bytes()
+    assert part in content
+    (tmp_path / "cloud.ply").write_bytes(content.replace(part, instead))
+    with pytest.raises(ValueError):
+        read_ply(tmp_path / "cloud.ply")
+
+
+@pytest.mark.parametrize("left", [0, 1, 100, 242])
+def test_a_cloud_that_is_cut_off_is_refused(tmp_path: Path, left: int) -> None:
+    """Open3D warns and goes on with an empty cloud."""
+    surface.write_ply(tmp_path / "cloud.ply", np.ones((9, 3)), np.zeros((9, 3), np.uint8))
+    content = (tmp_path / "cloud.ply").read_bytes()
+    (tmp_path / "cloud.ply").write_bytes(content[: len(content) - 243 + left])
+    with pytest.raises(ValueError):
+        read_ply(tmp_path / "cloud.ply")

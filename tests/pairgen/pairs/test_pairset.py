@@ -127,3 +127,19 @@ def test_an_unfinished_rewrite_is_not_taken_for_a_pairset(tmp_path: Path) -> Non
     (tmp_path / "meta.json").unlink()  # what a kill between the tables and meta.json leaves
     with pytest.raises(UserError, match="holds no pairs yet"):
         read_pairset(tmp_path)
+
+
+@pytest.mark.parametrize("place", [-2, 3, 2**31 - 1, -(2**31)])
+def test_a_place_that_cannot_be_is_refused(tmp_path: Path, place: int) -> None:
+    """A table of all places of that number would take all memory."""
+    photos, pairs, relations = make_tables([0, 0, place], [(0, 1, 1)])
+    found = PairSet(tmp_path, {}, photos, pairs, relations)
+    assert any("a place lies outside -1..2" in problem for problem in check(found))
+
+
+@pytest.mark.parametrize("ends", [(0, 7), (-1, 0), (2, 1)])
+def test_a_relation_of_a_place_without_photos_is_refused(tmp_path: Path, ends: tuple[int, int]) -> None:
+    photos, pairs, _ = make_tables([0, 0, 1, -1], [(0, 1, 1)])
+    row = {"place_a": [ends[0]], "place_b": [ends[1]], "relation": ["may_be_same"], "evidence": [""]}
+    found = PairSet(tmp_path, {}, photos, pairs, pa.table(row, RELATIONS_SCHEMA))
+    assert any("no photo is in place" in problem for problem in check(found))

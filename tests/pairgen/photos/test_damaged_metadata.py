@@ -126,3 +126,22 @@ def test_the_reader_of_exif_never_fails():
     with Image.open(io.BytesIO(encoded("JPEG", picture(SIZE), exif=b"Exif\0\0" + text))) as image:
         assert read_exif(image).base[274] == "6"
         assert read_exif(image).orientation == 1
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_exif_that_begins_twice_is_read(tmp_path, form):
+    tags = Image.Exif()
+    tags.load(exif())
+    tags[0x0112] = 6
+    content = encoded(form, picture(SIZE), exif=b"Exif\0\0" + tags.tobytes())
+    every_stage_reads_it(tmp_path, f"a.{form.lower()}", content)
+    found = describe(tmp_path, f"a.{form.lower()}")
+    assert (found.orientation, found.taken_at, found.camera) == (6, "2021-05-06T07:08:09", "Maker Model")
+
+
+def test_a_negative_exposure_bias_over_zero_costs_nothing(tmp_path):
+    tags = {0x0112: ("H", (6,)), 0x9003: ("s", (b"2021:05:06 07:08:09\0",)), 0x9204: ("2i", ((-2, 0),))}
+    content = encoded("JPEG", picture(SIZE), exif=b"Exif\0\0" + tiff("<", tags))
+    assert struct.pack("<ii", -2, 0) in content
+    every_stage_reads_it(tmp_path, "a.jpg", content)
+    assert describe(tmp_path, "a.jpg").orientation == 6
