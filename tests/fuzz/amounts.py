@@ -20,8 +20,8 @@ seconds: dict[str, float] = {}
 
 
 def tries(few: int, share: float = 1.0) -> Callable[[Any], Any]:
-    """Decorator: `few` inputs in the short slice, `share` of HASHPIPE_FUZZ in the long run."""
-    count = max(1, round(share * MANY)) if MANY else few
+    """Decorator: half of `few` inputs in the short slice, `share` of HASHPIPE_FUZZ in the long run."""
+    count = max(1, round(share * MANY)) if MANY else max(1, few // 2)
     chosen = settings(
         max_examples=count,
         derandomize=not MANY,
