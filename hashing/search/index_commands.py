@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,6 @@ import pyarrow.compute as pc
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import locked, open_workspace
-from hashpipe.common.names import same_letters
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes.codes_file import CodeSet, CodeSpace, check_same_space, read_codes
 from hashpipe.hashing.search import faiss_indexes, index_files
@@ -159,7 +159,8 @@ def _named(paths: pa.ChunkedArray, name: str) -> np.ndarray:
     hit = _at_or_below(paths, texts)
     if hit.any() or not len(paths):
         return hit
-    return _at_or_below(pc.utf8_normalize(paths, "NFC"), {same_letters(text) for text in texts})
+    # letters taken apart: "NFC" of pyarrow 15 does not compose
+    return _at_or_below(pc.utf8_normalize(paths, "NFD"), {unicodedata.normalize("NFD", text) for text in texts})
 
 
 def _at_or_below(paths: pa.ChunkedArray, texts: set[str]) -> np.ndarray:

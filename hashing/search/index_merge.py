@@ -56,14 +56,14 @@ def merge(photos: pa.Table, codes: np.ndarray, next_id: int, codesets: Sequence[
 
 
 def _keys(tables: Sequence[pa.Table]) -> pa.Array:
-    """What says that two rows are one photo: the path with composed letters, or as it is where one table has both."""
+    """What says that two rows are one photo: the path, its letters taken apart, or as it is where one table has both."""
     if all(pc.all(pc.string_is_ascii(table["path"])).as_py() is not False for table in tables):
         return pa.concat_arrays([_column(table, "path") for table in tables])
     parts = []
-    composed = [pc.utf8_normalize(_column(table, "path"), "NFC") for table in tables]
-    twice = {one for keys in composed for one, count in Counter(keys.to_pylist()).items() if count > 1}
+    taken_apart = [pc.utf8_normalize(_column(table, "path"), "NFD") for table in tables]
+    twice = {one for keys in taken_apart for one, count in Counter(keys.to_pylist()).items() if count > 1}
     apart = pa.array(sorted(twice), pa.large_string())
-    for table, keys in zip(tables, composed, strict=True):
+    for table, keys in zip(tables, taken_apart, strict=True):
         parts.append(pc.if_else(pc.is_in(keys, apart), _column(table, "path"), keys))
     return pa.concat_arrays(parts)
 

@@ -150,6 +150,7 @@ def test_pipes_do_not_block(tmp_path):
 
 
 def test_broken_videos_are_named(tmp_path):
+    pytest.importorskip("av")
     put(tmp_path, "a.jpg")
     (tmp_path / "b.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(900))
     found = search_photos(tmp_path, video_frames=2)
