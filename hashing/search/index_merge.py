@@ -56,7 +56,7 @@ def merge(photos: pa.Table, codes: np.ndarray, next_id: int, codesets: Sequence[
 
 
 def _keys(tables: Sequence[pa.Table]) -> pa.Array:
-    """What says that two rows are one photo: the path, its letters taken apart, or as it is where one table has both."""
+    """What says that two rows are one photo: the path, its letters taken apart; as it is where a table has both."""
     if all(pc.all(pc.string_is_ascii(table["path"])).as_py() is not False for table in tables):
         return pa.concat_arrays([_column(table, "path") for table in tables])
     parts = []
