@@ -221,12 +221,12 @@ def clusters(count: int, same: float) -> CodeSet:
 
 def test_an_index_that_would_miss_the_nearest_is_left_out(vector_server):
     """Of nodes with one code none has a link to others, and a search that comes to them never leaves."""
-    codeset = clusters(2500, same=0.9)
+    codeset = clusters(4000, same=0.97)
     facts = export(vector_server.dsn, codeset, "alike")
     assert facts["hnsw"] is False
     assert facts["hnsw_recall"] < 0.9
     assert "many photos have one code" in ExportResult("postgres", "table", 1, 64, "", [], facts).as_text()
-    row = next(row for row in range(2500) if (codeset.codes == codeset.codes[row]).all(axis=1).sum() == 1)
+    row = next(row for row in range(4000) if (codeset.codes == codeset.codes[row]).all(axis=1).sum() == 1)
     with open_postgres(vector_server.dsn, "alike") as searcher:
         assert searcher.search_hnsw(codeset.codes[row], 1) == [(0, f"photos/{row}.jpg")]
     wanted = export_to_postgres(codeset, vector_server.dsn, "alike", "on", 1000)
