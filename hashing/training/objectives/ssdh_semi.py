@@ -1,4 +1,4 @@
-"""SSDH, semi-supervised deep hashing (Zhang, Peng, TCSVT 2017): triplets where 3D speaks, neighbours everywhere.
+"""SSDH, semi-supervised deep hashing (Zhang, Peng, TCSVT 2017): triplets of known pairs, neighbours everywhere.
 
 p = σ(u); q is a photo like i and f one unlike it:
 
@@ -37,7 +37,7 @@ class SsdhSemi(Objective):
 
     name = "ssdh-semi"
     Options = SsdhSemiOptions
-    idea = "triplets where 3D speaks, nearest and far photos by descriptor everywhere"
+    idea = "triplets where pairs are known from 3D, near and far photos by descriptor everywhere"
     source = "Zhang, Peng, TCSVT 2017"
     reconstruction = "where near and far photos come from; without pseudo labels"
     needs = frozenset({"neighbours"})
