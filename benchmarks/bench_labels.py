@@ -6,9 +6,9 @@
 
 ROOT is the archive, its folder, or a zip of class folders. Protocol I: 1,000 queries, 5,000 photos to learn from, all
 others searched; mAP over the whole database. Pairs, descriptors, feature maps and fits are those of `hashpipe train
---benchmark cifar10 --labels` (mean pooling, 160 pixels, nothing fine-tuned). `describe` fills the cache, on a GPU where
-there is one. Each fit has one thread; killed, or out of --minutes, the same command goes on. `publish` writes
-labels.json for `make docs`.
+--benchmark cifar10 --labels` (mean pooling, 160 pixels, nothing fine-tuned), with 2,000 steps: recipes are meant for
+a tenth of the photos. `describe` fills the cache, on a GPU where there is one. Each fit has one thread; killed, or out
+of --minutes, the same command goes on. `publish` writes labels.json for `make docs`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def main() -> None:
         either.add_argument("--methods", nargs="+", default=["all"], help="names of objectives and baselines")
     two.add_argument("--bits", type=int, nargs="+", default=[12, 24, 32, 48])
     two.add_argument("--seeds", type=int, default=3, help="of the well-known methods; all others have the first one")
+    two.add_argument("--steps", type=int, default=2000, help="of every fit, as `train --steps`")
     two.add_argument("--well-known", nargs="*", default=list(WELL_KNOWN))
     two.add_argument("--workers", "--jobs", type=int, default=1)
     two.add_argument("--minutes", type=float, default=1e6, help="stop after this time")

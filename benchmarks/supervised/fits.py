@@ -55,11 +55,12 @@ class Photos:
 
 @dataclass(frozen=True)
 class Item:
-    """One fit. bits is 0 for `float`; code: hash of the source that scores depend on."""
+    """One fit. bits is 0 for `float`; steps 0 where nothing is learnt; code: hash of the source scores depend on."""
 
     method: str
     bits: int
     seed: int
+    steps: int
     data: str
     code: str
 
@@ -91,7 +92,7 @@ def describe(asked: argparse.Namespace) -> None:
 
 
 def run(asked: argparse.Namespace) -> None:
-    """The first seed of every method, then further seeds of the well-known ones; maps, which take longest, last."""
+    """The first seed of every method, then further ones of the well-known; methods on maps come last."""
     names = _names(asked.methods)
     opened = partial(load, asked.root, asked.cache, asked.backbone, asked.weights)
     mark = opened(maps=False).mark
@@ -100,8 +101,9 @@ def run(asked: argparse.Namespace) -> None:
     for name in names:
         for bits in (0,) if name == FLOAT else asked.bits:
             seeds = range(asked.seeds if name in (*asked.well_known, *BASELINES) else 1)
-            todo += [Item(name, bits, seed, mark, code) for seed in seeds if _fits(name, bits)]
-    todo.sort(key=lambda item: (item.seed, _reads_maps(item.method), item.method not in (*BASELINES, FLOAT)))
+            steps = asked.steps if name in OBJECTIVES else 0
+            todo += [Item(name, bits, seed, steps, mark, code) for seed in seeds if _fits(name, bits)]
+    todo.sort(key=lambda item: (_reads_maps(item.method), item.seed, item.method not in (*BASELINES, FLOAT)))
     of_maps = [item for item in todo if _reads_maps(item.method)]
     results.do(
         asked.results, todo, partial(opened, maps=bool(of_maps)), score, _told, asked.workers, asked.minutes, print
@@ -127,7 +129,7 @@ def outputs(photos: Photos, item: Item) -> tuple[np.ndarray, np.ndarray | None, 
     rows, start = photos.protocol.training, time.process_time()
     if item.method in BASELINES:
         return baselines.fit(item.method, photos.x[rows], item.bits, item.seed)(photos.x), None, {}
-    options = TrainOptions(bits=(item.bits,), objective=item.method, seed=item.seed)
+    options = TrainOptions(bits=(item.bits,), objective=item.method, seed=item.seed, steps=item.steps)
     targets = photos.targets if uses_pairs(options) else no_targets(len(rows))
     reads = photos.maps if _reads_maps(item.method) else None
     maps = None if reads is None else reads.subset(rows)
