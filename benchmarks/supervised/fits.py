@@ -103,11 +103,11 @@ def run(asked: argparse.Namespace) -> None:
             seeds = range(asked.seeds if name in (*asked.well_known, *BASELINES) else 1)
             steps = asked.steps if name in OBJECTIVES else 0
             todo += [Item(name, bits, seed, steps, mark, code) for seed in seeds if _fits(name, bits)]
-    todo.sort(key=lambda item: (_reads_maps(item.method), item.seed, item.method not in (*BASELINES, FLOAT)))
-    of_maps = [item for item in todo if _reads_maps(item.method)]
-    results.do(
-        asked.results, todo, partial(opened, maps=bool(of_maps)), score, _told, asked.workers, asked.minutes, print
-    )
+    heavy = {name: _reads_maps(name) for name in names}
+    learnt = {name: name in OBJECTIVES for name in names}
+    todo.sort(key=lambda item: (heavy[item.method], item.seed, learnt[item.method], item.bits))
+    load_all = partial(opened, maps=any(heavy.values()))
+    results.do(asked.results, todo, load_all, score, _told, asked.workers, asked.minutes, print)
 
 
 def score(photos: Photos, item: Item) -> dict[str, Any]:
