@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -146,15 +147,25 @@ def _told(photos: Photos) -> dict[str, Any]:
 
 
 def _names(asked: list[str]) -> list[str]:
+    """Names of methods, and of GROUPS of them by what their heads read."""
     known = [FLOAT, *BASELINES, *OBJECTIVES]
+    found: list[str] = []
     for name in asked:
-        if name not in (*known, "all"):
-            raise SystemExit(f"{name} is no method; choose from {', '.join(known)}")
-    return known if "all" in asked else asked
+        if name not in (*known, *GROUPS):
+            raise SystemExit(f"{name} is no method; choose from {', '.join((*known, *GROUPS))}")
+        found += filter(GROUPS[name], known) if name in GROUPS else [name]
+    return list(dict.fromkeys(found))
 
 
 def _reads_maps(name: str) -> bool:
     return name in OBJECTIVES and reads_maps(head_of(TrainOptions(objective=name)))
+
+
+GROUPS: dict[str, Callable[[str], bool]] = {
+    "all": lambda name: True,
+    "descriptors": lambda name: not _reads_maps(name),
+    "maps": _reads_maps,
+}  # of methods, by what their heads read
 
 
 def _fits(name: str, bits: int) -> bool:
