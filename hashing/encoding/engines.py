@@ -72,13 +72,13 @@ def torch_engine(model: StoredModel, bits: int, device: str = "auto") -> Engine:
 
     config, place = model.describer, backbones.pick_device(device)
     weights = {key: torch.from_numpy(value) for key, value in model.describer_arrays.items()}
-    first = trunks.make_trunk(config["backbone"], config["pooling"])
+    first = trunks.make_trunk(config)
     trunks.fill(first, weights, "the model")
     first.to(place)
     shared = first.net.state_dict()
 
     def twin() -> Any:
-        made = trunks.make_trunk(config["backbone"], config["pooling"])
+        made = trunks.make_trunk(config)
         made.net.load_state_dict(shared, strict=False, assign=True)
         return made.requires_grad_(False).eval()
 
@@ -142,8 +142,8 @@ def installed(runtime: str) -> bool:
 def network_picture(model: StoredModel) -> Callable[[Open], Image.Image]:
     """How this model's network wants its photos."""
     config = model.describer
-    square = config["backbone"].startswith(("vit_", "maxvit"))
-    return lambda load: preprocess.fit(load, int(config["image_size"]), square)
+    square = config.get("square", config["backbone"].startswith(("vit_", "maxvit")))
+    return lambda load: preprocess.fit(load, int(config["image_size"]), square, int(config.get("multiple", 1)))
 
 
 class _Spare:

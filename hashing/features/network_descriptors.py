@@ -14,11 +14,11 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.progress import Advance
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.features import backbones, batch_memory, preprocess, trunks
-from hashpipe.hashing.features.backbones import Trunk
 from hashpipe.hashing.features.describer import Describer, Descriptors, decoded, gather, identity
 from hashpipe.hashing.features.map_grid import grid
 from hashpipe.hashing.features.options import BackboneOptions
-from hashpipe.hashing.features.trunks import Trunks
+from hashpipe.hashing.features.timm_trunks import TimmTrunk
+from hashpipe.hashing.features.trunks import AnyTrunk, Trunks
 
 NETWORK_SIDE = 384  # pixels
 BATCH_PIXELS = 16 * NETWORK_SIDE * NETWORK_SIDE
@@ -27,8 +27,9 @@ BATCH_PIXELS = 16 * NETWORK_SIDE * NETWORK_SIDE
 def make(options: BackboneOptions, chosen: Sequence[backbones.Chosen], device: torch.device) -> Describer:
     """Load networks and their weights. Raises UserError for unfit weights, and scales that one does not take."""
     trunk = trunks.load(chosen, options.pooling)
-    side = trunk.size or options.image_size or NETWORK_SIDE
-    config = {"backbone": trunk.name, "pooling": options.pooling, "image_size": side}
+    own = trunk.config() if isinstance(trunk, TimmTrunk) else {}
+    side = trunk.size or options.image_size or own.get("side", NETWORK_SIDE)
+    config = {"backbone": trunk.name, "pooling": trunk.pooling, "image_size": side, **own}
     if options.scales != (1.0,):
         if trunk.size is not None:
             raise UserError(f"{trunk.name} takes images of one size only; omit --scales.")
@@ -38,12 +39,12 @@ def make(options: BackboneOptions, chosen: Sequence[backbones.Chosen], device: t
 
 def restore(config: dict[str, Any], tensors: dict[str, Tensor], device: str) -> Describer:
     """A network from what a model folder kept."""
-    trunk = trunks.make_trunk(config["backbone"], config["pooling"])
+    trunk = trunks.make_trunk(config)
     trunks.fill(trunk, tensors, "the model")
     return describer_of(config, trunk, backbones.pick_device(device))
 
 
-def describer_of(config: dict[str, Any], trunk: Trunk | Trunks, device: torch.device) -> Describer:
+def describer_of(config: dict[str, Any], trunk: AnyTrunk, device: torch.device) -> Describer:
     """A describer by a network that is loaded."""
     tensors = {key: value.contiguous() for key, value in trunk.net.state_dict().items()}
     mark = identity(config, tensors)
@@ -55,13 +56,13 @@ def describer_of(config: dict[str, Any], trunk: Trunk | Trunks, device: torch.de
     def maps(images: ImageList, advance: Advance) -> list[np.ndarray | None]:
         return _run_network(images, config, trunk, device, advance, "maps")
 
-    return Describer(config, tensors, mark, descriptors, maps if isinstance(trunk, Trunk) else None)
+    return Describer(config, tensors, mark, descriptors, None if isinstance(trunk, Trunks) else maps)
 
 
 def _run_network(
     images: ImageList,
     config: dict[str, Any],
-    trunk: Trunk | Trunks,
+    trunk: AnyTrunk,
     device: torch.device,
     advance: Advance,
     reads: str,
@@ -81,8 +82,7 @@ def _run_network(
             elif np.isfinite(value).all():
                 values[row] = value.astype(np.float16)
 
-    fixed = trunk.size
-    for row, picture in decoded(images, lambda index: _sized(images, index, config["image_size"], fixed)):
+    for row, picture in decoded(images, lambda index: _sized(images, index, config["image_size"], trunk)):
         advance(1)
         if picture is None:
             continue
@@ -95,14 +95,14 @@ def _run_network(
     return values
 
 
-def seen(trunk: Trunk | Trunks, images: Tensor, reads: str) -> Tensor:
+def seen(trunk: AnyTrunk, images: Tensor, reads: str) -> Tensor:
     """What a head reads of images (B,3,H,W): unit descriptors (B,D), or maps (B,D,7,7)."""
     found: Tensor = grid(trunk.maps(images)) if reads == "maps" else trunk(images)
     return found
 
 
 def describe_pixels(
-    trunk: Trunk | Trunks,
+    trunk: AnyTrunk,
     pixels: np.ndarray,
     scales: Sequence[float],
     device: torch.device,
@@ -112,11 +112,11 @@ def describe_pixels(
 
     reads "maps": feature maps float32 (B,D,7,7), their mean as it is.
     """
-    tensor = normalised(torch.from_numpy(pixels).to(device))
+    tensor = normalised(torch.from_numpy(pixels).to(device), trunk)
     with torch.inference_mode():
         total = torch.zeros((), device=device)
         for scale in scales:
-            size = [max(32, round(length * scale)) for length in tensor.shape[2:]]
+            size = [preprocess.length(one * scale, trunk.multiple) for one in tensor.shape[2:]]
             sized = tensor if scale == 1 else functional.interpolate(tensor, size, mode="bilinear", antialias=True)
             total = total + seen(trunk, sized, reads)
         if len(scales) > 1:
@@ -124,12 +124,14 @@ def describe_pixels(
         return total.cpu().numpy()
 
 
-def normalised(pixels: Tensor) -> Tensor:
-    """uint8 (B,H,W,3) -> float32 (B,3,H,W) as torchvision's networks expect it."""
-    mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (backbones.MEAN, backbones.STD))
+def normalised(pixels: Tensor, trunk: AnyTrunk) -> Tensor:
+    """uint8 (B,H,W,3) -> float32 (B,3,H,W) as the network expects it."""
+    mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (trunk.mean, trunk.std))
     return (pixels.permute(0, 3, 1, 2).float().div_(255) - mean) / std
 
 
-def _sized(images: ImageList, index: int, side: int, fixed: int | None) -> np.ndarray:
+def _sized(images: ImageList, index: int, side: int, trunk: AnyTrunk) -> np.ndarray:
     """uint8 (H,W,3), longest side `side`, or squeezed to a square where the network takes no other shape."""
-    return preprocess.pixels(preprocess.fit(lambda most: images.open(index, most), side, fixed is not None))
+    return preprocess.pixels(
+        preprocess.fit(lambda most: images.open(index, most), side, trunk.size is not None, trunk.multiple)
+    )
