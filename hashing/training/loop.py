@@ -50,9 +50,9 @@ def fit_heads(
 
     descriptors: float (N,D), unit rows, many as float16 in a memory-mapped file; targets over the same N rows. `record`
     receives metrics now and then. The same input, options and seed give the same heads. `checkpoint` keeps checkpoints
-    and validates; learning goes on from the heads in `start`, instead of ITQ. A head that reads maps learns from `maps` (N,C,g,g), and where it is told
-    of descriptors they are the means of these. Raises UserError without a single photo, or for values that are no
-    numbers.
+    and validates; learning goes on from the heads in `start`, instead of ITQ. A head that reads maps learns from `maps`
+    (N,C,g,g), and where it is told of descriptors they are the means of these. Raises UserError without a single photo,
+    or for values that are no numbers.
     """
     checkpoint = checkpoint or Checkpoint(record=record or (lambda line: None))
     read = _maps_read(options, maps)
