@@ -24,12 +24,14 @@ from hashpipe.hashing.features.network_descriptors import normalised
 from hashpipe.hashing.training import distributed
 from hashpipe.hashing.training.augment import Pieces
 from hashpipe.hashing.training.checkpoint import Checkpoint
+from hashpipe.hashing.training.gpu_pieces import GpuPieces
 from hashpipe.hashing.training.heads import head_class
 from hashpipe.hashing.training.loop import fit_head, fit_heads
 from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.pca import Pca, fit_pca
 from hashpipe.hashing.training.recipes import head_of
 
+_BATCH = 256  # photos that a batch has about
 LAST = 0.25  # share of the network's weight tensors, from its end, that --finetune last lets learn
 
 
@@ -86,10 +88,22 @@ class Tuned:
         self.trunk = self.trunk.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parameters = learning(self.trunk, tune.finetune)
         self.mean, self.axes = torch.from_numpy(pca.mean), torch.from_numpy(pca.axes)
-        self.pieces = Pieces(images, self.trunk.size or tune.finetune_size, tune.augment, options.seed)
+        self.answers = torch.device("cpu")
+        cut = (images, self.trunk.size or tune.finetune_size, tune.augment, options.seed)
+        self.pieces = Pieces(*cut)
+        if self.device.type == "cuda":
+            self.pieces = GpuPieces(*cut, self.device, tune.finetune_steps * _BATCH)
         self.parts = tune.accumulate
         self._pixels, self._x = torch.empty(0), torch.empty(0)
         self._graph: Tensor | None = None
+
+    def answer_on(self, device: torch.device) -> None:
+        """From now on x lies on `device`, where the head is."""
+        self.answers, self.mean, self.axes = device, self.mean.to(device), self.axes.to(device)
+
+    def ahead(self, rows: np.ndarray) -> None:
+        """Told the photos of the step after this one, most likely; they are decoded while this one is computed."""
+        self.pieces.ahead(rows.tolist(), self.step + 1)
 
     def features(self, rows: Tensor, part: slice) -> Tensor:
         """x float32 (P,d) of the photos rows[part] of a batch, a leaf that collects the gradient of the loss."""
@@ -129,7 +143,7 @@ class Tuned:
         seen = normalised(pixels.to(self.device), self.trunk).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.tune.precision == "bf16"):
             out = self.trunk(seen)
-        return (out.float().cpu() - self.mean) @ self.axes
+        return (out.float().to(self.answers) - self.mean) @ self.axes
 
     def describe_all(self) -> Tensor:
         """x float32 (N,d) of all photos as the network sees them now, without gradient; processes share the work."""
@@ -137,13 +151,13 @@ class Tuned:
         def some(part: slice) -> Tensor:
             rows = np.arange(part.start, part.stop)
             values = self.describer().describe(self.images.subset(rows)).values
-            return (torch.from_numpy(values) - self.mean) @ self.axes
+            return (torch.from_numpy(values).to(self.answers) - self.mean) @ self.axes
 
         return distributed.gathered(some, len(self.images))
 
     def describer(self) -> Describer:
         tensors = {key: value.detach().cpu().clone() for key, value in self.trunk.net.state_dict().items()}
-        return restore_describer(self.config, tensors, self.device.type)
+        return restore_describer(self.config, tensors, self.device.type, self.tune.precision)
 
     def rate(self, step: int) -> float:
         """Factor of the step size: from 0 up in the warm-up, then along half a cosine or constant."""

@@ -38,6 +38,11 @@ class TrainState:
         self.deviation = self.x.std(0, correction=0)  # of each coordinate at the start, the unit of noise
 
     @property
+    def device(self) -> torch.device:
+        """Where x, the head and the objective are; rows, pairs and labels of a batch are with the processor."""
+        return self.x.device
+
+    @property
     def parameters(self) -> list[Tensor]:
         """All that the optimiser changes."""
         return [one for group in self.optimiser.param_groups for one in group["params"]]
@@ -60,7 +65,7 @@ class TrainState:
         """What the head reads of some photos, or of all; maps are not read yet."""
         if self.maps is not None:
             return self.maps if rows is None else self.maps.subset(rows.numpy())
-        return self.x if rows is None else self.x[rows]
+        return self.x if rows is None else self.x[rows.to(self.device)]
 
     def outputs(self, rows: Tensor | None = None) -> Tensor:
         """u float32 (N,k) of some photos, or of all, without gradient."""
@@ -89,7 +94,7 @@ class TrainState:
             with torch.no_grad():
                 for n, one in enumerate(self.network.parameters):
                     one.copy_(tensors[f"network{n}"])
-            self.x = tensors["x"]
+            self.x = tensors["x"].to(self.device)
         self.noise.set_state(tensors["noise"])
         self.sampler.set_edges(tensors["edges"].numpy())
         self.sampler.hard = tensors["hard"].numpy()
