@@ -219,6 +219,4 @@ def normalised(pixels: Tensor, trunk: AnyTrunk) -> Tensor:
 
 def _sized(images: ImageList, index: int, side: int, square: bool, multiple: int = 1) -> np.ndarray:
     """uint8 (H,W,3), longest side `side`, or squeezed to a square where the network takes no other shape."""
-    return preprocess.pixels(
-        preprocess.fit(lambda most: images.open(index, most), side, trunk.size is not None, trunk.multiple)
-    )
+    return preprocess.pixels(preprocess.fit(lambda most: images.open(index, most), side, square, multiple))
