@@ -415,7 +415,7 @@ def equality(bench: Bench) -> dict[str, Any]:
     )
     space = fit_pca(exact, 256, 0)
     bench.head = linear_head(space.mean, space.axes @ itq(space(exact), BITS, 0), np.zeros(BITS, np.float32))  # type: ignore[attr-defined]
-    thresholds = packing.thresholds(bench.head(exact))  # type: ignore[attr-defined]
+    thresholds = packing.middles(bench.head(exact))  # type: ignore[attr-defined]
 
     def compared(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
         bits = [bench.head(values) >= thresholds for values in (one, other)]  # type: ignore[attr-defined]
@@ -442,7 +442,7 @@ def encode(bench: Bench) -> dict[str, Any]:
     model.mkdir()
     listed = bench.images  # type: ignore[attr-defined]
     describer = _describer(bench, "float32")
-    thresholds = {BITS: packing.thresholds(bench.head(bench.exact))}  # type: ignore[attr-defined]
+    thresholds = {BITS: packing.middles(bench.head(bench.exact))}  # type: ignore[attr-defined]
     save_model(model, make_model(describer, {BITS: bench.head}, thresholds, {}))  # type: ignore[attr-defined]
     listing = list_photos(bench.paths)  # type: ignore[attr-defined]
     ids = np.arange(len(listing), dtype=np.int32)
@@ -671,7 +671,7 @@ def jpeg_on_gpu(bench: Bench) -> dict[str, Any]:
     trunk = _trunk(bench)
     values = np.concatenate([described(trunk, one[None], [1.0], "descriptors").cpu().numpy() for one in shrunk()])
     exact = bench.exact[:count]  # type: ignore[attr-defined]
-    thresholds = packing.thresholds(bench.head(bench.exact))  # type: ignore[attr-defined]
+    thresholds = packing.middles(bench.head(bench.exact))  # type: ignore[attr-defined]
     bits = [bench.head(one) >= thresholds for one in (values, exact)]  # type: ignore[attr-defined]
     found |= {
         "least cosine": float((values * exact).sum(1).min()),
