@@ -57,4 +57,4 @@ def test_names_are_there_and_importing_is_light(package):
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="nonsense"):
         hashpipe.nonsense  # noqa: B018
-    assert hashpipe.__version__ == version("hashpipe")
+    assert hashpipe.__version__ == version("hashpipe-photos")

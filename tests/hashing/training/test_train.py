@@ -438,7 +438,7 @@ def test_tensorboard(options, pictures, tmp_path, monkeypatch):
     result = train(replace(options, photos=pictures, steps=3, tensorboard=True), tmp_path / "ws")
     assert list((result.folder / "tensorboard").glob("events*"))
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(UserError, match=r"pip install 'hashpipe\[tensorboard\]'"):
+    with pytest.raises(UserError, match=r"pip install 'hashpipe-photos\[tensorboard\]'"):
         train(replace(options, photos=pictures, tensorboard=True), tmp_path / "other")
 
 
