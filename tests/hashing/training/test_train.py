@@ -314,7 +314,7 @@ def test_training_before_pairs(options, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"bits": (0,)}, "--bits is 0; give a code length of 4 to 4096"),
+        ({"bits": (0,)}, "--bits is 0; give 4 to 4096"),
         ({"bits": (64, -8)}, "--bits is -8"),
         ({"bits": (100_000,)}, "--bits is 100000"),
         ({"bits": ()}, "--bits is empty"),
