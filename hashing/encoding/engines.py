@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.distribution import install_advice
 from hashpipe.common.environment import home_named
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.features import preprocess
@@ -200,5 +201,5 @@ def _extra(runtime: str) -> Any:
     except Exception as error:  # a package that is broken, or that does not like this account
         raise UserError(
             f"--runtime {runtime} needs {PACKAGES[runtime]} ({error}); "
-            "pip install 'hashpipe[onnx]', or use --runtime torch."
+            f"{install_advice('onnx')}, or use --runtime torch."
         ) from None

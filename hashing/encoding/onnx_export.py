@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hashpipe.common.distribution import install_advice, installed_version
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path
 from hashpipe.hashing.encoding.engines import torch_engine
@@ -56,7 +57,7 @@ def write_graph(model: StoredModel, bits: int, path: Path) -> None:
     try:
         import onnx
     except ImportError:
-        raise UserError("Export to ONNX needs the package onnx; pip install 'hashpipe[onnx]'.") from None
+        raise UserError(f"Export to ONNX needs the package onnx; {install_advice('onnx')}.") from None
     network = HashNetwork(model, bits).eval().requires_grad_(False)
     side, multiple = network.trunk.size, network.trunk.multiple
     shapes = [(preprocess.length(height, multiple), preprocess.length(width, multiple)) for height, width in _SHAPES]
@@ -97,7 +98,7 @@ def metadata(model: StoredModel, bits: int) -> dict[str, Any]:
         )
     )
     return {
-        "hashpipe": version("hashpipe"),
+        "hashpipe": installed_version(),
         "model": model.fingerprint,
         "bits": bits,
         "thresholds": [float(value) for value in model.thresholds(bits)],

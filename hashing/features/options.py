@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hashpipe.common.option_values import Options
+
 
 @dataclass(frozen=True)
-class BackboneOptions:
+class BackboneOptions(Options):
     """How a photo becomes a float descriptor."""
 
     backbone: str | None = field(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hashpipe.common.distribution import install_advice
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.features.backbones import fitting, pool
 
@@ -143,7 +144,6 @@ def _timm() -> Any:
         import timm
     except ImportError:
         raise UserError(
-            "--backbone timm:NAME needs the package timm; pip install 'hashpipe[timm]', or name a network of "
-            "torchvision."
+            f"--backbone timm:NAME needs the package timm; {install_advice('timm')}, or name a network of torchvision."
         ) from None
     return timm
