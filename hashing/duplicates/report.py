@@ -58,7 +58,10 @@ def write_reports(folder: Path, found: Grouping, options: GroupsOptions) -> None
     records = [_record(found, number, group, stands) for number, group, stands in _numbered(found)]
     _write_csv(folder / "groups.csv", records)
     (folder / "groups.html").unlink(missing_ok=True)  # of other groups: the new one may fail
-    write_json(folder / "groups.json", {"rules": found.rules, "notes": found.notes, "groups": records})
+    write_json(
+        folder / "groups.json",
+        {"root": found.codeset.root, "rules": found.rules, "notes": found.notes, "groups": records},
+    )
     with optional("The page of the groups", "the list in groups.csv and groups.json"):
         _write_page(folder, found, records, options)
 
