@@ -16,6 +16,8 @@ from hashpipe.hashing.duplicates.options import GroupsOptions
 _TABLE = {
     "apply": ("hashpipe.cli.groups_apply:apply_command", "Move, link or trash the copies in groups. Shows first."),
     "undo": ("hashpipe.cli.groups_apply:undo_command", "Take back what `groups apply` did last."),
+    "ignore": ("hashpipe.cli.groups_decide:ignore_command", "Remember that photos are no duplicates."),
+    "stack": ("hashpipe.cli.groups_decide:stack_command", "Remember that photos belong together and all stay."),
 }
 
 
