@@ -17,7 +17,7 @@ from hashpipe.common.files import atomic_path, write_json, write_text
 from hashpipe.common.progress import stage
 from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
 from hashpipe.hashing.duplicates.options import GroupsOptions
-from hashpipe.hashing.duplicates.rules import HASH_RADIUS, KINDS, Group
+from hashpipe.hashing.duplicates.rules import HASH_RADIUS, KINDS, STACK, Group
 from hashpipe.hashing.features.preprocess import in_threads
 from hashpipe.pairgen.photos.jpegs import as_jpeg
 from hashpipe.pairgen.photos.same import small_same
@@ -44,6 +44,7 @@ _COLUMNS = (
 )
 _TEXTS = {
     "exact": "The same bytes in several files.",
+    "stack": "Photos that you have put together with `hashpipe groups stack`. Each is shown by the one named first.",
     "near": "One shot in several files: {copies}. {near} Photos whose capture times differ are not near-duplicates. "
     "{more}",
     "burst": "Shots of one camera with pauses of at most {seconds:g} s whose codes lie within {radius} of {bits} bits "
@@ -58,7 +59,10 @@ def write_reports(folder: Path, found: Grouping, options: GroupsOptions) -> None
     records = [_record(found, number, group, stands) for number, group, stands in _numbered(found)]
     _write_csv(folder / "groups.csv", records)
     (folder / "groups.html").unlink(missing_ok=True)  # of other groups: the new one may fail
-    write_json(folder / "groups.json", {"rules": found.rules, "notes": found.notes, "groups": records})
+    write_json(
+        folder / "groups.json",
+        {"root": found.codeset.root, "rules": found.rules, "notes": found.notes, "groups": records},
+    )
     with optional("The page of the groups", "the list in groups.csv and groups.json"):
         _write_page(folder, found, records, options)
 
@@ -67,7 +71,7 @@ def _numbered(found: Grouping) -> list[tuple[int, Group, dict[int, int]]]:
     """Groups with their number within the kind, and how many photos of stricter groups each photo stands for."""
     stands: dict[int, int] = {}
     numbered = []
-    for kind in KINDS:
+    for kind in ("exact", STACK, *KINDS[1:]):
         groups = found.of(kind)
         numbered += [
             (number, group, {row: stands.get(row, 0) for row in group.rows}) for number, group in enumerate(groups, 1)
@@ -119,7 +123,7 @@ def _write_page(folder: Path, found: Grouping, records: list[dict[str, Any]], op
     wanted = {photo["sha256"]: Path(photo["path"]) for record in shown for photo in record["photos"][:PICTURES]}
     pictures = _pictures(folder / "pictures", wanted, options.workers)
     sections = []
-    for kind in KINDS:
+    for kind in (*KINDS, STACK) if found.of(STACK) else KINDS:
         groups = found.of(kind)
         cards = [_card(record, pictures, found.rules["radius"]) for record in shown if record["kind"] == kind]
         count = sum(len(group.rows) for group in groups)
