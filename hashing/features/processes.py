@@ -46,7 +46,8 @@ class Chunk:
 
     def pin_memory(self) -> Chunk:
         """The same in memory that a GPU reads by itself; called by torch's data loader."""
-        self.flat = self.flat.pin_memory()
+        if len(self.flat):
+            self.flat = self.flat.pin_memory()
         return self
 
     def pictures(self, flat: Tensor) -> Iterator[tuple[int, Tensor | None, Any]]:
