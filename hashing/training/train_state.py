@@ -39,6 +39,11 @@ class TrainState:
         self.deviation = self.x.std(0, correction=0)  # of each coordinate at the start, the unit of noise
 
     @property
+    def device(self) -> torch.device:
+        """Where x, the head and the objective are; rows, pairs and labels of a batch are with the processor."""
+        return self.x.device
+
+    @property
     def parameters(self) -> list[Tensor]:
         """All that the optimiser changes."""
         return [one for group in self.optimiser.param_groups for one in group["params"]]
@@ -62,7 +67,7 @@ class TrainState:
         if isinstance(self.maps, Maps):
             return self.maps if rows is None else self.maps.subset(rows.numpy())
         found = self.x if self.maps is None else self.maps
-        return found if rows is None else found[rows]
+        return found if rows is None else found[rows.to(self.device)]
 
     def outputs(self, rows: Tensor | None = None) -> Tensor:
         """u float32 (N,k) of some photos, or of all, without gradient."""
@@ -91,7 +96,7 @@ class TrainState:
             with torch.no_grad():
                 for n, one in enumerate(self.network.parameters):
                     one.copy_(tensors[f"network{n}"])
-            self.x = tensors["x"]
+            self.x = tensors["x"].to(self.device)
         self.noise.set_state(tensors["noise"])
         self.sampler.set_edges(tensors["edges"].numpy())
         self.sampler.hard = tensors["hard"].numpy()

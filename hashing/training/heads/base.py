@@ -23,6 +23,7 @@ class TrainedHead(nn.Module):
 
     whole     the loss looks into the head, or its outputs depend on the whole batch: of several processes each computes
               all of a batch
+    on_device whether it makes all its tensors where its parameters are
     multiple  code lengths are multiples of it
 
     bit_weights float32 (k,) are set when learning is done, by objectives that learn them.
@@ -31,6 +32,7 @@ class TrainedHead(nn.Module):
     kind: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]]
     whole: ClassVar[bool] = False
+    on_device: ClassVar[bool] = False
     multiple: ClassVar[int] = 1
     bias: Tensor
     mean: Tensor
@@ -152,6 +154,6 @@ def middles(u: Tensor) -> Tensor:
     torch.median returns one of the outputs: then the last digit of any other arithmetic would decide that photo's bit.
     """
     if len(u) < 2:
-        return torch.zeros(u.shape[1:])
+        return u.new_zeros(u.shape[1:])
     ordered, middle = u.sort(dim=0).values, len(u) // 2
     return (ordered[middle - 1] + ordered[middle]) / 2
