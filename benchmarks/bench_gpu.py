@@ -246,7 +246,7 @@ def _cropped(job: tuple[str, str, int]) -> tuple[int, int]:
 
 def _job(bench: Bench, side: int = SIDE) -> processes.Job:
     listed = bench.images  # type: ignore[attr-defined]
-    return lambda row: (network_descriptors._sized(listed, row, side, None), None)
+    return lambda row: (network_descriptors._sized(listed, row, side, False), None)
 
 
 def decode(bench: Bench) -> dict[str, Any]:
@@ -314,7 +314,7 @@ def forward(bench: Bench) -> dict[str, Any]:
         def tf32() -> None:
             with torch.inference_mode():
                 for _ in range(_ROUNDS):
-                    trunk(normalised(pixels))
+                    trunk(normalised(pixels, trunk))
 
         found["tf32 batch 128"] = bench.rate(tf32, _ROUNDS * 128)
     bench.limit_forward = {  # type: ignore[attr-defined]

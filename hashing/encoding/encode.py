@@ -6,12 +6,12 @@ import csv
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hashpipe.common.distribution import installed_version
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint, locked, open_workspace
 from hashpipe.common.known_files import FILE, remember_all, stamp
@@ -162,7 +162,7 @@ def _made_by(encoder: Encoder) -> dict[str, Any]:
     known = runtimes.known_flips(encoder.model, encoder.space.bits).get(encoder.engine.name)
     if known is not None:
         made |= {"bit_flip_rate": known.bit_flip_rate, "flips_measured_on": known.photos}
-    return {"hashpipe": version("hashpipe"), **made}
+    return {"hashpipe": installed_version(), **made}
 
 
 def _cached(encoder: Encoder, workspace: Path | None) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.distribution import install_advice
 from hashpipe.common.environment import home_named
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.features import preprocess
@@ -102,13 +103,13 @@ def torch_network(model: StoredModel, bits: int, device: str = "auto", precision
 
     config, place = model.describer, backbones.pick_device(device)
     weights = {key: torch.from_numpy(value) for key, value in model.describer_arrays.items()}
-    first = trunks.make_trunk(config["backbone"], config["pooling"])
+    first = trunks.make_trunk(config)
     trunks.fill(first, weights, "the model")
     first = on_device(first, place)
     shared = first.net.state_dict()
 
     def twin() -> Any:
-        made = trunks.make_trunk(config["backbone"], config["pooling"])
+        made = trunks.make_trunk(config)
         made.net.load_state_dict(shared, strict=False, assign=True)
         return made.requires_grad_(False).eval()
 
@@ -171,8 +172,8 @@ def installed(runtime: str) -> bool:
 def network_picture(model: StoredModel) -> Callable[[Open], Image.Image]:
     """How this model's network wants its photos."""
     config = model.describer
-    square = config["backbone"].startswith(("vit_", "maxvit"))
-    return lambda load: preprocess.fit(load, int(config["image_size"]), square)
+    square = config.get("square", config["backbone"].startswith(("vit_", "maxvit")))
+    return lambda load: preprocess.fit(load, int(config["image_size"]), square, int(config.get("multiple", 1)))
 
 
 class _Spare:
@@ -200,5 +201,5 @@ def _extra(runtime: str) -> Any:
     except Exception as error:  # a package that is broken, or that does not like this account
         raise UserError(
             f"--runtime {runtime} needs {PACKAGES[runtime]} ({error}); "
-            "pip install 'hashpipe[onnx]', or use --runtime torch."
+            f"{install_advice('onnx')}, or use --runtime torch."
         ) from None

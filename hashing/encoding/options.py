@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.option_values import Options
 
 
 @dataclass(frozen=True)
-class EncodeOptions:
+class EncodeOptions(Options):
     """How photos become a codes file."""
 
     output: Path | None = field(
@@ -76,6 +77,7 @@ class EncodeOptions:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.recentre and self.thresholds is not None:
             raise UserError("--recentre and --thresholds exclude each other; give one of them.")
         if self.shard is not None:
@@ -98,7 +100,7 @@ class EncodeOptions:
 
 
 @dataclass(frozen=True)
-class OnnxOptions:
+class OnnxOptions(Options):
     """How a model is exported to ONNX."""
 
     output: Path | None = field(

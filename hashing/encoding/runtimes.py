@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.distribution import install_advice
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import read_json, sha256_file, write_json
 from hashpipe.common.progress import say
@@ -147,7 +148,7 @@ def engine(
     if not engines.installed(name):
         raise UserError(
             f"--runtime {name} needs the package {engines.PACKAGES[name]}; "
-            "pip install 'hashpipe[onnx]', or use --runtime torch."
+            f"{install_advice('onnx')}, or use --runtime torch."
         )
     graph = graph_path(model, bits)
     if not graph.is_file():

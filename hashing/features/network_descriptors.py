@@ -18,7 +18,6 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.progress import Advance
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.features import backbones, batch_memory, gpu_batches, preprocess, trunks
-from hashpipe.hashing.features.backbones import Trunk
 from hashpipe.hashing.features.describer import (
     CHUNK,
     Describer,
@@ -30,7 +29,8 @@ from hashpipe.hashing.features.describer import (
 )
 from hashpipe.hashing.features.map_grid import grid
 from hashpipe.hashing.features.options import BackboneOptions
-from hashpipe.hashing.features.trunks import Trunks
+from hashpipe.hashing.features.timm_trunks import TimmTrunk
+from hashpipe.hashing.features.trunks import AnyTrunk, Trunks
 
 NETWORK_SIDE = 384  # pixels
 BATCH_PIXELS = 16 * NETWORK_SIDE * NETWORK_SIDE
@@ -42,8 +42,9 @@ def make(
 ) -> Describer:
     """Load networks and their weights. Raises UserError for unfit weights, and scales that one does not take."""
     trunk = trunks.load(chosen, options.pooling)
-    side = trunk.size or options.image_size or NETWORK_SIDE
-    config = {"backbone": trunk.name, "pooling": options.pooling, "image_size": side}
+    own = trunk.config() if isinstance(trunk, TimmTrunk) else {}
+    side = trunk.size or options.image_size or own.get("side", NETWORK_SIDE)
+    config = {"backbone": trunk.name, "pooling": trunk.pooling, "image_size": side, **own}
     if options.scales != (1.0,):
         if trunk.size is not None:
             raise UserError(f"{trunk.name} takes images of one size only; omit --scales.")
@@ -53,13 +54,13 @@ def make(
 
 def restore(config: dict[str, Any], tensors: dict[str, Tensor], device: str, precision: str = "float32") -> Describer:
     """A network from what a model folder kept."""
-    trunk = trunks.make_trunk(config["backbone"], config["pooling"])
+    trunk = trunks.make_trunk(config)
     trunks.fill(trunk, tensors, "the model")
     return describer_of(config, trunk, backbones.pick_device(device), precision)
 
 
 def describer_of(
-    config: dict[str, Any], trunk: Trunk | Trunks, device: torch.device, precision: str = "float32"
+    config: dict[str, Any], trunk: AnyTrunk, device: torch.device, precision: str = "float32"
 ) -> Describer:
     """A describer by a network that is loaded; precision bf16 counts on a GPU alone."""
     tensors = {key: value.contiguous() for key, value in trunk.net.state_dict().items()}
@@ -76,22 +77,22 @@ def describer_of(
 
     chunk = CHUNK if device.type == "cpu" else _GPU_CHUNK
     return Describer(
-        config, tensors, mark, descriptors, maps if isinstance(trunk, Trunk) else None, chunk, device.type, precision
+        config, tensors, mark, descriptors, None if isinstance(trunk, Trunks) else maps, chunk, device.type, precision
     )
 
 
-def on_device(trunk: Trunk | Trunks, device: torch.device) -> Trunk | Trunks:
+def on_device(trunk: AnyTrunk, device: torch.device) -> AnyTrunk:
     """The network where it runs; on a GPU in the order of memory in which pixels arrive, channels last."""
     if device.type == "cpu":
         return trunk.to(device)
-    moved: Trunk | Trunks = trunk.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    moved: AnyTrunk = trunk.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
 
 
 def _run_network(
     images: ImageList,
     config: dict[str, Any],
-    trunk: Trunk | Trunks,
+    trunk: AnyTrunk,
     device: torch.device,
     advance: Advance,
     reads: str,
@@ -112,8 +113,10 @@ def _run_network(
             elif np.isfinite(value).all():
                 values[row] = value.astype(np.float16)
 
-    fixed = trunk.size
-    for row, picture in decoded(images, lambda index: _sized(images, index, config["image_size"], fixed)):
+    square = trunk.size is not None
+    for row, picture in decoded(
+        images, lambda index: _sized(images, index, config["image_size"], square, trunk.multiple)
+    ):
         advance(1)
         if picture is None:
             continue
@@ -129,7 +132,7 @@ def _run_network(
 def _run_on_gpu(
     images: ImageList,
     config: dict[str, Any],
-    trunk: Trunk | Trunks,
+    trunk: AnyTrunk,
     device: torch.device,
     advance: Advance,
     reads: str,
@@ -139,10 +142,11 @@ def _run_on_gpu(
 ) -> list[np.ndarray | None]:
     """The same on a GPU, where photos are decoded ahead in processes and batches are large."""
     values: list[np.ndarray | None] = [None] * len(images)
-    side, fixed, scales = config["image_size"], trunk.size, config.get("scales", [1.0])
+    side, square, scales = config["image_size"], trunk.size is not None, config.get("scales", [1.0])
+    multiple = trunk.multiple
 
     def job(row: int) -> tuple[np.ndarray | None, str | None]:
-        return attempted(lambda: _sized(images, row, side, fixed))
+        return attempted(lambda: _sized(images, row, side, square, multiple))
 
     def work(pixels: Tensor) -> Tensor:
         return described(trunk, pixels, scales, reads, precision)
@@ -156,14 +160,14 @@ def _run_on_gpu(
     return values
 
 
-def seen(trunk: Trunk | Trunks, images: Tensor, reads: str) -> Tensor:
+def seen(trunk: AnyTrunk, images: Tensor, reads: str) -> Tensor:
     """What a head reads of images (B,3,H,W): unit descriptors (B,D), or maps (B,D,7,7)."""
     found: Tensor = grid(trunk.maps(images)) if reads == "maps" else trunk(images)
     return found
 
 
 def describe_pixels(
-    trunk: Trunk | Trunks,
+    trunk: AnyTrunk,
     pixels: np.ndarray,
     scales: Sequence[float],
     device: torch.device,
@@ -177,15 +181,15 @@ def describe_pixels(
 
 
 def described(
-    trunk: Trunk | Trunks, pixels: Tensor, scales: Sequence[float], reads: str, precision: str = "float32"
+    trunk: AnyTrunk, pixels: Tensor, scales: Sequence[float], reads: str, precision: str = "float32"
 ) -> Tensor:
     """`describe_pixels` of a tensor uint8 (B,H,W,3) on the network's device; precision: float32 or bf16."""
     device = pixels.device
     with torch.inference_mode(), _arithmetic(device, precision):
-        tensor = normalised(pixels)
+        tensor = normalised(pixels, trunk)
         total = torch.zeros((), device=device)
         for scale in scales:
-            size = [max(32, round(length * scale)) for length in tensor.shape[2:]]
+            size = [preprocess.length(one * scale, trunk.multiple) for one in tensor.shape[2:]]
             sized = tensor if scale == 1 else functional.interpolate(tensor, size, mode="bilinear", antialias=True)
             total = total + seen(trunk, sized, reads)
         if len(scales) > 1:
@@ -207,12 +211,12 @@ def _arithmetic(device: torch.device, precision: str) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def normalised(pixels: Tensor) -> Tensor:
-    """uint8 (B,H,W,3) -> float32 (B,3,H,W) as torchvision's networks expect it."""
-    mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (backbones.MEAN, backbones.STD))
+def normalised(pixels: Tensor, trunk: AnyTrunk) -> Tensor:
+    """uint8 (B,H,W,3) -> float32 (B,3,H,W) as the network expects it."""
+    mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (trunk.mean, trunk.std))
     return (pixels.permute(0, 3, 1, 2).float().div_(255) - mean) / std
 
 
-def _sized(images: ImageList, index: int, side: int, fixed: int | None) -> np.ndarray:
+def _sized(images: ImageList, index: int, side: int, square: bool, multiple: int = 1) -> np.ndarray:
     """uint8 (H,W,3), longest side `side`, or squeezed to a square where the network takes no other shape."""
-    return preprocess.pixels(preprocess.fit(lambda most: images.open(index, most), side, fixed is not None))
+    return preprocess.pixels(preprocess.fit(lambda most: images.open(index, most), side, square, multiple))

@@ -18,7 +18,7 @@ from torch import Tensor
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.features import backbones, batch_memory
+from hashpipe.hashing.features import backbones, batch_memory, trunks
 from hashpipe.hashing.features.descriptors import Describer, restore_describer
 from hashpipe.hashing.features.network_descriptors import normalised
 from hashpipe.hashing.training import distributed
@@ -83,8 +83,8 @@ class Tuned:
         tune = self.tune = options.tune
         self.config, self.images, self.step = describer.config, images, 0
         self.device = backbones.pick_device(options.describe.device)
-        self.trunk = backbones.Trunk(describer.config["backbone"], describer.config["pooling"])
-        backbones.fill(self.trunk, describer.tensors, "the model")
+        self.trunk = trunks.make_trunk(describer.config)
+        trunks.fill(self.trunk, describer.tensors, "the model")
         self.trunk = self.trunk.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parameters = learning(self.trunk, tune.finetune)
         self.mean, self.axes = torch.from_numpy(pca.mean), torch.from_numpy(pca.axes)
@@ -140,7 +140,7 @@ class Tuned:
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 (B,S,S,3) -> x float32 (B,d)."""
-        seen = normalised(pixels.to(self.device)).contiguous(memory_format=torch.channels_last)
+        seen = normalised(pixels.to(self.device), self.trunk).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.tune.precision == "bf16"):
             out = self.trunk(seen)
         return (out.float().to(self.answers) - self.mean) @ self.axes
@@ -179,7 +179,7 @@ class Tuned:
         self.parts, self._graph = 2 * self.parts, None
 
 
-def learning(trunk: backbones.Trunk, which: str) -> list[Tensor]:
+def learning(trunk: trunks.AnyTrunk, which: str) -> list[Tensor]:
     """The parameters that learn, set to want a gradient: all, or the last quarter of the weight tensors."""
     every = [one for one in trunk.net.parameters() if one.is_floating_point()]
     chosen = every if which == "all" else every[int(len(every) * (1 - LAST)) :]

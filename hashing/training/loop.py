@@ -141,7 +141,7 @@ def fit_head(
     if network is None and len(targets.similar):
         state.head.interpolate(first, recipe.towards_start)
     if options.recentre:
-        state.head.centre(torch.from_numpy(x).to(state.device) if maps is None else maps[0])
+        state.head.centre(torch.from_numpy(x).to(state.device) if state.maps is None else state.maps)
     return state.head.cpu()
 
 
@@ -176,13 +176,15 @@ def _begin(
         head = head_class(head_of(options))(start, *(() if maps is None else maps[1:]))
         objective = kind(method, bits, sampler.known())
         objective.meet(head)
+    read = None if maps is None else head.reduced_once(maps[0])
     head, objective = head.to(device), objective.to(device)
+    if isinstance(read, Tensor):
+        read = read.to(device)
     if network is not None:
         network.answer_on(device)
     with torch.no_grad():
-        objective.begin(head.outputs(inputs if maps is None else maps[0]), sampler.known())
+        objective.begin(head.outputs(inputs if read is None else read), sampler.known())
     optimiser, schedule = make_optimiser(recipe, head, objective, network, options.tune.finetune_rate)
-    read = None if maps is None else maps[0]
     state = TrainState(inputs, head, objective, sampler, optimiser, schedule, generator, noise, network, read)
     first = {name: value.detach().clone() for name, value in head.named_parameters()}
     return state, first, torch.from_numpy(generator.permutation(len(x))[:_CENTRE_ON])
@@ -212,8 +214,10 @@ def _draw(state: TrainState, recipe: Recipe, step: int, progress: float) -> Batc
             network.ahead(state.sampler.peek(recipe, distributed.count()))
     else:
         seen, noise = x, None
-        if state.maps is not None:
-            seen = maps = torch.from_numpy(state.maps[rows.numpy()])
+        if isinstance(state.maps, Maps):
+            seen = maps = torch.from_numpy(state.maps.stored(rows.numpy())).float()
+        elif state.maps is not None:
+            seen = state.maps[rows.to(state.device)]
         if recipe.noise:
             noise = recipe.noise * state.deviation * torch.randn(x.shape, generator=state.noise).to(state.device)
         u = _gathered(state, lambda part: seen[part], noise, len(rows))
