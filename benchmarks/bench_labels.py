@@ -32,7 +32,9 @@ def main() -> None:
     for either in (one, two):
         either.add_argument("--backbone", default="mobilenet_v2")
         either.add_argument("--weights")
-        either.add_argument("--methods", nargs="+", default=["all"], help="names of objectives and baselines")
+        either.add_argument(
+            "--methods", nargs="+", default=["all"], help="names, or descriptors or maps: what heads read"
+        )
     two.add_argument("--bits", type=int, nargs="+", default=[12, 24, 32, 48])
     two.add_argument("--seeds", type=int, default=3, help="of the well-known methods; all others have the first one")
     two.add_argument("--steps", type=int, default=2000, help="of every fit, as `train --steps`")

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -103,11 +104,11 @@ def run(asked: argparse.Namespace) -> None:
             seeds = range(asked.seeds if name in (*asked.well_known, *BASELINES) else 1)
             steps = asked.steps if name in OBJECTIVES else 0
             todo += [Item(name, bits, seed, steps, mark, code) for seed in seeds if _fits(name, bits)]
-    todo.sort(key=lambda item: (_reads_maps(item.method), item.seed, item.method not in (*BASELINES, FLOAT)))
-    of_maps = [item for item in todo if _reads_maps(item.method)]
-    results.do(
-        asked.results, todo, partial(opened, maps=bool(of_maps)), score, _told, asked.workers, asked.minutes, print
-    )
+    heavy = {name: _reads_maps(name) for name in names}
+    learnt = {name: name in OBJECTIVES for name in names}
+    todo.sort(key=lambda item: (heavy[item.method], item.seed, learnt[item.method], item.bits))
+    load_all = partial(opened, maps=any(heavy.values()))
+    results.do(asked.results, todo, load_all, score, _told, asked.workers, asked.minutes, print)
 
 
 def score(photos: Photos, item: Item) -> dict[str, Any]:
@@ -146,15 +147,25 @@ def _told(photos: Photos) -> dict[str, Any]:
 
 
 def _names(asked: list[str]) -> list[str]:
+    """Names of methods, and of GROUPS of them by what their heads read."""
     known = [FLOAT, *BASELINES, *OBJECTIVES]
+    found: list[str] = []
     for name in asked:
-        if name not in (*known, "all"):
-            raise SystemExit(f"{name} is no method; choose from {', '.join(known)}")
-    return known if "all" in asked else asked
+        if name not in (*known, *GROUPS):
+            raise SystemExit(f"{name} is no method; choose from {', '.join((*known, *GROUPS))}")
+        found += filter(GROUPS[name], known) if name in GROUPS else [name]
+    return list(dict.fromkeys(found))
 
 
 def _reads_maps(name: str) -> bool:
     return name in OBJECTIVES and reads_maps(head_of(TrainOptions(objective=name)))
+
+
+GROUPS: dict[str, Callable[[str], bool]] = {
+    "all": lambda name: True,
+    "descriptors": lambda name: not _reads_maps(name),
+    "maps": _reads_maps,
+}  # of methods, by what their heads read
 
 
 def _fits(name: str, bits: int) -> bool:

@@ -135,9 +135,10 @@ def places(workspace: Path, options: EncodeOptions) -> tuple[Path, Path, Path | 
 def _runtime(model: StoredModel, bits: int, listing: Listing, options: EncodeOptions) -> str:
     """The runtime's name; the graph for it is made, and compared with torch on these photos, where that pays."""
     wanted = options.runtime
-    if model.describer["backbone"] == "vlad":
+    if model.describer["backbone"] in runtimes.OWN:
         if wanted != "auto":
-            raise UserError(f"--runtime {wanted} runs networks, and this model is VLAD of SIFT; omit it.")
+            what = runtimes.OWN[model.describer["backbone"]][1]
+            raise UserError(f"--runtime {wanted} runs networks, and this model is {what}; omit it.")
         return wanted
     if wanted == "torch":
         return wanted
@@ -171,7 +172,7 @@ def _cached(encoder: Encoder, workspace: Path | None) -> dict[str, np.ndarray]:
     None for a graph, which computes its own. Feature maps are kept in float16: outputs from them would differ a little.
     """
     model = encoder.model
-    usable = encoder.engine.name in ("torch", "vlad") and model.head(encoder.space.bits).reads == "descriptors"
+    usable = encoder.engine.name in ("torch", "vlad", "graph") and model.head(encoder.space.bits).reads == "descriptors"
     if workspace is None or not usable:
         return {}
     return descriptor_cache.read(workspace / "descriptors" / descriptors_fingerprint(model))

@@ -75,6 +75,20 @@ def vlad_engine(model: StoredModel, bits: int) -> Engine:
     return Engine("vlad", lambda load: load(side), run, {"runtime": "vlad"})
 
 
+def graph_engine(model: StoredModel, bits: int) -> Engine:
+    """The foreign graph that the model keeps, and its head."""
+    from hashpipe.hashing.features import graph_run
+
+    config, head = model.describer, model.head(bits)
+    read = graph_run.reader(graph_run.open_graph(model.describer_arrays["graph"].tobytes()), config)
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        seen = np.stack([read(picture) for picture in pixels])
+        return np.where(np.isfinite(seen).all(1, keepdims=True), head(seen), np.float32(np.nan))
+
+    return Engine("graph", network_picture(model), run, {"runtime": "onnx", "version": version("onnxruntime")})
+
+
 def torch_engine(model: StoredModel, bits: int, device: str = "auto", precision: str = "float32") -> Engine:
     """The network under torch, on a GPU in float32 or bf16."""
     import torch

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from hashpipe.hashing.data.images import ImageList
-from hashpipe.hashing.features import backbones, network_descriptors, trunks
+from hashpipe.hashing.features import backbones, graph_descriptors, graph_run, network_descriptors, trunks
 from hashpipe.hashing.features.describer import Describer, Descriptors
 from hashpipe.hashing.features.options import BackboneOptions
 
@@ -30,6 +30,8 @@ def make_describer(
         from hashpipe.hashing.features import vlad_descriptors
 
         return vlad_descriptors.make(options, training)
+    if chosen[0].backbone == graph_run.NAME:
+        return graph_descriptors.make(options)
     return network_descriptors.make(options, chosen, device, precision)
 
 
@@ -41,4 +43,6 @@ def restore_describer(
         from hashpipe.hashing.features import vlad_descriptors
 
         return vlad_descriptors.restore(config, tensors)
+    if config["backbone"] == graph_run.NAME:
+        return graph_descriptors.restore(config, tensors)
     return network_descriptors.restore(config, tensors, device, precision)

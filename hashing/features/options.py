@@ -15,10 +15,10 @@ class BackboneOptions(Options):
     backbone: str | None = field(
         default=None,
         metadata={
-            "help": "any torchvision classification network (resnet50, mobilenet_v2, ...), or timm:NAME, "
-            "or vlad (SIFT, needs no weights), or several networks of torchvision with commas between, whose "
-            "descriptors stand side by side; without it the first common network whose ImageNet weights torch has "
-            "cached, else vlad",
+            "help": "any torchvision classification network (resnet50, mobilenet_v2, ...), or timm:NAME, or onnx:FILE "
+            "(a graph from photos to vectors), or vlad (SIFT, needs no weights), or several networks of torchvision "
+            "with commas between, whose descriptors stand side by side; without it the first common network whose "
+            "ImageNet weights torch has cached, else vlad",
             "metavar": "NAME",
         },
     )
@@ -58,6 +58,34 @@ class BackboneOptions(Options):
             "min": 0.1,
             "max": 2.0,
             "metavar": "X[,X...]",
+            "hidden": True,
+        },
+    )
+    graph_range: float | None = field(
+        default=None,
+        metadata={
+            "help": "largest value of a pixel that the graph of onnx:FILE takes, before mean and deviation: 1 or 255; "
+            "its metadata say, else 1",
+            "min": 1.0,
+            "max": 65535.0,
+            "hidden": True,
+        },
+    )
+    graph_mean: tuple[float, ...] | None = field(
+        default=None,
+        metadata={
+            "help": "mean of red, green and blue that the graph of onnx:FILE takes off; its metadata say, else "
+            "ImageNet's",
+            "metavar": "R,G,B",
+            "hidden": True,
+        },
+    )
+    graph_std: tuple[float, ...] | None = field(
+        default=None,
+        metadata={
+            "help": "deviation of red, green and blue that the graph of onnx:FILE divides by; its metadata say, else "
+            "ImageNet's",
+            "metavar": "R,G,B",
             "hidden": True,
         },
     )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.features import backbones, timm_trunks, timm_weights
+from hashpipe.hashing.features import backbones, graph_run, timm_trunks, timm_weights
 from hashpipe.hashing.features.backbones import MEAN, STD, Chosen, Trunk
 from hashpipe.hashing.features.timm_trunks import PREFIX, TimmTrunk
 
@@ -76,6 +76,8 @@ def fill(trunk: AnyTrunk, state: Mapping[str, Tensor], source: str) -> None:
 def choose(backbone: str | None, weights: str | None) -> tuple[Chosen, ...]:
     """What the options come down to, one or several networks. Raises UserError; downloads nothing."""
     names = [one.strip() for one in (backbone or "").split(BETWEEN)]
+    if names[0].startswith(graph_run.PREFIX):  # a path may hold commas
+        return (Chosen(graph_run.NAME, str(backbone)),)
     if len(names) == 1:
         one = timm_weights.choose if names[0].startswith(PREFIX) else backbones.choose
         return (one(backbone, weights),)  # type: ignore[arg-type]

@@ -37,8 +37,9 @@ LAST = 0.25  # share of the network's weight tensors, from its end, that --finet
 
 def check_network(which: str, backbones: Sequence[str]) -> None:
     """Raise UserError where a network is to learn and one of the descriptors is computed by none."""
-    if which != "none" and "vlad" in backbones:
-        raise UserError(f"--finetune {which} needs a network and vlad has no layers; name one with --backbone.")
+    without = next((one for one in backbones if one in ("vlad", "onnx")), None)
+    if which != "none" and without:
+        raise UserError(f"--finetune {which} needs a network and {without} has no layers; name one with --backbone.")
 
 
 def finetune(
