@@ -11,7 +11,13 @@ from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.duplicates.metadata import Metadata
 from hashpipe.hashing.duplicates.rules import Group
 
-NAMES = {"exact": "exact duplicates", "near": "near-duplicates", "burst": "bursts", "place": "same place"}
+NAMES = {
+    "exact": "exact duplicates",
+    "near": "near-duplicates",
+    "burst": "bursts",
+    "place": "same place",
+    "stack": "stacks",
+}
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ from hashpipe.hashing.calibration.calibration import Calibration, read_calibrati
 from hashpipe.hashing.codes.codes_file import CodeSet, read_codes
 from hashpipe.hashing.data.listing import shown
 from hashpipe.hashing.duplicates import appearance
+from hashpipe.hashing.duplicates.decisions import Decisions, read_decisions
 from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
 from hashpipe.hashing.duplicates.metadata import gather
 from hashpipe.hashing.duplicates.options import GroupsOptions
-from hashpipe.hashing.duplicates.rules import KINDS, Appearances, Rules, Same, all_groups
+from hashpipe.hashing.duplicates.rules import KINDS, STACK, Appearances, Rules, Same, all_groups
 from hashpipe.hashing.features.quality import LOW
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
@@ -73,10 +74,11 @@ def groups(workspace: Path, options: GroupsOptions) -> GroupsResult:
         pairs = workspace / "pairs"
         pairset = read_pairset(pairs) if (pairs / "meta.json").exists() else None
         calibration = read_calibration(workspace, codeset.space)
-        known = KnownFiles(workspace / FILE)
-        found = find_groups(codeset, options, pairset, calibration, folder / "looks", known)
+        known, decisions = KnownFiles(workspace / FILE), read_decisions(workspace)
+        found = find_groups(codeset, options, pairset, calibration, folder / "looks", known, decisions)
         write_reports(folder, found, options)
-    counts = {kind: (len(found.of(kind)), sum(len(one.rows) for one in found.of(kind))) for kind in KINDS}
+    kinds = (*KINDS, STACK) if found.of(STACK) else KINDS
+    counts = {kind: (len(found.of(kind)), sum(len(one.rows) for one in found.of(kind))) for kind in kinds}
     return GroupsResult(folder, len(codeset), counts, found.rules, found.notes)
 
 
@@ -110,11 +112,12 @@ def find_groups(
     calibration: Calibration | None = None,
     cache: Path | None = None,
     known: KnownFiles | None = None,
+    decisions: Decisions | None = None,
 ) -> Grouping:
     """The groups of a code set; a PairSet adds geometry, a calibration the radius.
 
-    `cache` keeps what was seen, `known` says which files are as they were. A photo that has changed since it was
-    encoded counts as one that is not there: nothing but its code is known.
+    `cache` keeps what was seen, `known` says which files are as they were, `decisions` what a person has said. A photo
+    that has changed since it was encoded counts as one that is not there: nothing but its code is known.
     """
     radius, source = _radius(codeset, options, calibration)
     paths = [codeset.path(row) for row in range(len(codeset))]
@@ -152,7 +155,9 @@ def find_groups(
     if not usable.all():
         notes.append(f"{int((~usable).sum())} flat or tiny photos are in no place: their codes are unreliable.")
     near_radius = radius if same else options.near_radius
-    rules = Rules(radius, near_radius, options.burst_seconds, usable, hashes, ~np.isnan(sharpness))
+    said = decisions or Decisions()
+    apart, stacks = said.apart_rows(codeset), tuple(said.stack_rows(codeset))
+    rules = Rules(radius, near_radius, options.burst_seconds, usable, hashes, ~np.isnan(sharpness), apart, stacks)
     found = all_groups(codeset, metadata, rules, appearances, same)
     metadata_known = {
         "bits": codeset.space.bits,

@@ -80,6 +80,7 @@ def encode(photos: Path | Sequence[Path], workspace: Path, options: EncodeOption
         runtime=runtime,
         device=options.device,
         threads=options.workers,
+        precision=options.precision,
     )
     made_by = _made_by(encoder)
     t = None if given is None else given.tolist()

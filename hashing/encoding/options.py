@@ -62,6 +62,12 @@ class EncodeOptions(Options):
     device: Literal["auto", "cpu", "cuda"] = field(
         default="auto", metadata={"help": "where torch runs; auto takes a GPU where one is present"}
     )
+    precision: Literal["float32", "bf16"] = field(
+        default="float32",
+        metadata={
+            "help": "precision of the network on a GPU; bf16 is faster and flips some bits near their thresholds"
+        },
+    )
     force: bool = field(
         default=False,
         metadata={
@@ -80,6 +86,9 @@ class EncodeOptions(Options):
                 raise UserError(f"--shard {self.shard} is no shard; give i/N with i from 1 to N, as in 1/4.")
         if self.device == "cuda" and self.runtime not in ("auto", "torch"):
             raise UserError(f"--device cuda is torch's and --runtime is {self.runtime}; omit one of them.")
+        if self.precision == "bf16" and (self.device == "cpu" or self.runtime not in ("auto", "torch")):
+            other = "--device cpu" if self.device == "cpu" else f"--runtime {self.runtime}"
+            raise UserError(f"--precision bf16 is for a GPU and does not go with {other}; omit one of them.")
 
     @property
     def share(self) -> tuple[int, int]:

@@ -137,12 +137,14 @@ def choose(model: StoredModel, bits: int, wanted: str, photos: int = 1) -> str:
     return next((name for name in fit if known[name].bit_flip_rate <= MOST_FLIPS), "torch")
 
 
-def engine(model: StoredModel, bits: int, name: str, device: str = "auto", threads: int = 1) -> Engine:
+def engine(
+    model: StoredModel, bits: int, name: str, device: str = "auto", threads: int = 1, precision: str = "float32"
+) -> Engine:
     """The engine of a runtime; graph runtimes export the graph first where it is missing."""
     if name == "vlad":
         return engines.vlad_engine(model, bits)
     if name == "torch":
-        return engines.torch_engine(model, bits, device)
+        return engines.torch_engine(model, bits, device, precision)
     if not engines.installed(name):
         raise UserError(
             f"--runtime {name} needs the package {engines.PACKAGES[name]}; "

@@ -15,9 +15,10 @@ class BackboneOptions(Options):
     backbone: str | None = field(
         default=None,
         metadata={
-            "help": "any torchvision classification network (resnet50, mobilenet_v2, ...), or vlad (SIFT, needs no "
-            "weights), or several networks with commas between, whose descriptors stand side by side; without it the "
-            "first common network whose ImageNet weights torch has cached, else vlad",
+            "help": "any torchvision classification network (resnet50, mobilenet_v2, ...), or timm:NAME, "
+            "or vlad (SIFT, needs no weights), or several networks of torchvision with commas between, whose "
+            "descriptors stand side by side; without it the first common network whose ImageNet weights torch has "
+            "cached, else vlad",
             "metavar": "NAME",
         },
     )
@@ -25,13 +26,19 @@ class BackboneOptions(Options):
         default=None,
         metadata={
             "help": "weights of the network: a .safetensors or .pth file, or imagenet for torchvision's own "
-            "(downloaded where torch has not cached them); of several networks one file for each",
+            "(downloaded where torch has not cached them); of several networks one file for each; of timm:NAME also "
+            "local-dir:FOLDER with config.json and model.safetensors, or pretrained (a download)",
             "metavar": "FILE|imagenet",
         },
     )
-    pooling: Literal["gem", "mac", "spoc"] = field(
-        default="gem",
-        metadata={"help": "pooling of the last feature map: generalised mean (p=3), maximum or mean", "hidden": True},
+    pooling: Literal["gem", "mac", "spoc", "cls", "mean", "cls+mean"] | None = field(
+        default=None,
+        metadata={
+            "help": "pooling: of the last feature map generalised mean (gem, p=3), maximum (mac) or mean (spoc); of a "
+            "transformer's tokens, with timm, the first (cls), the mean, or both; without it gem, or cls where there "
+            "is one, else mean",
+            "hidden": True,
+        },
     )
     image_size: int | None = field(
         default=None,

@@ -52,8 +52,8 @@ class FinetuneOptions(Options):
     precision: Literal["float32", "bf16"] = field(
         default="float32",
         metadata={
-            "help": "precision of the network during training; bf16 is mixed precision",
-            "only": _TUNING,
+            "help": "precision of the network: where it learns, and on a GPU where it describes photos; bf16 is mixed "
+            "precision",
             "hidden": True,
         },
     )
@@ -237,3 +237,6 @@ class AdaptOptions(Options):
     video_frames: int = field(default=0, metadata={"help": VIDEO_FRAMES, "min": 0})
     seed: int = field(default=0, metadata={"help": "seed of everything random", "min": 0})
     device: Literal["auto", "cpu", "cuda"] = field(default="auto", metadata={"help": "where networks run"})
+    precision: Literal["float32", "bf16"] = field(
+        default="float32", metadata={"help": "precision in which the network describes photos on a GPU"}
+    )

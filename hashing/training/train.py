@@ -80,7 +80,7 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         check_network(options.tune.finetune, [one.backbone for one in chosen])
         check_needs(options, source.targets if uses_pairs(options) else no_targets(len(source.images)))
         cache = workspace / "descriptors"
-        describer = make_describer(options.describe, source.images, cache)
+        describer = make_describer(options.describe, source.images, cache, options.tune.precision)
         how = "WITH CLASS LABELS, for comparison only" if options.labels else "without labels"
         say(f"learning from {len(source.images)} photos with {describer.name}, {how}")
         described, maps = describe(describer, source, cache), None

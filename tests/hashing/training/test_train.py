@@ -124,6 +124,7 @@ def test_model_folder_is_complete_and_readable_by_others(trained):
         "env.json",
         "log.txt",
         "README.md",
+        "card.html",
         *(f"plots/{kind}_{bits}.png" for kind in ("loss", "distances", "epochs", "bits") for bits in (8, 12)),
     }
     assert all(path.stat().st_mode & 0o444 == 0o444 for path in trained.folder.iterdir())
