@@ -78,6 +78,7 @@ docs: $(STAMP)
 	$(BIN)/python docs/methods.py
 	$(BIN)/python docs/results.py
 	$(BIN)/python docs/readme.py
+	$(BIN)/python docs/notebook.py
 	$(BIN)/python docs/photos.py
 	$(BIN)/python -m hashpipe.hashing.benchmarks.catalogue > docs/benchmarks.md
 

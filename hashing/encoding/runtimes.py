@@ -86,7 +86,7 @@ def _export(model: StoredModel, bits: int) -> None:
     """Write the graph beside the model. Raises UserError for what has no graph, before torch is loaded."""
     if model.describer["backbone"] == "vlad":
         raise UserError(
-            f"{model.folder} describes photos by VLAD of SIFT, which is no network and has no ONNX form; "
+            f"{model.folder} describes photos by VLAD of SIFT, which is not a network and cannot be exported to ONNX; "
             "train with --backbone mobilenet_v2 or another network to export one."
         )
     if model.describer.get("scales", [1.0]) != [1.0]:
