@@ -270,7 +270,7 @@ def test_weights_of_no_known_name_need_a_backbone(tmp_path):
     [
         ("resnet19", None, "did you mean resnet18"),
         ("qqq", None, "choose vlad or one of"),
-        ("resnet18", "gone.pth", "gone.pth is no file"),
+        ("resnet18", "gone.pth", "gone.pth is not a file"),
         ("vlad", "x.pth", "vlad takes no weights"),
     ],
 )
