@@ -48,7 +48,7 @@ def read_grey(path: Path, sha256: str) -> np.ndarray | None:
         picture = load_same(path, sha256, 2 * SIDE).convert("L")
     except UnreadablePhoto:
         return None
-    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=2.0))
+    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
 def register(
