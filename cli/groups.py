@@ -33,7 +33,7 @@ _TABLE = {
 @click.pass_context
 def groups_command(
     context: click.Context, workspace: Path, open_page: bool, config: Path | None, as_json: bool, **given: Any
-) -> None:
+) -> int:
     """Find exact duplicates, near-duplicates, bursts and photos of one place.
 
     Needs the codes of `hashpipe encode`; capture times and the places of `hashpipe pairs build` are used where they are
@@ -42,12 +42,16 @@ def groups_command(
     """
     if context.invoked_subcommand is not None:
         _refuse_options(context, context.invoked_subcommand)
-        return
+        return 0
     options = build(GroupsOptions, given, config, "groups")
+    if options.against is not None:
+        from hashpipe.hashing.duplicates.against import against
+
+        return show(lambda: against(workspace, options), as_json)
     from hashpipe.hashing.duplicates.groups import groups
 
     page = (lambda result: result.folder / "groups.html") if open_page else None
-    show(lambda: groups(workspace, options), as_json, page=page)
+    return show(lambda: groups(workspace, options), as_json, page=page)
 
 
 def _refuse_options(context: click.Context, command: str) -> None:
