@@ -48,8 +48,11 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
     }
     write(result, folder / "eval", pages if options.galleries else [])
     if "model" in result.meta:
+        scored = False
         with optional("The model card with these scores", "the score in eval.json"):
-            if add_scores(folder / "model", str(result.meta["model"]), result.rows):
+            scored = add_scores(folder / "model", str(result.meta["model"]), result.rows)
+        with optional("The page of the model card", "the score in eval.json"):
+            if scored:
                 write_page(folder / "model")
     return result
 
