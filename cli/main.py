@@ -92,10 +92,7 @@ pairs = LazyGroup(
     table={
         "build": ("hashpipe.cli.pairs:build_command", "Photos to 3D models to similar and dissimilar pairs."),
         "show": ("hashpipe.cli.pairs:show_command", "Show the evidence for a pair of photos."),
-        "check": (
-            "hashpipe.cli.pairs:check_command",
-            "Check that the pairs of a workspace are complete and consistent.",
-        ),
+        "check": ("hashpipe.cli.pairs:check_command", "Check that pairs are complete and consistent."),
         "import": ("hashpipe.cli.exchange:import_command", "Import pairs that another program found."),
         "export": ("hashpipe.cli.exchange:export_command", "Write the pairs of a workspace for other programs."),
     },

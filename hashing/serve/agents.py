@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hashpipe.common.distribution import install_advice
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
 from hashpipe.hashing.serve.agent_tools import AgentTools
@@ -35,7 +36,7 @@ def mcp_server(workspace: Path, options: ServeOptions) -> Any:
         from mcp.types import ToolAnnotations
         from pydantic import ValidationError
     except ImportError as error:
-        raise UserError(f"serve --mcp needs {error.name or 'mcp'} 2; pip install 'hashpipe[mcp]'.") from None
+        raise UserError(f"serve --mcp needs {error.name or 'mcp'} 2; {install_advice('mcp')}.") from None
 
     class Server(MCPServer):
         """Says in one sentence what is wrong with the arguments of a call."""
