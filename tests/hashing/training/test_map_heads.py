@@ -69,14 +69,14 @@ def test_maps_are_never_all_in_memory_as_float32(monkeypatch):
     monkeypatch.setattr(stored_maps, "PART", 10)
     x, maps, targets = toys.hidden_places()
     read: list[int] = []
-    real = Maps.__getitem__
+    real = Maps.stored
 
     def watched(self, rows):
         found = real(self, rows)
         read.append(len(found))
         return found
 
-    monkeypatch.setattr(Maps, "__getitem__", watched)
+    monkeypatch.setattr(Maps, "stored", watched)
     batches: list[int] = []
     draw = loop._draw
 
