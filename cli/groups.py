@@ -14,9 +14,12 @@ from hashpipe.common.errors import UserError
 from hashpipe.hashing.duplicates.options import GroupsOptions
 
 _TABLE = {
-    "apply": ("hashpipe.cli.groups_apply:apply_command", "Move, link or trash the copies in groups. Shows first."),
-    "undo": ("hashpipe.cli.groups_apply:undo_command", "Take back what `groups apply` did last."),
-    "ignore": ("hashpipe.cli.groups_decide:ignore_command", "Remember that photos are no duplicates."),
+    "apply": (
+        "hashpipe.cli.groups_apply:apply_command",
+        "Keep one photo of each group, act on its copies. Shows first.",
+    ),
+    "undo": ("hashpipe.cli.groups_apply:undo_command", "Undo the last `groups apply`."),
+    "ignore": ("hashpipe.cli.groups_decide:ignore_command", "Remember that photos are not duplicates."),
     "stack": ("hashpipe.cli.groups_decide:stack_command", "Remember that photos belong together and all stay."),
 }
 
@@ -30,7 +33,7 @@ _TABLE = {
 @click.pass_context
 def groups_command(
     context: click.Context, workspace: Path, open_page: bool, config: Path | None, as_json: bool, **given: Any
-) -> None:
+) -> int:
     """Find exact duplicates, near-duplicates, bursts and photos of one place.
 
     Needs the codes of `hashpipe encode`; capture times and the places of `hashpipe pairs build` are used where they are
@@ -39,12 +42,16 @@ def groups_command(
     """
     if context.invoked_subcommand is not None:
         _refuse_options(context, context.invoked_subcommand)
-        return
+        return 0
     options = build(GroupsOptions, given, config, "groups")
+    if options.against is not None:
+        from hashpipe.hashing.duplicates.against import against
+
+        return show(lambda: against(workspace, options), as_json)
     from hashpipe.hashing.duplicates.groups import groups
 
     page = (lambda result: result.folder / "groups.html") if open_page else None
-    show(lambda: groups(workspace, options), as_json, page=page)
+    return show(lambda: groups(workspace, options), as_json, page=page)
 
 
 def _refuse_options(context: click.Context, command: str) -> None:

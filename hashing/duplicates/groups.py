@@ -20,6 +20,7 @@ from hashpipe.hashing.calibration.calibration import Calibration, read_calibrati
 from hashpipe.hashing.codes.codes_file import CodeSet, read_codes
 from hashpipe.hashing.data.listing import shown
 from hashpipe.hashing.duplicates import appearance
+from hashpipe.hashing.duplicates.copies import Copies, find_copies
 from hashpipe.hashing.duplicates.decisions import Decisions, read_decisions
 from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
 from hashpipe.hashing.duplicates.metadata import gather
@@ -98,6 +99,7 @@ def _own_folder(folder: Path) -> Path:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name another place with -o.")
     ours = {"groups.csv", "groups.json", "groups.html", "pictures", "looks", ".lock"}
+    ours |= {"against.csv", "against.json"}
     there = list(folder.iterdir()) if folder.exists() else []
     others = [path for path in there if path.name not in ours and not path.name.startswith(".")]
     if others and not (folder / "groups.json").exists():
@@ -137,11 +139,14 @@ def find_groups(
     appearances: Appearances | None = None
     same: Same | None = None
     hashes: np.ndarray | None = None
+    links: np.ndarray | None = None
+    copies: Copies | None = None
     if options.look != "off" and metadata.pixels.any():
         seen = appearance.appearances(codeset, np.arange(len(codeset)), cache, options.workers)
         appearances, sharpness = seen.__getitem__, seen[:, 0].copy()  # a view would keep all grey copies, 4 kB a photo
         hashes = appearance.perceptual_hashes(np.nan_to_num(seen[:, 1:]))
-        same = appearance.correlated(appearances, hashes, options.alike)
+        copies = find_copies(codeset, seen, radius, cache / "copies" if cache else None)
+        same, links = copies.same(appearance.correlated(appearances, hashes, options.alike)), copies.links()
         if options.look == "match":
             from hashpipe.hashing.duplicates.copy_match import or_matched
 
@@ -157,7 +162,9 @@ def find_groups(
     near_radius = radius if same else options.near_radius
     said = decisions or Decisions()
     apart, stacks = said.apart_rows(codeset), tuple(said.stack_rows(codeset))
-    rules = Rules(radius, near_radius, options.burst_seconds, usable, hashes, ~np.isnan(sharpness), apart, stacks)
+    rules = Rules(
+        radius, near_radius, options.burst_seconds, usable, hashes, ~np.isnan(sharpness), apart, stacks, links
+    )
     found = all_groups(codeset, metadata, rules, appearances, same)
     metadata_known = {
         "bits": codeset.space.bits,
@@ -173,7 +180,7 @@ def find_groups(
         "with_place": int((metadata.place >= 0).sum()),
         "space": codeset.space.fingerprint,
     }
-    return Grouping(codeset, metadata, found, sharpness, metadata_known, notes)
+    return Grouping(codeset, metadata, found, sharpness, metadata_known, notes, copies)
 
 
 def _radius(codeset: CodeSet, options: GroupsOptions, calibration: Calibration | None) -> tuple[int, str]:

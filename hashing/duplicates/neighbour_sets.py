@@ -26,3 +26,19 @@ def member(keys: np.ndarray, among: np.ndarray) -> np.ndarray:
     if not len(among):
         return np.zeros(len(keys), bool)
     return among[np.minimum(np.searchsorted(among, keys), len(among) - 1)] == keys
+
+
+class Linked:
+    """Neighbours that pairs of rows int64 (P,2) say, among `rows`; call it with positions in these."""
+
+    def __init__(self, pairs: np.ndarray, rows: np.ndarray, count: int) -> None:
+        position = np.full(count, -1, np.int64)
+        position[rows] = np.arange(len(rows))
+        self._keys = keys_both_ways(position[pairs], len(rows))
+        self._bounds = np.searchsorted(self._keys, np.arange(len(rows) + 1) * len(rows))
+        self._count = len(rows)
+
+    def __call__(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        parts = [self._keys[self._bounds[one] : self._bounds[one + 1]] % self._count for one in positions]
+        at = np.repeat(np.arange(len(positions)), [len(one) for one in parts])
+        return at, np.concatenate([self._keys[:0], *parts])

@@ -20,6 +20,14 @@ class GroupsOptions(Options):
         default=None,
         metadata={"short": "o", "help": "folder to write; without it groups in the workspace", "metavar": "DIR"},
     )
+    against: Path | None = field(
+        default=None,
+        metadata={
+            "help": "instead of groups, list the photos that this folder, codes file or workspace holds already, "
+            "copies included; exit code 1 where there are any",
+            "metavar": "REFERENCE",
+        },
+    )
     radius: int | None = field(
         default=None,
         metadata={

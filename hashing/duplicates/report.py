@@ -15,6 +15,7 @@ from hashpipe.common.extras import optional
 from hashpipe.common.files import atomic_path, write_json, write_text
 from hashpipe.common.pages import fill
 from hashpipe.common.progress import stage
+from hashpipe.hashing.duplicates.copies import AGREE
 from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
 from hashpipe.hashing.duplicates.options import GroupsOptions
 from hashpipe.hashing.duplicates.rules import HASH_RADIUS, KINDS, STACK, Group
@@ -41,6 +42,7 @@ _COLUMNS = (
     "sharpness",
     "place",
     "sha256",
+    "copy",
 )
 _TEXTS = {
     "exact": "The same bytes in several files.",
@@ -100,6 +102,7 @@ def _record(found: Grouping, number: int, group: Group, stands: dict[int, int]) 
                 "sharpness": None if np.isnan(sharp) else round(sharp, 1),
                 "place": int(metadata.place[row]),
                 "sha256": codeset.sha256[row],
+                "copy": found.copy_words(group, row),
             }
         )
     centre = str(codeset.path(group.centre))
@@ -148,7 +151,7 @@ def _card(record: dict[str, Any], pictures: set[str], radius: int) -> dict[str, 
     for photo in record["photos"][:NAMED]:
         picture = f"pictures/{_name(photo['sha256'])}" if photo["sha256"] in pictures else ""
         size = f"{photo['width']} × {photo['height']} pixels" if photo["width"] else "not readable"
-        words = [size, _bytes(photo["bytes"]), (photo["taken_at"] or "").replace("T", " ")]
+        words = [photo["copy"], size, _bytes(photo["bytes"]), (photo["taken_at"] or "").replace("T", " ")]
         if record["kind"] != "exact":
             away = f"{photo['distance']} bit{'' if photo['distance'] == 1 else 's'} away"
             words.append(away + (" (by 3D)" if photo["distance"] > radius else ""))
@@ -161,17 +164,17 @@ def _card(record: dict[str, Any], pictures: set[str], radius: int) -> dict[str, 
 
 def _text(found: Grouping, kind: str) -> str:
     rules = found.rules
-    copies, more = "resized, compressed again, lightened", ""
+    copies, more = "resized, compressed again, lightened, mirrored, or cropped by up to a fifth of each side", ""
     near = f"Codes within {rules['near_radius']} of {rules['bits']} bits of the group's centre"
     if rules["look"] != "off":
-        near += f" or perceptual hashes within {HASH_RADIUS} of 63 bits, and small grey copies that correlate by at "
-        near += f"least {rules['alike']:g} (1 is equal)"
+        near += f" or perceptual hashes within {HASH_RADIUS} of 63 bits, of the mirrored photo and of parts too; and "
+        near += f"grey copies that agree part by part by {AGREE:g} (1 is equal), laid exactly over each other"
     if rules["look"] == "match":
-        copies += ", cropped, turned"
+        copies += "; cropped further and turned"
         near += "; or codes so near, and features that match as one picture moved, turned or scaled"
     if rules["look"] == "quick":
-        more = "Cropped and turned copies are among the places where their codes are near; --look match tells "
-        more += "them apart."
+        more = "Copies that are cropped further or turned are among the places where their codes are near; "
+        more += "--look match tells them apart."
     near = f"{near}." if rules["near_radius"] is not None else "Not searched for: photos were not compared."
     chance = ""
     if rules["false_match_rate"] is not None:

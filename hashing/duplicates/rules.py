@@ -23,7 +23,7 @@ from hashpipe.hashing.codes.codes_file import CodeSet
 from hashpipe.hashing.duplicates.apart import both_ways, in_rounds
 from hashpipe.hashing.duplicates.cluster import Near, Neighbours, block_size, star_groups
 from hashpipe.hashing.duplicates.metadata import Metadata
-from hashpipe.hashing.duplicates.neighbour_sets import keys_both_ways, member, union
+from hashpipe.hashing.duplicates.neighbour_sets import Linked, keys_both_ways, member, union
 
 KINDS = ("exact", "near", "burst", "place")
 STACK = "stack"
@@ -57,7 +57,7 @@ class Rules:
     near_radius  the same for near-duplicates; None where there is no telling them from other photos of a place
     usable       bool (N,), photos whose code says enough to call a place the same
     hashes       uint8 (N,8), perceptual hashes that propose near-duplicates too; hashed bool (N,), who has one
-    apart        int64 (P,2), rows that a person says are no duplicates; stacks: rows that belong together
+    links        int64 (P,2), rows proposed beside; apart: rows that a person says are no duplicates
     """
 
     radius: int
@@ -68,6 +68,7 @@ class Rules:
     hashed: np.ndarray | None = None
     apart: np.ndarray | None = None
     stacks: tuple[tuple[int, ...], ...] = ()
+    links: np.ndarray | None = None
 
 
 def all_groups(
@@ -128,8 +129,7 @@ class _State:
     def stacked(self, stacks: Sequence[tuple[int, ...]]) -> list[Group]:
         found = []
         for stack in stacks:
-            rows = list(dict.fromkeys(self.stands[list(stack)].tolist()))
-            if len(rows) > 1:
+            if len(rows := list(dict.fromkeys(self.stands[list(stack)].tolist()))) > 1:
                 distance = hamming(self.codeset.codes[rows[0]], self.codeset.codes[rows])
                 found.append(Group(STACK, tuple(rows), rows[0], tuple(distance.tolist()), "named first"))
         return found
@@ -185,6 +185,7 @@ def _near_of(rows: np.ndarray, state: _State, rules: Rules, same: Same | None) -
     assert rules.near_radius is not None
     near = Near(state.codeset.codes[rows], rules.near_radius)
     taken, exact = state.metadata.taken, state.metadata.exact
+    linked = None if rules.links is None else Linked(state.stands[rules.links], rows, len(state.stands))
     alike: Near | None = None
     if rules.hashes is not None and rules.hashed is not None:
         alike, hashed = Near(rules.hashes[rows], HASH_RADIUS), rules.hashed[rows]
@@ -195,6 +196,8 @@ def _near_of(rows: np.ndarray, state: _State, rules: Rules, same: Same | None) -
             more_at, more = alike(positions)
             keep = hashed[positions[more_at]] & hashed[more]
             at, other = union((at, other), (more_at[keep], more[keep]), len(rows))
+        if linked is not None:
+            at, other = union((at, other), linked(positions), len(rows))
         a, b = rows[positions[at]], rows[other]
         apart = np.abs(taken[a] - taken[b])  # nan where a time is unknown, and nan is not greater
         keep = ~(apart > np.where(exact[a] & exact[b], _EXACT_SECONDS, _WHOLE_SECONDS))
@@ -232,19 +235,16 @@ def _place(state: _State, rules: Rules) -> list[Group]:
     near = Near(state.codeset.codes[rows], rules.radius)
     position = np.full(len(place), -1, np.int64)
     position[rows] = np.arange(len(rows))
-    similar = keys_both_ways(position[state.stands[state.metadata.similar]], len(rows))
+    similar = Linked(state.stands[state.metadata.similar], rows, len(place))
     dissimilar = keys_both_ways(position[state.stands[state.metadata.dissimilar]], len(rows))
     places = int(max(place.max(initial=0), state.metadata.related.max(initial=0))) + 1
     related = keys_both_ways(state.metadata.related, places)
-    bounds = np.searchsorted(similar, np.arange(len(rows) + 1) * len(rows))
 
     def neighbours(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at, other = near(positions)
         a, b = place[rows[positions[at]]], place[rows[other]]
         apart = (a >= 0) & (b >= 0) & (a != b) & ~member(a.astype(np.int64) * places + b, related)
         keep = ~apart & ~member(positions[at] * len(rows) + other, dissimilar)
-        more = [similar[bounds[one] : bounds[one + 1]] % len(rows) for one in positions]
-        more_at = np.repeat(np.arange(len(positions)), [len(one) for one in more])
-        return union((at[keep], other[keep]), (more_at, np.concatenate([other[:0], *more])), len(rows))
+        return union((at[keep], other[keep]), similar(positions), len(rows))
 
     return state.cluster("place", rows, neighbours)
