@@ -16,6 +16,7 @@ import click
 from hashpipe.cli.installed import Package, core_packages, install_command, optional_parts
 from hashpipe.cli.options import json_option, workspace_option
 from hashpipe.cli.output import show
+from hashpipe.common.distribution import installed_version
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import WORKSPACE_VERSION, read_json
 from hashpipe.common.paths import expanded
@@ -98,12 +99,10 @@ class Checkup:
 
 def examine(workspace: Path) -> Checkup:
     """Look at packages, machine, cached weights and workspace; changes nothing."""
-    from importlib.metadata import version
-
     core = core_packages()
     folder = _weights_folder()
     return Checkup(
-        versions={"hashpipe": version("hashpipe"), "Python": platform.python_version(), **_system()},
+        versions={"hashpipe": installed_version(), "Python": platform.python_version(), **_system()},
         core=core,
         optional=optional_parts(),
         devices=_devices(core, workspace),

@@ -16,6 +16,7 @@ import click
 from hashpipe.cli import advice, signals, streams, usage_errors
 from hashpipe.cli.failures import little_memory, sentence_of
 from hashpipe.cli.loudness import loudness_options
+from hashpipe.cli.version import version_option
 from hashpipe.common import journal
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import show_progress
@@ -172,7 +173,8 @@ hashpipe = Program(
     context_settings=_CONTEXT,
     table=TABLE,
 )
-loudness_options(click.version_option(package_name="hashpipe", prog_name="hashpipe")(hashpipe))
+
+loudness_options(version_option(hashpipe))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from hashpipe.common.option_values import Options
+
 
 @dataclass(frozen=True)
-class BuildOptions:
+class BuildOptions(Options):
     """Every choice of `hashpipe pairs build`; `identity` says which of them the PairSet fingerprint covers."""
 
     seed: int = field(

@@ -12,11 +12,11 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hashpipe.common.disk import naming_full_disk
+from hashpipe.common.distribution import installed_version
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.curation.files import sync_folder
 
@@ -76,7 +76,7 @@ def new_log(folder: Path, head: dict[str, Any]) -> ActionLog:
     number = max([int(path.stem) for path in _files(folder)], default=0) + 1
     path = folder / f"{number:04}.jsonl"
     path.open("xb").close()
-    log = ActionLog(path, {"version": VERSION, "hashpipe": version("hashpipe"), **head}, {})
+    log = ActionLog(path, {"version": VERSION, "hashpipe": installed_version(), **head}, {})
     log._write({**log.head, "begun": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
     sync_folder(folder)
     return log

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from hashpipe.common.option_values import Options
+
 
 @dataclass(frozen=True)
-class GroupsOptions:
+class GroupsOptions(Options):
     """How near photos of one group must be, and how much of it the page shows."""
 
     codes: Path | None = field(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from hashpipe.common.environment import cores
 from hashpipe.common.extras import optional
 from hashpipe.common.files import atomic_path, write_json, write_text
+from hashpipe.common.pages import fill
 from hashpipe.common.progress import stage
 from hashpipe.hashing.duplicates.copies import AGREE
 from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
@@ -120,8 +120,6 @@ def _write_csv(path: Path, records: list[dict[str, Any]]) -> None:
 
 
 def _write_page(folder: Path, found: Grouping, records: list[dict[str, Any]], options: GroupsOptions) -> None:
-    import jinja2
-
     shown = [record for record in records if record["group"] <= options.shown]
     wanted = {photo["sha256"]: Path(photo["path"]) for record in shown for photo in record["photos"][:PICTURES]}
     pictures = _pictures(folder / "pictures", wanted, options.workers)
@@ -134,20 +132,17 @@ def _write_page(folder: Path, found: Grouping, records: list[dict[str, Any]], op
             {"kind": kind, "title": NAMES[kind].capitalize(), "text": _text(found, kind), "groups": len(groups)}
             | {"photos": count, "cards": cards}
         )
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
-    # "<" must not occur in a script, or a file name could end it
-    data = json.dumps(sections, ensure_ascii=False).replace("<", "\\u003c")
-    page = environment.get_template("groups.html").render(
+    page = fill(
+        "hashpipe.hashing.duplicates",
+        "groups.html",
         photos=len(found.codeset),
         grouped=len({row for group in found.groups for row in group.rows}),
         rules=found.rules,
         notes=found.notes,
         sections=sections,
         shown=options.shown,
-        named=NAMED,
-        data=data,
     )
-    write_text(folder / "groups.html", page.encode("utf-8", "replace").decode("utf-8"))
+    write_text(folder / "groups.html", page)
 
 
 def _card(record: dict[str, Any], pictures: set[str], radius: int) -> dict[str, Any]:
@@ -155,10 +150,11 @@ def _card(record: dict[str, Any], pictures: set[str], radius: int) -> dict[str, 
     photos = []
     for photo in record["photos"][:NAMED]:
         picture = f"pictures/{_name(photo['sha256'])}" if photo["sha256"] in pictures else ""
-        size = f"{photo['width']} × {photo['height']}" if photo["width"] else "not readable"
+        size = f"{photo['width']} × {photo['height']} pixels" if photo["width"] else "not readable"
         words = [photo["copy"], size, _bytes(photo["bytes"]), (photo["taken_at"] or "").replace("T", " ")]
         if record["kind"] != "exact":
-            words.append(f"{photo['distance']} bits away" + (" (by 3D)" if photo["distance"] > radius else ""))
+            away = f"{photo['distance']} bit{'' if photo['distance'] == 1 else 's'} away"
+            words.append(away + (" (by 3D)" if photo["distance"] > radius else ""))
         words.append(f"represents {photo['stands_for']} more" if photo["stands_for"] else "")
         path = Path(photo["path"])
         link = path.absolute().as_uri()
@@ -171,7 +167,9 @@ def _text(found: Grouping, kind: str) -> str:
     copies, more = "resized, compressed again, lightened, mirrored, or cropped by up to a fifth of each side", ""
     near = f"Codes within {rules['near_radius']} of {rules['bits']} bits of the group's centre"
     if rules["look"] != "off":
-        near += f" or perceptual hashes within {HASH_RADIUS} of 63, of the mirrored photo and of parts too; and grey "
+        near += (
+            f" or perceptual hashes within {HASH_RADIUS} of 63 bits, of the mirrored photo and of parts too; and grey "
+        )
         near += f"copies that agree part by part by {AGREE:g}, laid exactly over each other"
     if rules["look"] == "match":
         copies += "; cropped further and turned"

@@ -17,7 +17,7 @@ from hashpipe.hashing.evaluation.frozen import FILE, carry_over, freeze
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.score_all import QueryPages
-from hashpipe.hashing.models.card import add_scores
+from hashpipe.hashing.models.card import add_scores, write_page
 
 
 def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
@@ -49,7 +49,8 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
     write(result, folder / "eval", pages if options.galleries else [])
     if "model" in result.meta:
         with optional("The model card with these scores", "the score in eval.json"):
-            add_scores(folder / "model", str(result.meta["model"]), result.rows)
+            if add_scores(folder / "model", str(result.meta["model"]), result.rows):
+                write_page(folder / "model")
     return result
 
 

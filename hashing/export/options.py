@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from hashpipe.common.option_values import Options
 from hashpipe.hashing.search.options import DEFAULT_TABLE
 
 _TABLE = ("to", "postgres")
 
 
 @dataclass(frozen=True)
-class ExportOptions:
+class ExportOptions(Options):
     """Where codes come from and where they go."""
 
     to: Literal["faiss", "postgres", "csv", "npy", "fiftyone"] = field(

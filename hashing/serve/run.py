@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hashpipe.common.distribution import install_advice
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
 from hashpipe.hashing.serve.middleware import Policy, is_loopback
@@ -177,5 +178,5 @@ def _extra() -> Any:
         import uvicorn
     except ImportError as error:
         package = error.name or "fastapi"
-        raise UserError(f"serve needs {package}; pip install 'hashpipe[serve]'.") from None
+        raise UserError(f"serve needs {package}; {install_advice('serve')}.") from None
     return uvicorn

@@ -74,7 +74,7 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
     workspace = open_workspace(workspace, create=options.model is not None)
     origin = options.model or workspace / "model"
     out = expanded(options.output or workspace / MODEL).absolute()
-    model = load_model(origin, options.device)
+    model = load_model(origin, options.device, options.precision)
     put_back(out)
     if out.exists() and out.resolve() == Path(origin).resolve():
         raise UserError(f"--output {out} is the model to start from; name another folder, it would be lost.")

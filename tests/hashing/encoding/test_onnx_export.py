@@ -176,10 +176,10 @@ def test_what_cannot_be_exported(model, pictures, workspace, tmp_path):
 def test_without_the_extra(monkeypatch, model, tmp_path):
     stored = read_model(workspace_with(tmp_path / "ws", model) / "model")
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(UserError, match=r"pip install 'hashpipe\[onnx\]'"):
+    with pytest.raises(UserError, match=r"pip install 'hashpipe-photos\[onnx\]'"):
         runtimes.prepare(stored, 16, [])
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(UserError, match=r"--runtime onnx needs .*pip install 'hashpipe\[onnx\]'"):
+    with pytest.raises(UserError, match=r"--runtime onnx needs .*pip install 'hashpipe-photos\[onnx\]'"):
         open_encoder(stored.folder, runtime="onnx")
 
 

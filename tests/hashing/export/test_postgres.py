@@ -21,7 +21,7 @@ from hashpipe.hashing.export.options import ExportOptions
 from hashpipe.hashing.search.postgres import bit_texts
 from hashpipe.hashing.search.postgres_search import open_postgres
 
-psycopg = pytest.importorskip("psycopg", reason="pip install 'hashpipe[postgres]'")
+psycopg = pytest.importorskip("psycopg", reason="pip install '.[postgres]'")
 
 WEIRD = 'Photos of "Zoë"; DROP TABLE x; -- 100%s {table}'
 

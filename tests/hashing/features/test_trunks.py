@@ -102,4 +102,4 @@ def test_heads_on_maps_fine_tuning_and_networks_of_one_size_are_refused(folder, 
     with pytest.raises(UserError, match="--finetune takes one network"):
         train(replace(options, tune=FinetuneOptions("last")), tmp_path / "ws")
     with pytest.raises(UserError, match="vit_b_32 takes images of one size only and does not go with other networks"):
-        trunks.make_trunk("resnet18,vit_b_32", "gem")
+        trunks.make_trunk({"backbone": "resnet18,vit_b_32", "pooling": "gem"})

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from served import COUNT, make_collection
 
-pytest.importorskip("mcp.server.mcpserver", reason="agents need mcp: pip install 'hashpipe[mcp]'")
+pytest.importorskip("mcp.server.mcpserver", reason="agents need mcp: pip install 'hashpipe-photos[mcp]'")
 
 
 @pytest.fixture(scope="module")
