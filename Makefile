@@ -77,6 +77,8 @@ docs: $(STAMP)
 	$(BIN)/python docs/commands.py
 	$(BIN)/python docs/methods.py
 	$(BIN)/python docs/results.py
+	$(BIN)/python docs/readme.py
+	$(BIN)/python docs/notebook.py
 	$(BIN)/python docs/photos.py
 	$(BIN)/python -m hashpipe.hashing.benchmarks.catalogue > docs/benchmarks.md
 

@@ -339,9 +339,7 @@ def _graphed(bench: Bench, trunk: Any, batch: int) -> Callable[[], None]:
     with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        mean, std = (
-            torch.tensor(one, device=bench.device)[:, None, None] for one in ((0.485, 0.456, 0.406), (0.229,) * 3)
-        )
+        mean, std = (torch.tensor(one, device=bench.device)[:, None, None] for one in (trunk.mean, trunk.std))
 
         def once() -> Tensor:
             result: Tensor = trunk((pixels.permute(0, 3, 1, 2).float().div_(255) - mean) / std)

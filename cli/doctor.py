@@ -43,7 +43,7 @@ _WIDEST = max(map(len, _PURPOSE.values()))
 def doctor_command(context: click.Context, workspace: Path, as_json: bool) -> None:
     """Say what is installed, what is missing and how to get it.
 
-    Ends with exit code 0 where hashpipe can do its work, 2 where a part of the core is missing or broken.
+    Exit code 0: ready to use. Exit code 2: a required package is missing or broken.
     """
     checkup: list[Checkup] = []
     show(lambda: checkup.append(examine(workspace)) or checkup[0], as_json)  # type: ignore[func-returns-value]

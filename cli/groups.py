@@ -14,9 +14,12 @@ from hashpipe.common.errors import UserError
 from hashpipe.hashing.duplicates.options import GroupsOptions
 
 _TABLE = {
-    "apply": ("hashpipe.cli.groups_apply:apply_command", "Move, link or trash the copies in groups. Shows first."),
-    "undo": ("hashpipe.cli.groups_apply:undo_command", "Take back what `groups apply` did last."),
-    "ignore": ("hashpipe.cli.groups_decide:ignore_command", "Remember that photos are no duplicates."),
+    "apply": (
+        "hashpipe.cli.groups_apply:apply_command",
+        "Keep one photo of each group, act on its copies. Shows first.",
+    ),
+    "undo": ("hashpipe.cli.groups_apply:undo_command", "Undo the last `groups apply`."),
+    "ignore": ("hashpipe.cli.groups_decide:ignore_command", "Remember that photos are not duplicates."),
     "stack": ("hashpipe.cli.groups_decide:stack_command", "Remember that photos belong together and all stay."),
 }
 

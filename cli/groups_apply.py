@@ -35,10 +35,10 @@ def apply_command(workspace: Path, act: bool, as_json: bool, **given: Any) -> in
 @click.option("--all", "everything", is_flag=True, help="Take back all that was done, not the last command alone.")
 @json_option
 def undo_command(workspace: Path, everything: bool, as_json: bool) -> int:
-    """Give the photos that `hashpipe groups apply` took away their names, bytes and times back.
+    """Undo the last `groups apply`: photos get their names, bytes and times back.
 
-    Takes back the last command; called again, the one before it. A photo whose old name another file has by now stays
-    where it is and is listed; the exit code is 1 then.
+    Called again, it undoes the one before. A photo whose old name belongs to another file by now stays where it is and
+    is listed; the exit code is 1 then.
     """
     from hashpipe.hashing.curation.undo import undo
 

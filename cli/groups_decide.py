@@ -19,11 +19,11 @@ from hashpipe.cli.output import show
     metavar="FILE",
     help="Text file whose lines each name two photos or more, separated by commas or tabs.",
 )
-@click.option("--forget", is_flag=True, help="Forget the decision instead.")
+@click.option("--forget", is_flag=True, help="Remove the decision.")
 @workspace_option
 @json_option
 def ignore_command(photos: tuple[str, ...], listed: Path | None, forget: bool, workspace: Path, as_json: bool) -> int:
-    """Remember that photos are no duplicates of each other.
+    """Remember that photos are not duplicates of each other.
 
     PHOTOS are two photos or more of the encoded ones, each named by its path or the end of it. From the next `hashpipe
     groups` on no two of them are in one group of exact duplicates or near-duplicates. Renamed photos are recognised by
@@ -36,7 +36,7 @@ def ignore_command(photos: tuple[str, ...], listed: Path | None, forget: bool, w
 
 @click.command("stack")
 @click.argument("photos", nargs=-1, required=True)
-@click.option("--forget", is_flag=True, help="Forget the stacks that hold one of PHOTOS instead.")
+@click.option("--forget", is_flag=True, help="Remove the stacks that hold one of PHOTOS.")
 @workspace_option
 @json_option
 def stack_command(photos: tuple[str, ...], forget: bool, workspace: Path, as_json: bool) -> int:

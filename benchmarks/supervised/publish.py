@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from nested import results
-from nested.publish import without_paths
 
 from hashpipe.hashing.training.objectives import OBJECTIVES
 from supervised.fits import BASELINES, FLOAT
@@ -27,7 +26,7 @@ def publish(asked: argparse.Namespace) -> None:
     own = [line for line in lines if "key" in line and (line["data"], line["code"]) == (last["data"], last["code"])]
     content = {
         "command": "python benchmarks/bench_labels.py run ROOT CACHE RESULTS.jsonl "
-        + " ".join(_without_files(without_paths(first["command"]).split()[3:])),
+        + " ".join(_without_files(first["command"].split()[5:])),
         "commit": asked.commit,
         "seeds": sorted({line["seed"] for line in own}),
         "machine": asked.machine,

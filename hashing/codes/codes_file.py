@@ -172,7 +172,7 @@ def read_codes(path: Path) -> CodeSet:
         self_test = json.loads(meta.get("self_test", "[]"))
     except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} is not a whole codes file ({reason}); encode the photos again.") from None
+        raise UserError(f"{path} is not a complete codes file ({reason}); encode the photos again.") from None
     if space.fingerprint != meta.get("space") or self_test != probes(codeset):
         raise UserError(f"{path} contradicts itself (fingerprint or self-test); encode the photos again.")
     return codeset

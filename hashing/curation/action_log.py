@@ -93,7 +93,7 @@ def read_logs(folder: Path) -> list[ActionLog]:
         if not lines:  # a process that ended before it had said anything
             continue
         if lines[0].get("version") != VERSION:
-            raise UserError(f"{path} is no log of actions that this hashpipe reads; move it away, nothing was done.")
+            raise UserError(f"{path} is not a log of actions that this hashpipe reads; move it away, nothing was done.")
         log = ActionLog(path, lines[0], {})
         for line in lines[1:]:
             try:

@@ -93,7 +93,7 @@ def against(workspace: Path, options: GroupsOptions) -> AgainstResult:
             seen = appearance.appearances(both, np.arange(len(both)), folder / "looks", options.workers)
             radius = both.space.bits // 8 if mine.space.fingerprint == theirs.space.fingerprint else -1
             copies = find_copies(both, seen, radius, folder / "looks" / "copies", side)
-            unreadable += [str(both.path(row)) for row in np.flatnonzero(np.isnan(seen[:, 0]))]
+            unreadable += [str(both.path(int(row))) for row in np.flatnonzero(np.isnan(seen[:, 0]))]
         found = _pairs(both, side, copies)
         result = AgainstResult(len(mine), len(theirs) + len(broken), found, unreadable, Path(folder))
         _write_csv(result.folder / "against.csv", found)

@@ -4,7 +4,9 @@ other."""
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import faiss
@@ -110,6 +112,10 @@ def _by_code(codeset: CodeSet, rows: np.ndarray, radius: int) -> np.ndarray:
     return np.where(distance <= radius, other, -1).astype(np.int64)
 
 
+def _at(decide: Callable[[int], Relation | None], part: Sequence[int], one: int) -> Relation | None:
+    return decide(part[one])
+
+
 def _decided(
     codeset: CodeSet, first: np.ndarray, proposals: Proposals, cache: Path | None
 ) -> dict[tuple[int, int], Relation]:
@@ -135,7 +141,7 @@ def _decided(
             part = missing[start : start + _STORED]
             _hold(codeset, first, held, sorted({end for at in part for end in pairs[at][:2]}))
             found = {}
-            decided = in_threads(lambda one, part=part: decide(part[one]), len(part), cores())
+            decided = in_threads(partial(_at, decide, part), len(part), cores())
             for at, relation in zip(part, decided, strict=True):
                 if relation is not None:  # a photo that is away for now is tried again next time
                     found[names[at]] = [relation.agreement, *relation.window]

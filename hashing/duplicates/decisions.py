@@ -101,7 +101,7 @@ def ignore(workspace: Path, photos: Sequence[str], file: Path | None = None, for
         sets += [[name.strip() for name in line.split("\t" if "\t" in line else ",")] for line in lines if line.strip()]
     if not sets or any(len(one) < 2 for one in sets):
         raise UserError(
-            "Name two photos or more that are no duplicates of each other, or a file with two on each line."
+            "Name two photos or more that are not duplicates of each other, or a file with two on each line."
         )
 
     def change(known: Decisions, codeset: CodeSet) -> tuple[Decisions, str, int]:
@@ -119,7 +119,7 @@ def stack(workspace: Path, photos: Sequence[str], forget: bool = False) -> Decis
     A photo is in one stack: the new one takes it from the old. Raises UserError as `ignore` does.
     """
     if len(photos) < (1 if forget else 2):
-        raise UserError("Name two photos or more that make a stack, the one that stands for it first.")
+        raise UserError("Name two photos or more that make a stack; the first represents it.")
 
     def change(known: Decisions, codeset: CodeSet) -> tuple[Decisions, str, int]:
         named = tuple(_find(codeset, photos))

@@ -68,8 +68,8 @@ def register(
         box = _fitted(a, b, box, steps)
         shown = _sampled(a, box)
         if 1 - _misfit(shown, b) < _HOPELESS:
-            return Relation(tuple(box.tolist()), mirrored, 0.0)  # type: ignore[arg-type]
-    return Relation(tuple(box.tolist()), mirrored, _agreement(shown, b))  # type: ignore[arg-type]
+            return Relation(tuple(box.tolist()), mirrored, 0.0)
+    return Relation(tuple(box.tolist()), mirrored, _agreement(shown, b))
 
 
 def _level(grey: np.ndarray, shrink: int) -> np.ndarray:

@@ -167,10 +167,8 @@ def _text(found: Grouping, kind: str) -> str:
     copies, more = "resized, compressed again, lightened, mirrored, or cropped by up to a fifth of each side", ""
     near = f"Codes within {rules['near_radius']} of {rules['bits']} bits of the group's centre"
     if rules["look"] != "off":
-        near += (
-            f" or perceptual hashes within {HASH_RADIUS} of 63 bits, of the mirrored photo and of parts too; and grey "
-        )
-        near += f"copies that agree part by part by {AGREE:g}, laid exactly over each other"
+        near += f" or perceptual hashes within {HASH_RADIUS} of 63 bits, of the mirrored photo and of parts too; and "
+        near += f"grey copies that agree part by part by {AGREE:g} (1 is equal), laid exactly over each other"
     if rules["look"] == "match":
         copies += "; cropped further and turned"
         near += "; or codes so near, and features that match as one picture moved, turned or scaled"

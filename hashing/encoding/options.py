@@ -54,7 +54,7 @@ class EncodeOptions(Options):
     video_frames: int = field(
         default=0,
         metadata={
-            "help": "most frames of each video that count as photos, those of most motion; 0 leaves videos out",
+            "help": "maximum number of frames taken from each video, those with most motion; 0 leaves videos out",
             "min": 0,
         },
     )
@@ -83,7 +83,7 @@ class EncodeOptions(Options):
         if self.shard is not None:
             found = re.fullmatch(r"(\d+)/(\d+)", self.shard)
             if found is None or not 1 <= int(found.group(1)) <= int(found.group(2)):
-                raise UserError(f"--shard {self.shard} is no shard; give i/N with i from 1 to N, as in 1/4.")
+                raise UserError(f"--shard {self.shard} is not a shard; give i/N with i from 1 to N, as in 1/4.")
         if self.device == "cuda" and self.runtime not in ("auto", "torch"):
             raise UserError(f"--device cuda is torch's and --runtime is {self.runtime}; omit one of them.")
         if self.precision == "bf16" and (self.device == "cpu" or self.runtime not in ("auto", "torch")):

@@ -88,7 +88,8 @@ def _export(model: StoredModel, bits: int) -> None:
     """Write the graph beside the model. Raises UserError for what has no graph, before torch is loaded."""
     if model.describer["backbone"] in OWN:
         raise UserError(
-            f"{model.folder} describes photos by {OWN[model.describer['backbone']][1]}, of which no graph is made; "
+            f"{model.folder} describes photos by {OWN[model.describer['backbone']][1]}, which is not a network of "
+            "hashpipe and cannot be exported to ONNX; "
             "train with --backbone mobilenet_v2 or another network to export one."
         )
     if model.describer.get("scales", [1.0]) != [1.0]:

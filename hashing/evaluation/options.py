@@ -55,7 +55,7 @@ class EvalOptions(Options):
     )
     baselines: tuple[str, ...] = field(
         default=BASELINES,
-        metadata={"help": "methods shown beside", "choices": (*BASELINES, "none"), "metavar": "NAME[,NAME...]"},
+        metadata={"help": "baselines to show", "choices": (*BASELINES, "none"), "metavar": "NAME[,NAME...]"},
     )
     normaliser: Literal["found", "min(k,R)"] | None = field(
         default=None,

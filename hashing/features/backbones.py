@@ -100,7 +100,7 @@ def choose(backbone: str | None, weights: str | None) -> Chosen:
     if weights is not None:
         path = expanded(weights)
         if not path.is_file():
-            raise UserError(f"--weights {weights} is no file; give a .safetensors or .pth file, or imagenet.")
+            raise UserError(f"--weights {weights} is not a file; give a .safetensors or .pth file, or imagenet.")
         guess = path.name.split("-")[0].split(".")[0]
         if backbone is None and guess not in torchvision.models.list_models(module=torchvision.models):
             raise UserError(f"--weights {weights} needs the name of its network; give it with --backbone NAME.")
@@ -187,7 +187,7 @@ def _check_name(name: str) -> None:
 
         near = difflib.get_close_matches(name, [*known, "vlad"], n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose vlad or one of {', '.join(COMMON)}, ..."
-        raise UserError(f"--backbone {name} is no torchvision classification network; {hint}")
+        raise UserError(f"--backbone {name} is not a torchvision classification network; {hint}")
 
 
 def _cached(name: str) -> Path | None:
@@ -204,7 +204,7 @@ def _imagenet_file(name: str) -> Path:
     weights = torchvision.models.get_model_weights(name).DEFAULT
     if torch.hub.get_dir().startswith("~"):  # torch would make a folder of this name
         raise UserError(
-            f"The ImageNet weights of {name} have nowhere to go, because this account has no home folder; name one in "
+            f"The ImageNet weights of {name} cannot be stored, because this account has no home folder; name one in "
             f"TORCH_HOME, or fetch {weights.url} and pass it with --weights FILE."
         )
     megabytes = weights.meta.get("_file_size")

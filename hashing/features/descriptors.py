@@ -29,7 +29,7 @@ def make_describer(
     if chosen[0].backbone == "vlad":
         from hashpipe.hashing.features import vlad_descriptors
 
-        return vlad_descriptors.make(options, training)
+        return vlad_descriptors.make(options, training, cache)
     if chosen[0].backbone == graph_run.NAME:
         return graph_descriptors.make(options)
     return network_descriptors.make(options, chosen, device, precision)

@@ -122,7 +122,7 @@ def check_name(name: str) -> None:
 
         near = [PREFIX + one for one in difflib.get_close_matches(bare, known, n=3)]
         hint = f"did you mean {' or '.join(near)}?" if near else "its list_models() names them all."
-        raise UserError(f"--backbone {name} is no network of timm {_timm().__version__}; {hint}")
+        raise UserError(f"--backbone {name} is not a network of timm {_timm().__version__}; {hint}")
 
 
 def _build(name: str) -> tuple[Any, bool]:

@@ -36,7 +36,7 @@ def choose(backbone: str, weights: str | None) -> Chosen:
         return Chosen(backbone, next(path / name for name in _FILES if (path / name).is_file()))
     if not path.is_file():
         raise UserError(
-            f"--weights {weights} is no file; give a .safetensors or .pth file, {LOCAL}FOLDER, or {PRETRAINED}."
+            f"--weights {weights} is not a file; give a .safetensors or .pth file, {LOCAL}FOLDER, or {PRETRAINED}."
         )
     return Chosen(backbone, path)
 

@@ -114,7 +114,7 @@ class Head:
             raise ValueError(f"{self.reads} have {seen.shape[1]} dimensions, the head takes {len(self.arrays['mean'])}")
         if self.reads == "descriptors":
             blocks = range(0, len(seen), _BLOCK)
-            parts = [self._outputs(np.asarray(seen[start : start + _BLOCK], np.float32)) for start in blocks]  # type: ignore[index]
+            parts = [self._outputs(np.asarray(seen[start : start + _BLOCK], np.float32)) for start in blocks]
             return parts[0] if len(parts) == 1 else np.concatenate(parts)
         maps = (seen if isinstance(seen, Maps) else maps_of(seen)).parts()
         return np.concatenate([self._outputs(part) for part in maps])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.option_values import from_keywords, names_of, typed
@@ -51,7 +51,7 @@ def train(options: TrainOptions | Place | None = None, workspace: Place | None =
     from hashpipe.hashing.training import train as stage
 
     options, where = _workspace(options, workspace)
-    return stage.train(_train_options(options, chosen), where)
+    return stage.train(_train_options(cast("TrainOptions | None", options), chosen), where)
 
 
 @overload

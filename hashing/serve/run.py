@@ -113,7 +113,7 @@ def listen(host: str, port: int) -> socket.socket:
                 f"Port {port} needs rights that you do not have; name one above 1023 with --port."
             ) from None
         raise UserError(
-            f"{host} is no address of this machine ({error.strerror}); give another one with --host."
+            f"{host} is not an address of this machine ({error.strerror}); give another one with --host."
         ) from None
     return listener
 

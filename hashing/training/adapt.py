@@ -81,7 +81,7 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
     keep_input(origin, "--model", out, "name another folder with --output")
     keep_input(photos, "PHOTOS", out, "name another folder with --output")
     if out.exists() and any(out.iterdir()) and not (out / "model.safetensors").exists():
-        raise UserError(f"--output {out} holds other files and no model; name an empty or new folder.")
+        raise UserError(f"--output {out} holds other files, not a model; name an empty or new folder.")
     stored = stored_options(model.config)
     if objective_class(stored.objective).needs:
         stored = replace(stored, objective="joint", method=None)  # there are no pairs here

@@ -30,11 +30,12 @@ def first_edges(descriptors: np.ndarray | Tensor, recipe: Recipe) -> np.ndarray:
 
 def adapted(h: np.ndarray | Tensor, edges: np.ndarray, drop: float | None) -> np.ndarray:
     """One round of adaptive neighbour discovery with relaxed codes h float32 (N,k): edges int64 (E,2) -> (E',2)."""
+    on_gpu = isinstance(h, Tensor) and nearest.on_gpu(h)
     if len(h) > neighbours_large.EXACT:
         codes = packing.pack(nearest.on_cpu(h))
-        search = nearest.code_searcher(h) if nearest.on_gpu(h) else None
+        search = nearest.code_searcher(h) if isinstance(h, Tensor) and on_gpu else None
         return neighbours_large.adapt(codes, h.shape[1], edges, 0.0, _ADDED, drop, search=search)
-    if nearest.on_gpu(h):
+    if isinstance(h, Tensor) and on_gpu:
         return neighbours.adapt(functional.normalize(h, dim=1, eps=1e-12), edges, 0.0, _ADDED, drop)
     h = nearest.on_cpu(h)
     unit = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-12)

@@ -99,12 +99,9 @@ class GpuPieces(Pieces):
         missing = sorted({row for row in rows if row not in self._there})
         decoded_now: dict[int, Kept | None] = {}
         if missing:
-            for row, one in zip(
-                missing,
-                preprocess.in_threads(lambda at: self._decoded(missing[at]), len(missing), _DECODERS),
-                strict=True,
-            ):
-                decoded_now[row] = None if one is None else self._keep(row, torch.from_numpy(one))
+            found = preprocess.in_threads(lambda at: self._decoded(missing[at]), len(missing), _DECODERS)
+            for row, pixels in zip(missing, found, strict=True):
+                decoded_now[row] = None if pixels is None else self._keep(row, torch.from_numpy(pixels))
         photos = [self._there.get(row) or decoded_now.get(row) for row in rows]
         boxes: list[Box] = []
         light: list[tuple[float, ...]] = []

@@ -22,6 +22,7 @@ from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.finetuned_network import Network
 from hashpipe.hashing.training.heads import head_class, reads_maps
+from hashpipe.hashing.training.heads.base import MapHead
 from hashpipe.hashing.training.objectives import dead_bits, objective_class
 from hashpipe.hashing.training.objectives.base import Recipe
 from hashpipe.hashing.training.optimiser import make_optimiser
@@ -176,7 +177,7 @@ def _begin(
         head = head_class(head_of(options))(start, *(() if maps is None else maps[1:]))
         objective = kind(method, bits, sampler.known())
         objective.meet(head)
-    read = None if maps is None else head.reduced_once(maps[0])
+    read = head.reduced_once(maps[0]) if isinstance(head, MapHead) and maps is not None else None
     head, objective = head.to(device), objective.to(device)
     if isinstance(read, Tensor):
         read = read.to(device)

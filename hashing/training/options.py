@@ -12,7 +12,7 @@ from hashpipe.hashing.benchmarks.names import check_files
 from hashpipe.hashing.codes.options import BITS_MAX, BITS_MIN
 from hashpipe.hashing.features.options import BackboneOptions
 
-VIDEO_FRAMES = "most frames of each video that count as photos, those of most motion; 0 leaves videos out"
+VIDEO_FRAMES = "maximum number of frames taken from each video, those with most motion; 0 leaves videos out"
 _TUNING = ("finetune", "last", "all")
 
 
@@ -120,7 +120,7 @@ class TrainOptions(Options):
     copies: int = field(
         default=0,
         metadata={
-            "help": "with --photos: each photo and so many changed copies of it are a place, for pages, documents and "
+            "help": "with --photos: each photo and N changed copies of it form a place, for pages, documents and "
             "covers",
             "min": 0,
             "max": 64,
@@ -148,7 +148,7 @@ class TrainOptions(Options):
             "hidden": True,
         },
     )
-    seed: int = field(default=0, metadata={"help": "seed of everything random", "min": 0})
+    seed: int = field(default=0, metadata={"help": "seed of all random choices", "min": 0})
     steps: int | None = field(
         default=None, metadata={"help": "optimisation steps for each code length, else as the objective says", "min": 0}
     )
@@ -211,7 +211,9 @@ class TrainOptions(Options):
             raise UserError("--photos and --benchmark exclude each other; give one of them.")
         check_files(self.benchmark, self.root)
         if self.labels and self.benchmark is None:
-            raise UserError("--labels are those of a benchmark; name it with --benchmark and --root, or omit --labels.")
+            raise UserError(
+                "--labels are the class labels of a benchmark; name it with --benchmark and --root, or omit --labels."
+            )
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,7 @@ class AdaptOptions(Options):
         default=None, metadata={"help": "optimisation steps for each code length, else as the model was trained"}
     )
     video_frames: int = field(default=0, metadata={"help": VIDEO_FRAMES, "min": 0})
-    seed: int = field(default=0, metadata={"help": "seed of everything random", "min": 0})
+    seed: int = field(default=0, metadata={"help": "seed of all random choices", "min": 0})
     device: Literal["auto", "cpu", "cuda"] = field(default="auto", metadata={"help": "where networks run"})
     precision: Literal["float32", "bf16"] = field(
         default="float32", metadata={"help": "precision in which the network describes photos on a GPU"}

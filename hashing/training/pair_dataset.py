@@ -98,7 +98,7 @@ class PairBatchSampler(Sampler[list[int]]):
         seed: int = 0,
     ) -> None:
         if similar + dissimilar + others < 1:
-            raise UserError("A batch of no photo was asked for; give similar, dissimilar or others.")
+            raise UserError("The batch would be empty; give similar, dissimilar or others.")
         if not len(data):
             raise UserError("The pairs hold no photo to learn from; build pairs of more photos.")
         self.data, self.batches, self.seed, self.epoch = data, batches, seed, 0

@@ -60,7 +60,7 @@ def test_refusals(refused, workspace, tmp_path):
     assert "hashpipe encode" in refused("groups", "-w", workspace, "--codes", tmp_path / "none.parquet")
     assert "not a hashpipe workspace" in refused("groups", "-w", tmp_path / "nowhere")
     (workspace / "codes.parquet").write_bytes(b"PAR1 cut off")
-    assert "not a whole codes file" in refused("groups", "-w", workspace)
+    assert "not a complete codes file" in refused("groups", "-w", workspace)
 
 
 def test_copies_are_moved_and_come_back(hashpipe, refused, workspace, tmp_path):

@@ -24,7 +24,7 @@ def test_the_name_is_that_of_the_project_file():
 
 def test_no_file_advises_the_package_of_somebody_else():
     """`hashpipe` on the package index is another project."""
-    other = re.compile(r"pip install [^\n]*?['\" ]hashpipe(?![-\w./])")
+    other = re.compile(r"pip install (?:[^\n]*['\" ])?hashpipe(?![-\w./])")
     extras = re.compile(r"['\"]hashpipe\[")
     files = [
         path for name in ("hashpipe", "pairgen", "hashing", "cli", "docs") for path in (REPOSITORY / name).rglob("*")

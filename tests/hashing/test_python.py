@@ -222,5 +222,5 @@ def test_batches_hold_pairs_and_follow_from_seed_and_epoch(data):
         assert (data.known(rows)[1] > 0).any()
     apart = hashpipe.PairBatchSampler(data, similar=0, dissimilar=2, others=0, batches=4)
     assert all((data.known(rows)[1] < 0).any() for rows in apart)
-    with pytest.raises(UserError, match="A batch of no photo"):
+    with pytest.raises(UserError, match="The batch would be empty"):
         hashpipe.PairBatchSampler(data, similar=0, others=0)

@@ -78,7 +78,7 @@ def test_batches_as_on_a_gpu_give_the_same_rows(network, pictures):
 def test_default_length_is_the_longest_of_at_most_64_bits(network):
     assert open_encoder(network).space.bits == 16
     assert open_encoder(network, bits=80).space.bits == 80
-    with pytest.raises(UserError, match=r"--bits 24 is none of the model's code lengths \(12, 16, 80\)"):
+    with pytest.raises(UserError, match=r"--bits 24 is not one of the model's code lengths \(12, 16, 80\)"):
         open_encoder(network, bits=24)
 
 

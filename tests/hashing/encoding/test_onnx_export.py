@@ -157,9 +157,9 @@ def test_exported_runtimes_do_without_torch(exported, workspace, pictures):
 
 def test_what_cannot_be_exported(model, pictures, workspace, tmp_path):
     vlad = workspace_with(tmp_path / "vlad", vlad_model(tmp_path / "model", pictures))
-    with pytest.raises(UserError, match="VLAD of SIFT, which is no network"):
+    with pytest.raises(UserError, match="VLAD of SIFT, which is not a network"):
         export_onnx(vlad, OnnxOptions())
-    with pytest.raises(UserError, match="--bits 24 is none"):
+    with pytest.raises(UserError, match="--bits 24 is not one"):
         export_onnx(workspace, OnnxOptions(bits=24))
     with pytest.raises(UserError, match="no file in an existing folder"):
         export_onnx(workspace, OnnxOptions(output=tmp_path / "none" / "hash.onnx"))

@@ -159,8 +159,8 @@ def test_a_folder_as_the_hub_keeps_it_says_how_photos_are_normalised(folder, tmp
 @pytest.mark.parametrize(
     ("backbone", "weights", "message"),
     [
-        ("timm:resnet18x", None, "is no network of timm .*; did you mean timm:resnet18"),
-        ("timm:resnet18", "nowhere.pth", "--weights nowhere.pth is no file"),
+        ("timm:resnet18x", None, "is not a network of timm .*; did you mean timm:resnet18"),
+        ("timm:resnet18", "nowhere.pth", "--weights nowhere.pth is not a file"),
         ("timm:resnet18", "local-dir:nowhere", "needs config.json and model.safetensors"),
         ("timm:resnet18,mobilenet_v2", "a,b", "a network of timm stands alone"),
     ],

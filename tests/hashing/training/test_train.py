@@ -205,7 +205,7 @@ def test_a_plot_that_raises_costs_no_model(options, pictures, tmp_path, monkeypa
     assert load_model(result.folder, "cpu").fingerprint == result.fingerprint
     assert (result.folder / "README.md").exists()
     assert said == [
-        "The picture of the training could not be made (RuntimeError: no font); the model is whole without it."
+        "The picture of the training could not be made (RuntimeError: no font); the model is complete without it."
     ]
 
 
