@@ -22,9 +22,9 @@ from hashpipe.pairgen.photos.same import load_same
 
 SIDE = 192  # pixels of the square grey copy
 _LEVELS = ((4, 10), (2, 4), (1, 2))  # by which it is shrunk, coarse to fine; Gauss-Newton steps, at most
-_HOPELESS = 0.7  # correlation of the whole below which no finer look follows
+_HOPELESS = 0.7  # correlation below which no finer look follows
 _BLUR = 0.8  # pixels; evens out what copies of different sizes have been sharpened by
-_SHARPER = (0.0, 0.7, 1.2)  # pixels by which the sharper of two is blurred, at most: a small copy has lost detail
+_SHARPER = (0.7, 1.2)  # pixels by which the sharper of two is blurred, at most: a small copy has lost detail
 _DARK, _BRIGHT = 4.0, 248.0  # grey levels beyond which a lightened or darkened copy has lost all texture
 _LOST = 0.1  # share of the pixels of a part that may have, and the part still counts
 _PARTS = 8  # on each side
@@ -135,10 +135,10 @@ def _agreement(shown: np.ndarray, b: np.ndarray) -> float:
 
     The one that is sharper is blurred as far as they agree most.
     """
-    found = []
-    for blur in _SHARPER:
-        pairs = ((gaussian_filter(shown, blur), b), (shown, gaussian_filter(b, blur))) if blur else ((shown, b),)
-        found += [_agreement_of(one, other) for one, other in pairs]
+    found = [_agreement_of(shown, b)]
+    for blur in _SHARPER if found[0] >= _HOPELESS else ():
+        found.append(_agreement_of(gaussian_filter(shown, blur), b))
+        found.append(_agreement_of(shown, gaussian_filter(b, blur)))
     return max(found)
 
 
