@@ -108,6 +108,9 @@ def _take(log: ActionLog, line: dict[str, Any]) -> None:
     number, state = line["step"], line["state"]
     if state == BEGUN and "source" in line:
         record = {key: value for key, value in line.items() if key not in ("step", "state")}
+        needed = ("action", "sha256", "keep", "part") + (() if record["action"] == "hardlink" else ("target",))
+        if not all(isinstance(record[key], str) for key in (*needed, "source")):
+            raise TypeError
         log.steps[number] = Step(number, record)
         return
     step = log.steps[number]
