@@ -15,9 +15,10 @@ from hashpipe.common.extras import optional
 from hashpipe.common.files import atomic_path, write_json, write_text
 from hashpipe.common.pages import fill
 from hashpipe.common.progress import stage
+from hashpipe.hashing.duplicates.copies import AGREE
 from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
 from hashpipe.hashing.duplicates.options import GroupsOptions
-from hashpipe.hashing.duplicates.rules import HASH_RADIUS, KINDS, Group
+from hashpipe.hashing.duplicates.rules import HASH_RADIUS, KINDS, STACK, Group
 from hashpipe.hashing.features.preprocess import in_threads
 from hashpipe.pairgen.photos.jpegs import as_jpeg
 from hashpipe.pairgen.photos.same import small_same
@@ -41,9 +42,11 @@ _COLUMNS = (
     "sharpness",
     "place",
     "sha256",
+    "copy",
 )
 _TEXTS = {
     "exact": "The same bytes in several files.",
+    "stack": "Photos that you have put together with `hashpipe groups stack`. Each is shown by the one named first.",
     "near": "One shot in several files: {copies}. {near} Photos whose capture times differ are not near-duplicates. "
     "{more}",
     "burst": "Shots of one camera with pauses of at most {seconds:g} s whose codes lie within {radius} of {bits} bits "
@@ -58,7 +61,10 @@ def write_reports(folder: Path, found: Grouping, options: GroupsOptions) -> None
     records = [_record(found, number, group, stands) for number, group, stands in _numbered(found)]
     _write_csv(folder / "groups.csv", records)
     (folder / "groups.html").unlink(missing_ok=True)  # of other groups: the new one may fail
-    write_json(folder / "groups.json", {"rules": found.rules, "notes": found.notes, "groups": records})
+    write_json(
+        folder / "groups.json",
+        {"root": found.codeset.root, "rules": found.rules, "notes": found.notes, "groups": records},
+    )
     with optional("The page of the groups", "the list in groups.csv and groups.json"):
         _write_page(folder, found, records, options)
 
@@ -67,7 +73,7 @@ def _numbered(found: Grouping) -> list[tuple[int, Group, dict[int, int]]]:
     """Groups with their number within the kind, and how many photos of stricter groups each photo stands for."""
     stands: dict[int, int] = {}
     numbered = []
-    for kind in KINDS:
+    for kind in ("exact", STACK, *KINDS[1:]):
         groups = found.of(kind)
         numbered += [
             (number, group, {row: stands.get(row, 0) for row in group.rows}) for number, group in enumerate(groups, 1)
@@ -96,6 +102,7 @@ def _record(found: Grouping, number: int, group: Group, stands: dict[int, int]) 
                 "sharpness": None if np.isnan(sharp) else round(sharp, 1),
                 "place": int(metadata.place[row]),
                 "sha256": codeset.sha256[row],
+                "copy": found.copy_words(group, row),
             }
         )
     centre = str(codeset.path(group.centre))
@@ -117,7 +124,7 @@ def _write_page(folder: Path, found: Grouping, records: list[dict[str, Any]], op
     wanted = {photo["sha256"]: Path(photo["path"]) for record in shown for photo in record["photos"][:PICTURES]}
     pictures = _pictures(folder / "pictures", wanted, options.workers)
     sections = []
-    for kind in KINDS:
+    for kind in (*KINDS, STACK) if found.of(STACK) else KINDS:
         groups = found.of(kind)
         cards = [_card(record, pictures, found.rules["radius"]) for record in shown if record["kind"] == kind]
         count = sum(len(group.rows) for group in groups)
@@ -144,7 +151,7 @@ def _card(record: dict[str, Any], pictures: set[str], radius: int) -> dict[str, 
     for photo in record["photos"][:NAMED]:
         picture = f"pictures/{_name(photo['sha256'])}" if photo["sha256"] in pictures else ""
         size = f"{photo['width']} × {photo['height']} pixels" if photo["width"] else "not readable"
-        words = [size, _bytes(photo["bytes"]), (photo["taken_at"] or "").replace("T", " ")]
+        words = [photo["copy"], size, _bytes(photo["bytes"]), (photo["taken_at"] or "").replace("T", " ")]
         if record["kind"] != "exact":
             away = f"{photo['distance']} bit{'' if photo['distance'] == 1 else 's'} away"
             words.append(away + (" (by 3D)" if photo["distance"] > radius else ""))
@@ -157,17 +164,17 @@ def _card(record: dict[str, Any], pictures: set[str], radius: int) -> dict[str, 
 
 def _text(found: Grouping, kind: str) -> str:
     rules = found.rules
-    copies, more = "resized, compressed again, lightened", ""
+    copies, more = "resized, compressed again, lightened, mirrored, or cropped by up to a fifth of each side", ""
     near = f"Codes within {rules['near_radius']} of {rules['bits']} bits of the group's centre"
     if rules["look"] != "off":
-        near += f" or perceptual hashes within {HASH_RADIUS} of 63 bits, and small grey copies that correlate by at "
-        near += f"least {rules['alike']:g} (1 is equal)"
+        near += f" or perceptual hashes within {HASH_RADIUS} of 63 bits, of the mirrored photo and of parts too; and "
+        near += f"grey copies that agree part by part by {AGREE:g} (1 is equal), laid exactly over each other"
     if rules["look"] == "match":
-        copies += ", cropped, turned"
+        copies += "; cropped further and turned"
         near += "; or codes so near, and features that match as one picture moved, turned or scaled"
     if rules["look"] == "quick":
-        more = "Cropped and turned copies are among the places where their codes are near; --look match tells "
-        more += "them apart."
+        more = "Copies that are cropped further or turned are among the places where their codes are near; "
+        more += "--look match tells them apart."
     near = f"{near}." if rules["near_radius"] is not None else "Not searched for: photos were not compared."
     chance = ""
     if rules["false_match_rate"] is not None:

@@ -89,7 +89,7 @@ def _by_length(rows: list[dict[str, Any]], metric: str, lengths: list[int]) -> l
     cells = {(row["method"], row["bits"]): row for row in rows if row["metric"] == metric}
     lines = []
     for method in ordered_methods(rows):
-        found = [cells.get((method, bits)) or cells.get((method, None)) for bits in lengths or [None]]
+        found = [cells.get((method, bits)) or cells.get((method, None)) for bits in (lengths or (None,))]
         marked = [row and {**row, "best": row["value"] == best.get((metric, row["bits"]))} for row in found]
         lines.append((method, marked))
     return lines

@@ -72,7 +72,7 @@ def write(result: EvalResult, folder: Path, pages: list[QueryPages]) -> None:
         carry_over(folder, temporary)
     kept = freeze(folder.parent)
     if kept is not None and FILE in files:
-        say(f"who is relevant is frozen in {kept}; --relevance with this file scores later pairs by it")
+        say(f"the relevant photos are recorded in {kept}; --relevance with this file scores later pairs by them")
     with optional("The report", "the score in eval.json"), stage("report", 1, "pages") as advance:
         from hashpipe.hashing.evaluation.report import render
 

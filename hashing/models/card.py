@@ -109,6 +109,8 @@ def _source(source: Mapping[str, Any]) -> str:
 def _describer(describer: Mapping[str, Any]) -> str:
     if describer["backbone"] == "vlad":
         return f"VLAD of SIFT, {describer['words']} words, longest side {describer['image_size']} pixels"
+    if describer["backbone"] == "onnx":
+        return f"ONNX graph {describer['graph']} (SHA-256 {describer['sha256']}), {describer['image_size']} pixels"
     scales = f", at scales {', '.join(f'{one:g}' for one in describer['scales'])}" if "scales" in describer else ""
     size = f"longest side {describer['image_size']} pixels"
     return f"{describer['backbone']}, {describer['pooling']} pooling, {size}{scales}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from http import HTTPStatus
 from importlib import resources
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import compile_path
 
+from hashpipe.common.distribution import installed_version
 from hashpipe.common.errors import UserError
 from hashpipe.common.pages import STYLE, VIEWER, shared
 from hashpipe.hashing.serve import api_groups, api_photos, api_places, api_search
@@ -46,7 +46,7 @@ def application(state: State, policy: Policy) -> App:
     # FastAPI has documentation pages that load scripts from elsewhere, and reports to OpenTelemetry where one is set up
     app = FastAPI(
         title="hashpipe",
-        version=version("hashpipe"),
+        version=installed_version(),
         description=_ABOUT,
         docs_url=None,
         redoc_url=None,
