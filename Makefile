@@ -77,6 +77,8 @@ docs: $(STAMP)
 	$(BIN)/python docs/commands.py
 	$(BIN)/python docs/methods.py
 	$(BIN)/python docs/results.py
+	$(BIN)/python docs/readme.py
+	$(BIN)/python docs/notebook.py
 	$(BIN)/python docs/photos.py
 	$(BIN)/python -m hashpipe.hashing.benchmarks.catalogue > docs/benchmarks.md
 
@@ -93,5 +95,6 @@ distclean: clean
 $(STAMP): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.10 to 3.12 with venv found. Debian, Ubuntu: sudo apt-get install -y python3 python3-venv. Others: make PYTHON=/path/to/python"; exit 1; }
 	@test -x $(BIN)/python || { echo "Making .venv, once: about 2 minutes and 8 GB"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip uninstall --quiet --yes hashpipe 2>/dev/null || true  # its name until 0.1
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,dev]'
 	@touch $@

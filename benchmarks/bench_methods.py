@@ -32,7 +32,7 @@ def main() -> None:
     one.add_argument("--forms", nargs="+", default=["known", "adapted", "unseen"])
     one.add_argument("--bits", type=int, nargs="+", default=[16, 32, 64, 128])
     one.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    one.add_argument("--workers", type=int, default=1)
+    one.add_argument("--workers", "--jobs", type=int, default=1)
     one.add_argument("--minutes", type=float, default=1e6, help="stop after this time")
     wrote = commands.add_parser("publish", help="write methods.json, methods.html and methods.svg")
     wrote.add_argument("results", type=Path)

@@ -53,7 +53,9 @@ class Rounds(Checkpoint):
 
     def after(self, step: int, steps: int, bits: int, parts: dict[str, torch.Tensor], moving: Any) -> bool:
         self.steps_taken.append(time.perf_counter() - self.started)
-        pixels = normalised(self.network._pixels.to(self.network.device)).contiguous(memory_format=torch.channels_last)
+        pixels = normalised(self.network._pixels.to(self.network.device), self.network.trunk).contiguous(
+            memory_format=torch.channels_last
+        )
         start = time.perf_counter()
         precision = self.network.tune.precision == "bf16"
         with torch.autocast(self.network.device.type, torch.bfloat16, enabled=precision):

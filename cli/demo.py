@@ -23,10 +23,12 @@ from hashpipe.common.extras import optional
     metavar="DIR",
     help="Folder for photos, workspace and reports.  [default: ./hashpipe-demo]",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, help="Other seeds give other places.  [default: 0]")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, help="A different seed renders different places.  [default: 0]"
+)
 @click.option("--open", "open_reports", is_flag=True, help="Open the reports in a browser at the end.")
 def demo_command(output: Path, seed: int, open_reports: bool) -> None:
-    """Render photos of made-up places and run the whole chain on them.
+    """Render photos of made-up places and run all stages on them.
 
     Renders eight places from twelve viewpoints each, and photos without a partner, a duplicate and a broken file; then
     runs `pairs build`, `train --unsupervised` and `eval` on them, and searches for one of them. Needs no network and no

@@ -16,6 +16,7 @@ import click
 from hashpipe.cli.installed import Package, core_packages, install_command, optional_parts
 from hashpipe.cli.options import json_option, workspace_option
 from hashpipe.cli.output import show
+from hashpipe.common.distribution import installed_version
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import WORKSPACE_VERSION, read_json
 from hashpipe.common.paths import expanded
@@ -42,7 +43,7 @@ _WIDEST = max(map(len, _PURPOSE.values()))
 def doctor_command(context: click.Context, workspace: Path, as_json: bool) -> None:
     """Say what is installed, what is missing and how to get it.
 
-    Ends with exit code 0 where hashpipe can do its work, 2 where a part of the core is missing or broken.
+    Exit code 0: ready to use. Exit code 2: a required package is missing or broken.
     """
     checkup: list[Checkup] = []
     show(lambda: checkup.append(examine(workspace)) or checkup[0], as_json)  # type: ignore[func-returns-value]
@@ -98,12 +99,10 @@ class Checkup:
 
 def examine(workspace: Path) -> Checkup:
     """Look at packages, machine, cached weights and workspace; changes nothing."""
-    from importlib.metadata import version
-
     core = core_packages()
     folder = _weights_folder()
     return Checkup(
-        versions={"hashpipe": version("hashpipe"), "Python": platform.python_version(), **_system()},
+        versions={"hashpipe": installed_version(), "Python": platform.python_version(), **_system()},
         core=core,
         optional=optional_parts(),
         devices=_devices(core, workspace),

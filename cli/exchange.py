@@ -21,7 +21,7 @@ def import_command(source: Path, workspace: Path, as_json: bool, **given: Any) -
     """Import pairs that another program found.
 
     SOURCE is a folder with COLMAP models (.bin or .txt), a training database of cirtorch (.pkl), a pair list of hloc
-    (.txt) or a table (.csv). Pickles are read without running what they carry. Train and check work on the
+    (.txt) or a table (.csv). Pickles are read without running code in them. Train and check work on the
     result as on pairs that were built.
     """
     options = build(ImportOptions, given)

@@ -43,7 +43,7 @@ def build_command(codes: tuple[Path, ...], workspace: Path, config: Path | None,
 def add_command(codes: tuple[Path, ...], workspace: Path, as_json: bool, **given: Any) -> None:
     """Add codes files to an index; a photo that it holds already, by path, is replaced and keeps its id.
 
-    Killed half-way, the old index is still there whole.
+    Killed half-way, the old index is still complete.
     """
     options = build(IndexFolder, given)
     from hashpipe.hashing.search.index_commands import add_to_index
@@ -73,7 +73,7 @@ def remove_command(photos: tuple[str, ...], workspace: Path, as_json: bool, **gi
 @options_from(IndexFolder)
 @json_option
 def info_command(workspace: Path, as_json: bool, **given: Any) -> None:
-    """Say what an index holds, after checking that its files are whole."""
+    """Say what an index holds, after checking that its files are complete."""
     options = build(IndexFolder, given)
     from hashpipe.hashing.search.index_commands import index_info
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from hashpipe.common.distribution import NAME
+
 # Packages that link to system libraries or to one another are imported for trial, each in a process of its own,
 # because some of their failures end the process. The line prints what is worth knowing about the package.
 _TRIALS = {
@@ -70,22 +72,33 @@ def optional_parts() -> dict[str, list[Package]]:
 
 def install_command(extra: str) -> str:
     """The command that adds an extra to this very installation."""
-    url = json.loads(metadata.distribution("hashpipe").read_text("direct_url.json") or "{}")
-    if url.get("dir_info", {}).get("editable"):
-        return f"{_python()} -m pip install -e '{unquote(urlparse(url['url']).path)}[{extra}]'"
+    try:
+        url = json.loads(metadata.distribution(NAME).read_text("direct_url.json") or "{}")
+    except metadata.PackageNotFoundError:  # it runs from files that were never installed
+        url = {}
+    if "dir_info" in url:
+        option = "-e " if url["dir_info"].get("editable") else ""
+        return f"{_python()} -m pip install {option}'{unquote(urlparse(url['url']).path)}[{extra}]'"
     source = f" @ {url['url']}" if "url" in url else ""
-    return f"{_python()} -m pip install 'hashpipe[{extra}]{source}'"
+    return f"{_python()} -m pip install '{NAME}[{extra}]{source}'"
 
 
 def _requirements() -> list[tuple[str, str]]:
     """(requirement, extra or "") of this installation, those for other Python versions left out."""
     found = []
-    for text in metadata.requires("hashpipe") or []:
+    for text in _declared():
         requirement, _, marker = (part.strip() for part in text.partition(";"))
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", marker)
-        if _for_this_python(marker) and not requirement.startswith("hashpipe["):  # an extra made of other extras
+        if _for_this_python(marker) and not requirement.startswith(f"{NAME}["):  # an extra made of other extras
             found.append((requirement, extra.group(1) if extra else ""))
     return found
+
+
+def _declared() -> list[str]:
+    try:
+        return metadata.requires(NAME) or []
+    except metadata.PackageNotFoundError:
+        return []
 
 
 def _for_this_python(marker: str) -> bool:

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _LEVELS: tuple[tuple[tuple[str, str], Mode, str], ...] = (
     (("-v", "--verbose"), "verbose", "Say more: settings, and progress every two seconds."),
-    (("-q", "--quiet"), "off", "Say nothing on stderr but errors; the log of the workspace has the rest."),
+    (("-q", "--quiet"), "off", "Print only errors on stderr; the log of the workspace has the rest."),
 )
 
 

@@ -16,6 +16,7 @@ import click
 from hashpipe.cli import advice, signals, streams, usage_errors
 from hashpipe.cli.failures import little_memory, sentence_of
 from hashpipe.cli.loudness import loudness_options
+from hashpipe.cli.version import version_option
 from hashpipe.common import journal
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import show_progress
@@ -91,7 +92,7 @@ pairs = LazyGroup(
     table={
         "build": ("hashpipe.cli.pairs:build_command", "Photos to 3D models to similar and dissimilar pairs."),
         "show": ("hashpipe.cli.pairs:show_command", "Show the evidence for a pair of photos."),
-        "check": ("hashpipe.cli.pairs:check_command", "Check that the pairs of a workspace are whole and consistent."),
+        "check": ("hashpipe.cli.pairs:check_command", "Check that pairs are complete and consistent."),
         "import": ("hashpipe.cli.exchange:import_command", "Import pairs that another program found."),
         "export": ("hashpipe.cli.exchange:export_command", "Write the pairs of a workspace for other programs."),
     },
@@ -105,7 +106,7 @@ index = LazyGroup(
         "build": ("hashpipe.cli.index:build_command", "Build an index from codes files."),
         "add": ("hashpipe.cli.index:add_command", "Add codes files; photos that are there already are replaced."),
         "remove": ("hashpipe.cli.index:remove_command", "Remove photos from an index."),
-        "info": ("hashpipe.cli.index:info_command", "Say what an index holds and check that it is whole."),
+        "info": ("hashpipe.cli.index:info_command", "Say what an index holds and check that it is complete."),
     },
 )
 
@@ -136,7 +137,7 @@ TABLE = {
     "export": ("hashpipe.cli.main:export", "Codes and models for other programs."),
     "serve": ("hashpipe.cli.serve:serve_command", "Search a collection on a local page, or by its HTTP API."),
     "benchmarks": ("hashpipe.cli.benchmarks:benchmarks", "List, show, fetch and verify public benchmarks."),
-    "demo": ("hashpipe.cli.demo:demo_command", "Render demo photos and run the whole chain on them."),
+    "demo": ("hashpipe.cli.demo:demo_command", "Render demo photos and run all stages on them."),
     "status": ("hashpipe.cli.status:status_command", "Say what a workspace holds, what is stale, what to run next."),
     "doctor": ("hashpipe.cli.doctor:doctor_command", "Say what is installed, what is missing and how to get it."),
     "clean": ("hashpipe.cli.clean:clean_command", "List what a workspace holds; remove its caches."),
@@ -172,7 +173,8 @@ hashpipe = Program(
     context_settings=_CONTEXT,
     table=TABLE,
 )
-loudness_options(click.version_option(package_name="hashpipe", prog_name="hashpipe")(hashpipe))
+
+loudness_options(version_option(hashpipe))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

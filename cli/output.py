@@ -30,8 +30,10 @@ def show(
     as_json: bool,
     after: Path | None = None,
     page: Callable[[Any], Path] | None = None,
-) -> None:
+) -> int:
     """Do the work and print its result; with `as_json` nothing else reaches stdout, not even from native code.
+
+    Returns the exit code that the result asks for, 0 where it asks for none.
 
     after: the workspace whose next command is said at the end; page: of the result, to be opened in a browser.
     """
@@ -44,6 +46,7 @@ def show(
         print(advice.named(result.as_text().rstrip("\n") + following), flush=True)
     if page is not None and (written := page(result)).exists():
         open_page(written)
+    return int(getattr(result, "code", 0))
 
 
 def _following(workspace: Path) -> str:

@@ -28,7 +28,7 @@ def build_command(
     """Photos to 3D models to similar and dissimilar pairs.
 
     Finds the photos below the folder PHOTOS, reconstructs every place that they show with COLMAP, and writes the pairs
-    that geometry is sure of, with their evidence, a report and the models to WORKSPACE/pairs. Finished stages are not
+    that geometry confirms, with their evidence, a report and the models to WORKSPACE/pairs. Finished stages are not
     repeated: the same command continues where it stopped. The photos are only read.
     """
     options = build(BuildOptions, given, config, "pairs.build")
@@ -79,10 +79,10 @@ def show_command(first: str, second: str, picture: Path | None, workspace: Path,
 @workspace_option
 @json_option
 def check_command(photos: bool, workspace: Path, as_json: bool) -> None:
-    """Check that the pairs of a workspace are whole and consistent.
+    """Check that the pairs of a workspace are complete and consistent.
 
-    Looks at ids, labels and their logic, relations, counts, fingerprint and the files beside the tables. Ends with exit
-    code 2 and says everything that is wrong, and where, if anything is.
+    Looks at ids, labels and their logic, relations, counts, fingerprint and the files beside the tables. Lists
+    every fault with its place, and ends with exit code 2 where there is one.
     """
     from hashpipe.common.files import open_workspace
     from hashpipe.pairgen.pairs.validate import validate_pairset

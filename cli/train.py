@@ -67,7 +67,7 @@ def train_command(
     if options.labels and unsupervised:
         raise UserError("--unsupervised and --labels exclude each other; give one of them.")
     if options.labels:
-        say("SUPERVISED training: class labels of the benchmark are learnt from, for comparison only.")
+        say("SUPERVISED training from the benchmark's class labels, for comparison only.")
     from hashpipe.hashing.training.train import train as learn
 
     _show(lambda: learn(options, workspace), as_json, workspace)

@@ -16,7 +16,7 @@ from hashpipe.hashing.training.options import TrainOptions
 F = TypeVar("F", bound=Callable[..., Any])
 
 EPILOG = (
-    "Further options for --set and configuration files stand in docs/commands.md: those of the descriptor, of "
+    "Further options for --set and configuration files are listed in docs/commands.md: those of the descriptor, of "
     "batches, of fine-tuning and of each objective."
 )
 

@@ -17,7 +17,7 @@ MARKED = re.compile(r"<!-- table: kinds -->\n(.*?)<!-- end -->", re.DOTALL)
 
 def table() -> str:
     """The table as Markdown, one row for each kind."""
-    rows = [("suffixes", "kind", "read by", "how", "otherwise it is said"), ("---",) * 5]
+    rows = [("suffixes", "kind", "read by", "how", "message where that is missing"), ("---",) * 5]
     for kind in KINDS:
         rows.append((f"`{' '.join(kind.suffixes)}`", kind.name, kind.reader, kind.note, kind.otherwise))
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

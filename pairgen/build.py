@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hashpipe.common.clock import Clock
 from hashpipe.common.errors import UserError
 from hashpipe.common.extras import optional
 from hashpipe.common.files import WAIT_SECONDS, locked, open_workspace, read_json
 from hashpipe.common.known_files import FILE, remember_all
+from hashpipe.common.option_values import from_keywords
 from hashpipe.common.paths import check_scratch
 from hashpipe.pairgen.diff import compare, contents, pairset_before
 from hashpipe.pairgen.mapping.places import place_models
@@ -29,11 +31,15 @@ from hashpipe.pairgen.results import Results, write_results
 from hashpipe.pairgen.summary import BuildSummary
 
 
-def build_pairs(photos: Path, workspace: Path, options: BuildOptions) -> BuildSummary:
-    """Photos to a PairSet in `workspace/pairs`; finished stages are not repeated.
+def build_pairs(
+    photos: str | Path, workspace: str | Path, options: BuildOptions | None = None, **chosen: Any
+) -> BuildSummary:
+    """Photos to a PairSet in `workspace/pairs`; finished stages are not repeated. Keywords: fields of BuildOptions.
 
     Raises UserError for a missing, empty or unreadable folder, a workspace of another version or in use, bad options.
     """
+    options = from_keywords(BuildOptions, options, chosen)
+    photos, workspace = Path(photos), Path(workspace)
     check_options(options)
     check_scratch()
     root, found = list_photos(photos, workspace, options.video_frames)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from hashpipe.common.option_values import Options
+
 
 @dataclass(frozen=True)
-class BuildOptions:
+class BuildOptions(Options):
     """Every choice of `hashpipe pairs build`; `identity` says which of them the PairSet fingerprint covers."""
 
     seed: int = field(
-        default=0, metadata={"help": "Seed of everything random: verification, mapping, splits, negatives."}
+        default=0, metadata={"help": "Seed of all random choices: verification, mapping, splits, negatives."}
     )
     max_side: int = field(default=1024, metadata={"help": "Longest side, in pixels, at which features are found."})
-    max_features: int = field(default=8192, metadata={"help": "Most SIFT features of one photo."})
+    max_features: int = field(default=8192, metadata={"help": "Maximum number of SIFT features of a photo."})
     exhaustive_below: int = field(
         default=60, metadata={"help": "Match all pairs when there are at most this many photos."}
     )
@@ -41,13 +43,16 @@ class BuildOptions:
     )
     time_neighbours: int = field(
         default=3,
-        metadata={"help": "Next photos of one camera that are matched in the first round.", "identity": "changed"},
+        metadata={
+            "help": "Photos of the same camera, nearest in time, that are matched in the first round.",
+            "identity": "changed",
+        },
     )
     time_seconds: float = field(
         default=60.0, metadata={"help": "Longest time to a neighbour by capture time.", "identity": "changed"}
     )
     min_inliers: int = field(default=15, metadata={"help": "Inliers that make a match verified."})
-    min_model_size: int = field(default=3, metadata={"help": "Fewest photos of a 3D model."})
+    min_model_size: int = field(default=3, metadata={"help": "Minimum number of photos of a 3D model."})
     mapper_attempts: int = field(
         default=4, metadata={"help": "Reconstructions tried while photos of a place stay unregistered."}
     )
@@ -60,7 +65,10 @@ class BuildOptions:
     )
     max_community: int = field(
         default=200,
-        metadata={"help": "Most photos of one reconstruction; larger places are split.", "identity": "changed"},
+        metadata={
+            "help": "Maximum number of photos of one reconstruction; larger places are split.",
+            "identity": "changed",
+        },
     )
     job_minutes: float = field(
         default=120.0,
@@ -99,7 +107,7 @@ class BuildOptions:
     video_frames: int = field(
         default=0,
         metadata={
-            "help": "Most frames of each video that count as photos, those of most motion; 0 leaves videos out.",
+            "help": "Maximum number of frames taken from each video, those with most motion; 0 leaves videos out.",
             "identity": "changed",
         },
     )

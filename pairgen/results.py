@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hashpipe.common.environment import package_version
+from hashpipe.common.distribution import installed_version
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.mapping.places import Models, collect_models
 from hashpipe.pairgen.mapping.reconstruct import Component, Mapping
@@ -71,7 +71,7 @@ def write_results(
     meta = {
         "parameters": identity(options),
         "options": asdict(options),
-        "versions": {"hashpipe": package_version("hashpipe") or "unknown", "pycolmap": adapter.VERSION},
+        "versions": {"hashpipe": installed_version(), "pycolmap": adapter.VERSION},
         "root": str(results.root),
         "summary": {**summary.as_json(), "report": str(folder / "report.html")},  # which comes after
     }

@@ -43,7 +43,7 @@ ORDER = {
     "pairgen": ["photos", "colmap", "matching", "mapping", "ambiguity", "pairs", "report", "formats", "synthetic"],
     "hashing": [
         *("data", "features", "codes", "models", "baselines", "metrics", "benchmarks", "training", "evaluation"),
-        *("encoding", "calibration", "search", "duplicates", "export", "workspace", "serve"),
+        *("encoding", "calibration", "search", "duplicates", "curation", "export", "workspace", "serve", "python"),
     ],
 }
 

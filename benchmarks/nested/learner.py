@@ -67,9 +67,14 @@ def options_of(bits: int, seed: int, settings: Mapping[str, Value]) -> TrainOpti
     return TrainOptions(bits=(bits,), seed=seed, objective=objective, method=method, **others)  # type: ignore[arg-type]
 
 
+def reads(settings: Mapping[str, Value]) -> str:
+    """ "descriptors" or "maps": what the objective's head reads."""
+    return "maps" if reads_maps(head_of(options_of(16, 0, settings))) else "descriptors"
+
+
 def what_is_seen(data: Collection, descriptor: str, settings: Mapping[str, Value]) -> np.ndarray | Maps:
     """Descriptors float32 (N,D), or feature maps where the objective's head reads them."""
-    if not reads_maps(head_of(options_of(16, 0, settings))):
+    if reads(settings) == "descriptors":
         return data.descriptors[descriptor]
     if descriptor != "mobilenet_v2" or data.maps is None:
         raise ValueError(f"there are no feature maps of {descriptor}")

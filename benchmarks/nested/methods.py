@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,18 +21,38 @@ from nested.variants import TOWARDS, Variant, methods
 NOTHING_LEARNT = (*baselines.METHODS, *baselines.FURTHER, baselines.FLOAT)
 
 
+FIRST = 64  # bits: the length that is fitted before all others
+
+
 def run(asked: argparse.Namespace) -> None:
-    """Baselines first, then the methods one seed after the other."""
+    """Fit in such an order that what is there when time is up makes a table, see `order`."""
     collection = data.load(asked.data)
     names = list(OBJECTIVES) if asked.methods == ["all"] else asked.methods
     todo: list[Item] = []
-    for seed in asked.seeds:
-        for descriptor in asked.descriptors:
-            plan = Plan([descriptor], asked.forms, asked.bits, collection.mark)
-            todo += plan.baselines([seed], "outer", (*baselines.FITTED, *baselines.FURTHER))
-            todo += plan.fits(runnable(collection, descriptor, methods(names)), [seed], "outer")
-    todo.sort(key=lambda item: (item.seed, not item.is_baseline))
+    for descriptor in asked.descriptors:
+        plan = Plan([descriptor], asked.forms, asked.bits, collection.mark)
+        variants = runnable(collection, descriptor, methods(names))
+        todo += plan.baselines(asked.seeds, "outer", (*baselines.FITTED, *baselines.FURTHER))
+        todo += plan.fits(variants, asked.seeds, "outer")
+    todo.sort(key=order(todo))
     results.run(asked.results, asked.data, todo, asked.workers, asked.minutes, print)
+
+
+def order(todo: Sequence[Item]) -> Callable[[Item], tuple[Any, ...]]:
+    """Seed by seed, in each descriptor by descriptor: baselines, then the length FIRST before others.
+
+    Of one length methods that read maps, which take longest, come last.
+    """
+    descriptors, lengths = (
+        list(dict.fromkeys(getattr(item, name) for item in todo)) for name in ("descriptor", "bits")
+    )
+
+    def rank(item: Item) -> tuple[Any, ...]:
+        maps = not item.is_baseline and learner.reads(dict(item.settings)) == "maps"
+        length = -1 if item.bits == FIRST else lengths.index(item.bits)
+        return item.seed, descriptors.index(item.descriptor), not item.is_baseline, length, maps
+
+    return rank
 
 
 def runnable(collection: data.Collection, descriptor: str, variants: Sequence[Variant]) -> list[Variant]:

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
+from hashpipe.common.pages import fill_text
 
 TEMPLATE = Path(__file__).with_name("methods.html")
 
 
 def page(content: dict[str, Any]) -> str:
     """HTML of the content of methods.json."""
-    environment = jinja2.Environment(autoescape=True)
-    environment.filters["shown"] = _shown
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(content)
+    return fill_text(TEMPLATE.read_text(encoding="utf-8"), shown=_shown, **content)
 
 
 def _shown(value: object) -> str:

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from multiprocessing import get_context
+from functools import partial
+from multiprocessing import TimeoutError, get_context
 from pathlib import Path
 from typing import Any
 
@@ -41,24 +42,43 @@ def done(lines: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {line["key"]: line for line in lines if "key" in line}
 
 
-def header(collection: data.Collection) -> dict[str, Any]:
-    """What a run's line tells: command, commit, machine, and the fold of every place."""
+def header(mark: str, **more: Any) -> dict[str, Any]:
+    """What a run's line tells: command, commit, machine, and what its data are."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent)
     return {
         "run": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": " ".join(["bench_nested.py", *sys.argv[1:]]),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": commit.stdout.strip() or None,
         "learner": items.source_mark(items.LEARNER),
         "machine": {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
-        "data": collection.mark,
-        "folds": {str(place): fold for place, fold in sorted(collection.fold_of_place.items())},
+        "data": mark,
+        **more,
     }
 
 
 def run(path: Path, file: Path, todo: Sequence[Item], workers: int, minutes: float, say: Callable[[str], None]) -> bool:
+    """Do what is not done yet of the fits on a file that data.load reads; False where time ran out before all was."""
+    return do(path, todo, partial(data.load, file), items.score, _told, workers, minutes, say)
+
+
+def _told(collection: data.Collection) -> dict[str, Any]:
+    return header(collection.mark, folds={str(place): fold for place, fold in sorted(collection.fold_of_place.items())})
+
+
+def do(
+    path: Path,
+    todo: Sequence[Any],
+    load: Callable[[], Any],
+    score: Callable[[Any, Any], dict[str, Any]],
+    told: Callable[[Any], dict[str, Any]],
+    workers: int,
+    minutes: float,
+    say: Callable[[str], None],
+) -> bool:
     """Do what is not done yet and append it; False where time ran out before all was done.
 
-    file: what data.load reads. Every worker computes with one thread; a single one is this process itself.
+    Items have a `key`. load: gives what items are scored on, in every worker; score: the line of one item; told: the
+    line of the run. Every worker computes with one thread; a single one is this process itself.
     """
     known = done(read(path))
     rest = [item for item in dict.fromkeys(todo) if item.key not in known]
@@ -66,18 +86,17 @@ def run(path: Path, file: Path, todo: Sequence[Item], workers: int, minutes: flo
         return True
     start = time.monotonic()
     cut_short = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
-    with path.open("a") as out, _scored(file, rest, workers) as lines:
-        out.write("\n" * cut_short + json.dumps(header(data.load(file))) + "\n")
+    number = 0
+    with path.open("a") as out, _scored(load, score, rest, workers, start + 60 * minutes) as lines:
+        out.write("\n" * cut_short + json.dumps(told(load())) + "\n")
         for number, line in enumerate(lines, 1):
             out.write(json.dumps(line) + "\n")
             out.flush()
-            seconds = time.monotonic() - start
             if number % 50 == 0 or number == len(rest):
-                say(f"{number}/{len(rest)} fits, {seconds:.0f} s")
-            if seconds > 60 * minutes and number < len(rest):
-                say(f"time is up; {len(rest) - number} fits are left, run the same command again")
-                return False
-    return True
+                say(f"{number}/{len(rest)} fits, {time.monotonic() - start:.0f} s")
+    if number < len(rest):
+        say(f"time is up; {len(rest) - number} fits are left, run the same command again")
+    return number == len(rest)
 
 
 @contextlib.contextmanager
@@ -91,22 +110,41 @@ def one_thread() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _scored(file: Path, rest: Sequence[Item], workers: int) -> Iterator[Iterator[dict[str, Any]]]:
-    """Results of items as they come; leaving early ends the workers."""
+def _scored(
+    load: Callable[[], Any], score: Callable[[Any, Any], dict[str, Any]], rest: Sequence[Any], workers: int, end: float
+) -> Iterator[Iterator[dict[str, Any]]]:
+    """Results of items as they come, until the time `end`; leaving ends the workers and what they are at."""
     if workers == 1:
         with one_thread():
-            collection = data.load(file)
-            yield (items.score(collection, item) for item in rest)
+            yield _one_by_one(load(), score, rest, end)
         return
-    with get_context("spawn").Pool(workers, _begin, (file,)) as pool:
-        yield pool.imap_unordered(_work, rest)
+    with get_context("spawn").Pool(workers, _begin, (load, score)) as pool:
+        yield _as_they_come(pool.imap_unordered(_work, rest), end)
 
 
-def _begin(file: Path) -> None:
+def _one_by_one(
+    loaded: Any, score: Callable[[Any, Any], dict[str, Any]], rest: Sequence[Any], end: float
+) -> Iterator[dict[str, Any]]:
+    for item in rest:
+        yield score(loaded, item)
+        if time.monotonic() > end:
+            return
+
+
+def _as_they_come(lines: Any, end: float) -> Iterator[dict[str, Any]]:
+    while True:
+        try:
+            yield lines.next(max(0.0, end - time.monotonic()))
+        except (StopIteration, TimeoutError):
+            return
+
+
+def _begin(load: Callable[[], Any], score: Callable[[Any, Any], dict[str, Any]]) -> None:
     _state["threads"] = one_thread()
     _state["threads"].__enter__()
-    _state["data"] = data.load(file)
+    _state["loaded"], _state["score"] = load(), score
 
 
-def _work(item: Item) -> dict[str, Any]:
-    return items.score(_state["data"], item)
+def _work(item: Any) -> dict[str, Any]:
+    found: dict[str, Any] = _state["score"](_state["loaded"], item)
+    return found

@@ -153,7 +153,7 @@ def _from_classes(source: Path, found: list[str], open_list: Callable[[list[str]
             continue
         if parts[-2] not in CLASSES:
             raise UserError(
-                f"{source} has a class {parts[-2]!r}, which CIFAR-10 has not; classes are {', '.join(CLASSES)}."
+                f"{source} has a class {parts[-2]!r}, which CIFAR-10 does not have; classes are {', '.join(CLASSES)}."
             )
         kept.append(name)
         identities.append("/".join(parts[-3:]))

@@ -49,7 +49,9 @@ def read_matlab(path: Path) -> GroundTruth:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the path.") from None
     except Exception as error:  # the reader raises many kinds for damaged files
-        raise UserError(f"{path} is no ground truth in the known MATLAB layout ({error}); download it again.") from None
+        raise UserError(
+            f"{path} is not ground truth in the known MATLAB layout ({error}); download it again."
+        ) from None
     return _checked(path, GroundTruth(names, queries, tuple(boxes), rows))
 
 

@@ -51,6 +51,8 @@ class CalibrateResult:
         lines += [_table_line(one, radius) for radius in _shown_radii(one)]
         rate = one.false_match_rate(one.radius)
         lines += [
+            "expected: the rate to reckon with, as observed where it was seen often enough, continued below that; in "
+            "brackets its 95 % interval. per query: expected false matches. < marks the suggested radius.",
             "",
             f"Suggested radius {one.radius}: false-match rate {rate:.2g} (wanted {one.wanted:.2g}), "
             f"{one.false_matches_per_query(one.radius):.2g} false matches per query among {one.photos} photos"

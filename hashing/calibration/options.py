@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hashpipe.common.option_values import Options
+
 
 @dataclass(frozen=True)
-class CalibrateOptions:
+class CalibrateOptions(Options):
     """What a radius is measured on and what it must promise."""
 
     false_match_rate: float = field(

@@ -7,16 +7,16 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint
-from hashpipe.common.parquet import read_parquet
 from hashpipe.hashing.codes import packing
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # at run time where a file is written or read, which computing codes does not need
 
 CODES_VERSION = 1
 _PROBES = 3
@@ -109,6 +109,9 @@ def write_codes(path: Path, codeset: CodeSet) -> None:
 
     Columns photo, path, sha256, code, quality; metadata: bits, model, thresholds, space, root, made_by, self_test.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     space = codeset.space
     meta = {
         "codes_version": str(CODES_VERSION),
@@ -138,6 +141,10 @@ def write_codes(path: Path, codeset: CodeSet) -> None:
 
 def read_codes(path: Path) -> CodeSet:
     """Read a codes file. Raises UserError where it is missing, cut off, of another version or contradicts itself."""
+    import pyarrow as pa
+
+    from hashpipe.common.parquet import read_parquet
+
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist; make it with `hashpipe encode PHOTOS -o {shlex.quote(str(path))}`.")
@@ -165,7 +172,7 @@ def read_codes(path: Path) -> CodeSet:
         self_test = json.loads(meta.get("self_test", "[]"))
     except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} is not a whole codes file ({reason}); encode the photos again.") from None
+        raise UserError(f"{path} is not a complete codes file ({reason}); encode the photos again.") from None
     if space.fingerprint != meta.get("space") or self_test != probes(codeset):
         raise UserError(f"{path} contradicts itself (fingerprint or self-test); encode the photos again.")
     return codeset
@@ -206,6 +213,8 @@ def _made_by(text: str) -> dict[str, Any]:
 
 def _bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:
     """A column of fixed-size binary values -> uint8 (N, width), without a Python object per row."""
+    import pyarrow as pa
+
     if not pa.types.is_fixed_size_binary(column.type) or column.type.byte_width != width or column.null_count:
         raise ValueError(f"column code holds {column.type}, not {width} bytes per photo")
     parts = [

@@ -16,13 +16,13 @@ from PIL import Image
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import say
 from hashpipe.hashing.data.listing import list_photos, shown
-from hashpipe.pairgen.pairs.pairset import PairSet
 from hashpipe.pairgen.photos.files import content_hash
 from hashpipe.pairgen.photos.load import first_of_several, load_upright, more_pages_note
 from hashpipe.pairgen.photos.same import load_same
 
 if TYPE_CHECKING:
     from hashpipe.pairgen.matching import vlad  # brings FAISS and COLMAP, which a search does not need
+    from hashpipe.pairgen.pairs.pairset import PairSet
 
 
 @dataclass(frozen=True)

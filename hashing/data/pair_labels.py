@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from hashpipe.pairgen.pairs.pairset import PairSet
+if TYPE_CHECKING:
+    from hashpipe.pairgen.pairs.pairset import PairSet  # brings pyarrow, which photos alone do not need
 
 _BINS = (0.0, 0.3, 0.5, 0.7, np.inf)  # of overlap: near-duplicates shall not swamp the hard pairs
 

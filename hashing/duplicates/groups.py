@@ -20,10 +20,12 @@ from hashpipe.hashing.calibration.calibration import Calibration, read_calibrati
 from hashpipe.hashing.codes.codes_file import CodeSet, read_codes
 from hashpipe.hashing.data.listing import shown
 from hashpipe.hashing.duplicates import appearance
+from hashpipe.hashing.duplicates.copies import Copies, find_copies
+from hashpipe.hashing.duplicates.decisions import Decisions, read_decisions
 from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
 from hashpipe.hashing.duplicates.metadata import gather
 from hashpipe.hashing.duplicates.options import GroupsOptions
-from hashpipe.hashing.duplicates.rules import KINDS, Appearances, Rules, Same, all_groups
+from hashpipe.hashing.duplicates.rules import KINDS, STACK, Appearances, Rules, Same, all_groups
 from hashpipe.hashing.features.quality import LOW
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
 
@@ -73,10 +75,11 @@ def groups(workspace: Path, options: GroupsOptions) -> GroupsResult:
         pairs = workspace / "pairs"
         pairset = read_pairset(pairs) if (pairs / "meta.json").exists() else None
         calibration = read_calibration(workspace, codeset.space)
-        known = KnownFiles(workspace / FILE)
-        found = find_groups(codeset, options, pairset, calibration, folder / "looks", known)
+        known, decisions = KnownFiles(workspace / FILE), read_decisions(workspace)
+        found = find_groups(codeset, options, pairset, calibration, folder / "looks", known, decisions)
         write_reports(folder, found, options)
-    counts = {kind: (len(found.of(kind)), sum(len(one.rows) for one in found.of(kind))) for kind in KINDS}
+    kinds = (*KINDS, STACK) if found.of(STACK) else KINDS
+    counts = {kind: (len(found.of(kind)), sum(len(one.rows) for one in found.of(kind))) for kind in kinds}
     return GroupsResult(folder, len(codeset), counts, found.rules, found.notes)
 
 
@@ -96,6 +99,7 @@ def _own_folder(folder: Path) -> Path:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name another place with -o.")
     ours = {"groups.csv", "groups.json", "groups.html", "pictures", "looks", ".lock"}
+    ours |= {"against.csv", "against.json"}
     there = list(folder.iterdir()) if folder.exists() else []
     others = [path for path in there if path.name not in ours and not path.name.startswith(".")]
     if others and not (folder / "groups.json").exists():
@@ -110,11 +114,12 @@ def find_groups(
     calibration: Calibration | None = None,
     cache: Path | None = None,
     known: KnownFiles | None = None,
+    decisions: Decisions | None = None,
 ) -> Grouping:
     """The groups of a code set; a PairSet adds geometry, a calibration the radius.
 
-    `cache` keeps what was seen, `known` says which files are as they were. A photo that has changed since it was
-    encoded counts as one that is not there: nothing but its code is known.
+    `cache` keeps what was seen, `known` says which files are as they were, `decisions` what a person has said. A photo
+    that has changed since it was encoded counts as one that is not there: nothing but its code is known.
     """
     radius, source = _radius(codeset, options, calibration)
     paths = [codeset.path(row) for row in range(len(codeset))]
@@ -134,11 +139,14 @@ def find_groups(
     appearances: Appearances | None = None
     same: Same | None = None
     hashes: np.ndarray | None = None
+    links: np.ndarray | None = None
+    copies: Copies | None = None
     if options.look != "off" and metadata.pixels.any():
         seen = appearance.appearances(codeset, np.arange(len(codeset)), cache, options.workers)
         appearances, sharpness = seen.__getitem__, seen[:, 0].copy()  # a view would keep all grey copies, 4 kB a photo
         hashes = appearance.perceptual_hashes(np.nan_to_num(seen[:, 1:]))
-        same = appearance.correlated(appearances, hashes, options.alike)
+        copies = find_copies(codeset, seen, radius, cache / "copies" if cache else None)
+        same, links = copies.same(appearance.correlated(appearances, hashes, options.alike)), copies.links()
         if options.look == "match":
             from hashpipe.hashing.duplicates.copy_match import or_matched
 
@@ -152,7 +160,11 @@ def find_groups(
     if not usable.all():
         notes.append(f"{int((~usable).sum())} flat or tiny photos are in no place: their codes are unreliable.")
     near_radius = radius if same else options.near_radius
-    rules = Rules(radius, near_radius, options.burst_seconds, usable, hashes, ~np.isnan(sharpness))
+    said = decisions or Decisions()
+    apart, stacks = said.apart_rows(codeset), tuple(said.stack_rows(codeset))
+    rules = Rules(
+        radius, near_radius, options.burst_seconds, usable, hashes, ~np.isnan(sharpness), apart, stacks, links
+    )
     found = all_groups(codeset, metadata, rules, appearances, same)
     metadata_known = {
         "bits": codeset.space.bits,
@@ -168,7 +180,7 @@ def find_groups(
         "with_place": int((metadata.place >= 0).sum()),
         "space": codeset.space.fingerprint,
     }
-    return Grouping(codeset, metadata, found, sharpness, metadata_known, notes)
+    return Grouping(codeset, metadata, found, sharpness, metadata_known, notes, copies)
 
 
 def _radius(codeset: CodeSet, options: GroupsOptions, calibration: Calibration | None) -> tuple[int, str]:

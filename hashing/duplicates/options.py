@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from hashpipe.common.option_values import Options
+
 
 @dataclass(frozen=True)
-class GroupsOptions:
+class GroupsOptions(Options):
     """How near photos of one group must be, and how much of it the page shows."""
 
     codes: Path | None = field(
@@ -17,6 +19,14 @@ class GroupsOptions:
     output: Path | None = field(
         default=None,
         metadata={"short": "o", "help": "folder to write; without it groups in the workspace", "metavar": "DIR"},
+    )
+    against: Path | None = field(
+        default=None,
+        metadata={
+            "help": "instead of groups, list the photos that this folder, codes file or workspace holds already, "
+            "copies included; exit code 1 where there are any",
+            "metavar": "REFERENCE",
+        },
     )
     radius: int | None = field(
         default=None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,10 +13,12 @@ import numpy as np
 from hashpipe.common.environment import cores
 from hashpipe.common.extras import optional
 from hashpipe.common.files import atomic_path, write_json, write_text
+from hashpipe.common.pages import fill
 from hashpipe.common.progress import stage
+from hashpipe.hashing.duplicates.copies import AGREE
 from hashpipe.hashing.duplicates.grouping import NAMES, Grouping
 from hashpipe.hashing.duplicates.options import GroupsOptions
-from hashpipe.hashing.duplicates.rules import HASH_RADIUS, KINDS, Group
+from hashpipe.hashing.duplicates.rules import HASH_RADIUS, KINDS, STACK, Group
 from hashpipe.hashing.features.preprocess import in_threads
 from hashpipe.pairgen.photos.jpegs import as_jpeg
 from hashpipe.pairgen.photos.same import small_same
@@ -41,9 +42,11 @@ _COLUMNS = (
     "sharpness",
     "place",
     "sha256",
+    "copy",
 )
 _TEXTS = {
     "exact": "The same bytes in several files.",
+    "stack": "Photos that you have put together with `hashpipe groups stack`. Each is shown by the one named first.",
     "near": "One shot in several files: {copies}. {near} Photos whose capture times differ are not near-duplicates. "
     "{more}",
     "burst": "Shots of one camera with pauses of at most {seconds:g} s whose codes lie within {radius} of {bits} bits "
@@ -58,7 +61,10 @@ def write_reports(folder: Path, found: Grouping, options: GroupsOptions) -> None
     records = [_record(found, number, group, stands) for number, group, stands in _numbered(found)]
     _write_csv(folder / "groups.csv", records)
     (folder / "groups.html").unlink(missing_ok=True)  # of other groups: the new one may fail
-    write_json(folder / "groups.json", {"rules": found.rules, "notes": found.notes, "groups": records})
+    write_json(
+        folder / "groups.json",
+        {"root": found.codeset.root, "rules": found.rules, "notes": found.notes, "groups": records},
+    )
     with optional("The page of the groups", "the list in groups.csv and groups.json"):
         _write_page(folder, found, records, options)
 
@@ -67,7 +73,7 @@ def _numbered(found: Grouping) -> list[tuple[int, Group, dict[int, int]]]:
     """Groups with their number within the kind, and how many photos of stricter groups each photo stands for."""
     stands: dict[int, int] = {}
     numbered = []
-    for kind in KINDS:
+    for kind in ("exact", STACK, *KINDS[1:]):
         groups = found.of(kind)
         numbered += [
             (number, group, {row: stands.get(row, 0) for row in group.rows}) for number, group in enumerate(groups, 1)
@@ -96,6 +102,7 @@ def _record(found: Grouping, number: int, group: Group, stands: dict[int, int]) 
                 "sharpness": None if np.isnan(sharp) else round(sharp, 1),
                 "place": int(metadata.place[row]),
                 "sha256": codeset.sha256[row],
+                "copy": found.copy_words(group, row),
             }
         )
     centre = str(codeset.path(group.centre))
@@ -113,13 +120,11 @@ def _write_csv(path: Path, records: list[dict[str, Any]]) -> None:
 
 
 def _write_page(folder: Path, found: Grouping, records: list[dict[str, Any]], options: GroupsOptions) -> None:
-    import jinja2
-
     shown = [record for record in records if record["group"] <= options.shown]
     wanted = {photo["sha256"]: Path(photo["path"]) for record in shown for photo in record["photos"][:PICTURES]}
     pictures = _pictures(folder / "pictures", wanted, options.workers)
     sections = []
-    for kind in KINDS:
+    for kind in (*KINDS, STACK) if found.of(STACK) else KINDS:
         groups = found.of(kind)
         cards = [_card(record, pictures, found.rules["radius"]) for record in shown if record["kind"] == kind]
         count = sum(len(group.rows) for group in groups)
@@ -127,20 +132,17 @@ def _write_page(folder: Path, found: Grouping, records: list[dict[str, Any]], op
             {"kind": kind, "title": NAMES[kind].capitalize(), "text": _text(found, kind), "groups": len(groups)}
             | {"photos": count, "cards": cards}
         )
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
-    # "<" must not occur in a script, or a file name could end it
-    data = json.dumps(sections, ensure_ascii=False).replace("<", "\\u003c")
-    page = environment.get_template("groups.html").render(
+    page = fill(
+        "hashpipe.hashing.duplicates",
+        "groups.html",
         photos=len(found.codeset),
         grouped=len({row for group in found.groups for row in group.rows}),
         rules=found.rules,
         notes=found.notes,
         sections=sections,
         shown=options.shown,
-        named=NAMED,
-        data=data,
     )
-    write_text(folder / "groups.html", page.encode("utf-8", "replace").decode("utf-8"))
+    write_text(folder / "groups.html", page)
 
 
 def _card(record: dict[str, Any], pictures: set[str], radius: int) -> dict[str, Any]:
@@ -148,10 +150,11 @@ def _card(record: dict[str, Any], pictures: set[str], radius: int) -> dict[str, 
     photos = []
     for photo in record["photos"][:NAMED]:
         picture = f"pictures/{_name(photo['sha256'])}" if photo["sha256"] in pictures else ""
-        size = f"{photo['width']} × {photo['height']}" if photo["width"] else "not readable"
-        words = [size, _bytes(photo["bytes"]), (photo["taken_at"] or "").replace("T", " ")]
+        size = f"{photo['width']} × {photo['height']} pixels" if photo["width"] else "not readable"
+        words = [photo["copy"], size, _bytes(photo["bytes"]), (photo["taken_at"] or "").replace("T", " ")]
         if record["kind"] != "exact":
-            words.append(f"{photo['distance']} bits away" + (" (by 3D)" if photo["distance"] > radius else ""))
+            away = f"{photo['distance']} bit{'' if photo['distance'] == 1 else 's'} away"
+            words.append(away + (" (by 3D)" if photo["distance"] > radius else ""))
         words.append(f"represents {photo['stands_for']} more" if photo["stands_for"] else "")
         path = Path(photo["path"])
         link = path.absolute().as_uri()
@@ -161,17 +164,17 @@ def _card(record: dict[str, Any], pictures: set[str], radius: int) -> dict[str, 
 
 def _text(found: Grouping, kind: str) -> str:
     rules = found.rules
-    copies, more = "resized, compressed again, lightened", ""
+    copies, more = "resized, compressed again, lightened, mirrored, or cropped by up to a fifth of each side", ""
     near = f"Codes within {rules['near_radius']} of {rules['bits']} bits of the group's centre"
     if rules["look"] != "off":
-        near += f" or perceptual hashes within {HASH_RADIUS} of 63, and small grey copies that correlate by at least "
-        near += f"{rules['alike']:g}"
+        near += f" or perceptual hashes within {HASH_RADIUS} of 63 bits, of the mirrored photo and of parts too; and "
+        near += f"grey copies that agree part by part by {AGREE:g} (1 is equal), laid exactly over each other"
     if rules["look"] == "match":
-        copies += ", cropped, turned"
+        copies += "; cropped further and turned"
         near += "; or codes so near, and features that match as one picture moved, turned or scaled"
     if rules["look"] == "quick":
-        more = "Cropped and turned copies are among the places where their codes are near; --look match tells "
-        more += "them apart."
+        more = "Copies that are cropped further or turned are among the places where their codes are near; "
+        more += "--look match tells them apart."
     near = f"{near}." if rules["near_radius"] is not None else "Not searched for: photos were not compared."
     chance = ""
     if rules["false_match_rate"] is not None:

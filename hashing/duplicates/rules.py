@@ -1,6 +1,7 @@
-"""The four kinds of groups, from the strictest to the loosest, each made of what the kinds before it left.
+"""The kinds of groups, from the strictest to the loosest, each made of what the kinds before it left.
 
 exact  the same bytes
+stack  what a person has put together; only where there is any
 near   one shot in several files: near codes or perceptual hashes, pictures that correlate, and no capture times that
        contradict
 burst  several shots of one camera in quick succession: near codes, pauses of a few seconds
@@ -12,17 +13,20 @@ copies again. Within a kind no photo is in two groups, and each member is near t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hashpipe.common.hamming import hamming
 from hashpipe.hashing.codes.codes_file import CodeSet
+from hashpipe.hashing.duplicates.apart import both_ways, in_rounds
 from hashpipe.hashing.duplicates.cluster import Near, Neighbours, block_size, star_groups
 from hashpipe.hashing.duplicates.metadata import Metadata
+from hashpipe.hashing.duplicates.neighbour_sets import Linked, keys_both_ways, member, union
 
 KINDS = ("exact", "near", "burst", "place")
+STACK = "stack"
 _SAME_RESOLUTION = 0.8  # share of the most pixels of a group from which sharpness decides
 HASH_RADIUS = 10  # of 63 bits of the perceptual hashes; wide, because the pictures are compared after it
 _EXACT_SECONDS, _WHOLE_SECONDS = 0.05, 0.999  # capture times further apart are of two shots
@@ -52,8 +56,8 @@ class Rules:
     radius       bits between a member and its centre
     near_radius  the same for near-duplicates; None where there is no telling them from other photos of a place
     usable       bool (N,), photos whose code says enough to call a place the same
-    hashes       uint8 (N,8), perceptual hashes that propose near-duplicates too
-    hashed       bool (N,), which photos have one
+    hashes       uint8 (N,8), perceptual hashes that propose near-duplicates too; hashed bool (N,), who has one
+    links        int64 (P,2), rows proposed beside; apart: rows that a person says are no duplicates
     """
 
     radius: int
@@ -62,6 +66,9 @@ class Rules:
     usable: np.ndarray
     hashes: np.ndarray | None = None
     hashed: np.ndarray | None = None
+    apart: np.ndarray | None = None
+    stacks: tuple[tuple[int, ...], ...] = ()
+    links: np.ndarray | None = None
 
 
 def all_groups(
@@ -72,11 +79,13 @@ def all_groups(
     appearances gives how sharp photos are, same whether pairs show one shot; codes alone decide where they are None.
     """
     state = _State(codeset, metadata, appearances)
-    groups = state.settle(state.exact())
+    groups = state.settle(state.exact(rules.apart))
+    groups += state.settle(state.stacked(rules.stacks))
     groups += state.settle(_near(state, rules, same))
     groups += state.settle(_burst(state, rules))
     groups += state.settle(_place(state, rules))
-    return sorted(groups, key=lambda one: (KINDS.index(one.kind), -len(one.rows), one.rows))
+    order = ("exact", STACK, *KINDS[1:])
+    return sorted(groups, key=lambda one: (order.index(one.kind), -len(one.rows), one.rows))
 
 
 class _State:
@@ -105,11 +114,25 @@ class _State:
         self.stands = self.stands[self.stands]  # photos that a photo stood for follow it
         return groups
 
-    def exact(self) -> list[Group]:
+    def exact(self, apart: np.ndarray | None) -> list[Group]:
         _, content = np.unique(np.array(self.codeset.sha256, dtype=object).astype(str), return_inverse=True)
         order = np.argsort(content, kind="stable")
         parts = np.split(order, np.flatnonzero(np.diff(content[order])) + 1) if len(order) else []
-        return [self.group("exact", part, int(part[0])) for part in parts if len(part) > 1]
+        parts = [part for part in parts if len(part) > 1]
+        if apart is not None and len(apart):
+            pairs = both_ways(apart, self.stands)
+            parts = [
+                np.array(one) for part in parts for one in in_rounds(part, pairs, lambda rows: [tuple(rows.tolist())])
+            ]
+        return [self.group("exact", part, int(part[0])) for part in parts]
+
+    def stacked(self, stacks: Sequence[tuple[int, ...]]) -> list[Group]:
+        found = []
+        for stack in stacks:
+            if len(rows := list(dict.fromkeys(self.stands[list(stack)].tolist()))) > 1:
+                distance = hamming(self.codeset.codes[rows[0]], self.codeset.codes[rows])
+                found.append(Group(STACK, tuple(rows), rows[0], tuple(distance.tolist()), "named first"))
+        return found
 
     def cluster(self, kind: str, rows: np.ndarray, neighbours: Neighbours) -> list[Group]:
         """Groups of the rows; neighbours works on positions in `rows`."""
@@ -147,9 +170,22 @@ class _State:
 def _near(state: _State, rules: Rules, same: Same | None) -> list[Group]:
     if rules.near_radius is None:
         return []
-    rows = state.rows()
+    if rules.apart is None or not len(rules.apart):
+        return _near_of(state.rows(), state, rules, same)
+
+    def once(rows: np.ndarray) -> list[tuple[int, ...]]:
+        groups = _near_of(rows, state, rules, same)
+        return [tuple(sorted(group.rows, key=lambda row: (row != group.centre, row))) for group in groups]
+
+    parts = in_rounds(state.rows(), both_ways(rules.apart, state.stands), once)
+    return [state.group("near", np.sort(part), part[0]) for part in parts]
+
+
+def _near_of(rows: np.ndarray, state: _State, rules: Rules, same: Same | None) -> list[Group]:
+    assert rules.near_radius is not None
     near = Near(state.codeset.codes[rows], rules.near_radius)
     taken, exact = state.metadata.taken, state.metadata.exact
+    linked = None if rules.links is None else Linked(state.stands[rules.links], rows, len(state.stands))
     alike: Near | None = None
     if rules.hashes is not None and rules.hashed is not None:
         alike, hashed = Near(rules.hashes[rows], HASH_RADIUS), rules.hashed[rows]
@@ -159,7 +195,9 @@ def _near(state: _State, rules: Rules, same: Same | None) -> list[Group]:
         if alike is not None:
             more_at, more = alike(positions)
             keep = hashed[positions[more_at]] & hashed[more]
-            at, other = _union((at, other), (more_at[keep], more[keep]), len(rows))
+            at, other = union((at, other), (more_at[keep], more[keep]), len(rows))
+        if linked is not None:
+            at, other = union((at, other), linked(positions), len(rows))
         a, b = rows[positions[at]], rows[other]
         apart = np.abs(taken[a] - taken[b])  # nan where a time is unknown, and nan is not greater
         keep = ~(apart > np.where(exact[a] & exact[b], _EXACT_SECONDS, _WHOLE_SECONDS))
@@ -197,42 +235,16 @@ def _place(state: _State, rules: Rules) -> list[Group]:
     near = Near(state.codeset.codes[rows], rules.radius)
     position = np.full(len(place), -1, np.int64)
     position[rows] = np.arange(len(rows))
-    similar = _both_ways(position[state.stands[state.metadata.similar]], len(rows))
-    dissimilar = _both_ways(position[state.stands[state.metadata.dissimilar]], len(rows))
+    similar = Linked(state.stands[state.metadata.similar], rows, len(place))
+    dissimilar = keys_both_ways(position[state.stands[state.metadata.dissimilar]], len(rows))
     places = int(max(place.max(initial=0), state.metadata.related.max(initial=0))) + 1
-    related = _both_ways(state.metadata.related, places)
-    bounds = np.searchsorted(similar, np.arange(len(rows) + 1) * len(rows))
+    related = keys_both_ways(state.metadata.related, places)
 
     def neighbours(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at, other = near(positions)
         a, b = place[rows[positions[at]]], place[rows[other]]
-        apart = (a >= 0) & (b >= 0) & (a != b) & ~_member(a.astype(np.int64) * places + b, related)
-        keep = ~apart & ~_member(positions[at] * len(rows) + other, dissimilar)
-        more = [similar[bounds[one] : bounds[one + 1]] % len(rows) for one in positions]
-        more_at = np.repeat(np.arange(len(positions)), [len(one) for one in more])
-        return _union((at[keep], other[keep]), (more_at, np.concatenate([other[:0], *more])), len(rows))
+        apart = (a >= 0) & (b >= 0) & (a != b) & ~member(a.astype(np.int64) * places + b, related)
+        keep = ~apart & ~member(positions[at] * len(rows) + other, dissimilar)
+        return union((at[keep], other[keep]), similar(positions), len(rows))
 
     return state.cluster("place", rows, neighbours)
-
-
-def _union(
-    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Hits that occur in either, each once, by position."""
-    keys = np.sort(np.concatenate([at * count + other for at, other in (first, second)]))
-    new = np.ones(len(keys), bool)
-    new[1:] = keys[1:] != keys[:-1]  # several times quicker here than numpy.unique
-    return np.divmod(keys[new], max(1, count))
-
-
-def _both_ways(pairs: np.ndarray, count: int) -> np.ndarray:
-    """Pairs of positions int64 (P,2), -1 unknown, as sorted keys a * count + b, both directions, no pair of one."""
-    pairs = pairs[(pairs >= 0).all(axis=1) & (pairs[:, 0] != pairs[:, 1])]
-    return np.unique(np.concatenate([pairs, pairs[:, ::-1]]) @ np.array([count, 1]))
-
-
-def _member(keys: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Which keys occur in the sorted array `among`."""
-    if not len(among):
-        return np.zeros(len(keys), bool)
-    return among[np.minimum(np.searchsorted(among, keys), len(among) - 1)] == keys

@@ -6,12 +6,12 @@ import csv
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hashpipe.common.distribution import installed_version
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path, fingerprint, locked, open_workspace
 from hashpipe.common.known_files import FILE, remember_all, stamp
@@ -80,6 +80,7 @@ def encode(photos: Path | Sequence[Path], workspace: Path, options: EncodeOption
         runtime=runtime,
         device=options.device,
         threads=options.workers,
+        precision=options.precision,
     )
     made_by = _made_by(encoder)
     t = None if given is None else given.tolist()
@@ -134,9 +135,10 @@ def places(workspace: Path, options: EncodeOptions) -> tuple[Path, Path, Path | 
 def _runtime(model: StoredModel, bits: int, listing: Listing, options: EncodeOptions) -> str:
     """The runtime's name; the graph for it is made, and compared with torch on these photos, where that pays."""
     wanted = options.runtime
-    if model.describer["backbone"] == "vlad":
+    if model.describer["backbone"] in runtimes.OWN:
         if wanted != "auto":
-            raise UserError(f"--runtime {wanted} runs networks, and this model is VLAD of SIFT; omit it.")
+            what = runtimes.OWN[model.describer["backbone"]][1]
+            raise UserError(f"--runtime {wanted} runs networks, and this model is {what}; omit it.")
         return wanted
     if wanted == "torch":
         return wanted
@@ -161,7 +163,7 @@ def _made_by(encoder: Encoder) -> dict[str, Any]:
     known = runtimes.known_flips(encoder.model, encoder.space.bits).get(encoder.engine.name)
     if known is not None:
         made |= {"bit_flip_rate": known.bit_flip_rate, "flips_measured_on": known.photos}
-    return {"hashpipe": version("hashpipe"), **made}
+    return {"hashpipe": installed_version(), **made}
 
 
 def _cached(encoder: Encoder, workspace: Path | None) -> dict[str, np.ndarray]:
@@ -170,7 +172,7 @@ def _cached(encoder: Encoder, workspace: Path | None) -> dict[str, np.ndarray]:
     None for a graph, which computes its own. Feature maps are kept in float16: outputs from them would differ a little.
     """
     model = encoder.model
-    usable = encoder.engine.name in ("torch", "vlad") and model.head(encoder.space.bits).reads == "descriptors"
+    usable = encoder.engine.name in ("torch", "vlad", "graph") and model.head(encoder.space.bits).reads == "descriptors"
     if workspace is None or not usable:
         return {}
     return descriptor_cache.read(workspace / "descriptors" / descriptors_fingerprint(model))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -15,7 +15,7 @@ from hashpipe.common.environment import cores
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes.codes_file import CodeSpace, encode_outputs
 from hashpipe.hashing.encoding import runtimes
-from hashpipe.hashing.encoding.engines import Engine
+from hashpipe.hashing.encoding.engines import Engine, TorchNetwork
 from hashpipe.hashing.features import preprocess
 from hashpipe.hashing.features.preprocess import Open
 from hashpipe.hashing.features.quality import quality
@@ -30,14 +30,17 @@ NO_FEATURES = "no features found in it"
 
 @dataclass(frozen=True)
 class Encoded:
-    """One photo: u float32 (k,) or None with the reason, quality 0 to 1."""
+    """One photo: u float32 (k,) or None with the reason, quality 0 to 1; facts: what the caller of `stream` adds."""
 
     u: np.ndarray | None
     quality: float = 0.0
     reason: str = ""
+    facts: Any = None
 
 
 Opener = Callable[[int], "Open | tuple[Open, np.ndarray] | Encoded"]
+Facts = Callable[[int], Any]
+Look = Callable[[int], tuple[np.ndarray | None, Encoded]]
 
 
 @dataclass(frozen=True)
@@ -75,22 +78,28 @@ class Encoder:
         """Packed codes uint8 (N, width) of real outputs float32 (N,k)."""
         return encode_outputs(u, self.space)
 
-    def stream(self, count: int, opener: Opener) -> Iterator[Encoded]:
+    def stream(self, count: int, opener: Opener, facts: Facts = lambda index: None) -> Iterator[Encoded]:
         """Photos 0 to count - 1 in order; memory holds a few of them only.
 
-        `opener(index)` is called in a thread and may raise UnreadablePhoto or OSError. It gives what opens the photo,
-        or that and its outputs u where they are known, or all that is wanted. What a photo gives does not depend on
-        the others, except on a GPU in the last digits.
+        `opener(index)` is called in a thread, or where a GPU waits in a process, and may raise UnreadablePhoto or
+        OSError. It gives what opens the photo, or that and its outputs u where they are known, or all that is wanted.
+        `facts(index)` is called there too, after the photo was looked at. What a photo gives does not depend on the
+        others, except on a GPU in the last digits.
         """
-        with one_thread_each(self.engine):
-            if self.engine.batch == 1:
-                yield from preprocess.in_threads(lambda index: self._one(opener, index), count, self.threads)
-            else:
-                yield from self._batched(opener, count)
 
-    def _one(self, opener: Opener, index: int) -> Encoded:
-        pixels, one = self._look(opener, index)
-        return one if pixels is None else _finished(self.engine.run(pixels[None])[0], one.quality)
+        def look(index: int) -> tuple[np.ndarray | None, Encoded]:
+            pixels, one = self._look(opener, index)
+            return pixels, replace(one, facts=facts(index))
+
+        def whole(index: int) -> Encoded:
+            pixels, one = look(index)
+            return one if pixels is None else _finished(self.engine.run(pixels[None])[0], one)
+
+        with one_thread_each(self.engine):
+            if self.engine.gpu is None:
+                yield from preprocess.in_threads(whole, count, self.threads)
+            else:
+                yield from self._on_gpu(look, count, self.engine.gpu)
 
     def _look(self, opener: Opener, index: int) -> tuple[np.ndarray | None, Encoded]:
         """Pixels uint8 (H,W,3) and what is known of the photo so far; pixels are None where there is nothing to run."""
@@ -112,33 +121,20 @@ class Encoder:
         except OSError as error:
             return None, Encoded(None, 0.0, (error.strerror or str(error)).lower())
         if u is not None:
-            return None, _finished(u, seen[0])
+            return None, _finished(u, Encoded(None, seen[0]))
         return preprocess.pixels(picture), Encoded(None, seen[0])
 
-    def _batched(self, opener: Opener, count: int) -> Iterator[Encoded]:
-        """Windows of photos, within each those of one shape together: for a GPU."""
-        window: list[tuple[np.ndarray | None, Encoded]] = []
-        for index, seen in enumerate(preprocess.in_threads(lambda at: self._look(opener, at), count, self.threads)):
-            window.append(seen)
-            if len(window) == WINDOW or index == count - 1:
-                yield from self._run_window(window)
-                window = []
+    def _on_gpu(self, look: Look, count: int, gpu: TorchNetwork) -> Iterator[Encoded]:
+        """In order what a GPU gives as it gets done."""
+        from hashpipe.hashing.features import gpu_batches
 
-    def _run_window(self, window: list[tuple[np.ndarray | None, Encoded]]) -> list[Encoded]:
-        done = [one for _, one in window]
-        shapes: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}
-        for row, (pixels, _) in enumerate(window):
-            if pixels is not None:
-                shapes.setdefault(pixels.shape, []).append((row, pixels))
-        for same in shapes.values():
-            for start in range(0, len(same), self.engine.batch):
-                part = same[start : start + self.engine.batch]
-                for (row, _), u in zip(part, self.engine.run(np.stack([pixels for _, pixels in part])), strict=True):
-                    done[row] = _finished(u, done[row].quality)
-        return done
-
-
-WINDOW = 256  # photos that a GPU's batches are made from
+        early: dict[int, Encoded] = {}
+        at = 0
+        for index, one, seen in gpu_batches.through(look, count, gpu.seen, gpu.device, gpu.side, self.threads):
+            early[index] = one if seen is None else _finished(gpu.outputs(seen[None])[0], one)
+            while at in early:
+                yield early.pop(at)
+                at += 1
 
 
 def open_encoder(
@@ -149,6 +145,7 @@ def open_encoder(
     runtime: str = "auto",
     device: str = "auto",
     threads: int = 0,
+    precision: str = "float32",
 ) -> Encoder:
     """Open a model folder to encode photos.
 
@@ -156,6 +153,7 @@ def open_encoder(
     thresholds  float32 (bits,), None means the model's
     runtime     torch, onnx, openvino, or auto: what `encode` prepared and found to flip few bits, else torch
     threads     photos at a time, 0 means one per core
+    precision   float32 or, on a GPU, bf16
 
     Raises UserError for a missing or damaged model, a code length it does not have, thresholds of another length, a
     runtime that is not installed and a device that is absent.
@@ -166,17 +164,17 @@ def open_encoder(
     if own.shape != (bits,) or not np.isfinite(own).all():
         raise UserError(f"{own.size} thresholds do not fit codes of {bits} bits; give one number for each bit.")
     threads = threads or cores()
-    engine = runtimes.engine(model, bits, runtimes.choose(model, bits, runtime), device, threads)
+    engine = runtimes.engine(model, bits, runtimes.choose(model, bits, runtime), device, threads, precision)
     return Encoder(model, CodeSpace(model.fingerprint, bits, own), engine, threads)
 
 
-def _finished(u: np.ndarray, quality: float) -> Encoded:
-    return Encoded(u, quality) if np.isfinite(u).all() else Encoded(None, quality, NO_FEATURES)
+def _finished(u: np.ndarray, seen: Encoded) -> Encoded:
+    return replace(seen, u=u) if np.isfinite(u).all() else replace(seen, reason=NO_FEATURES)
 
 
 def one_thread_each(engine: Engine) -> contextlib.AbstractContextManager[None]:
     """Torch would give each of our threads all cores."""
-    if engine.name != "torch" or engine.batch > 1:
+    if engine.name != "torch" or engine.gpu is not None:
         return contextlib.nullcontext()
     from hashpipe.hashing.features.threads import one_torch_thread
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hashpipe.common.distribution import install_advice
 from hashpipe.common.environment import home_named
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.features import preprocess
@@ -26,7 +27,18 @@ from hashpipe.hashing.models.model_folder import StoredModel
 
 RUNTIMES = ("onnx", "openvino", "torch")
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "torch"}
-_GPU_BATCH = 32
+
+
+@dataclass(frozen=True)
+class TorchNetwork:
+    """A network under torch in two parts: `seen`, uint8 tensor (B,H,W,3) on its device -> what the head reads there;
+    `outputs`, what the head reads, as an array -> u float32 (B,k). side: the longest in pixels of its pictures.
+    """
+
+    device: Any
+    seen: Callable[[Any], Any]
+    outputs: Callable[[np.ndarray], np.ndarray]
+    side: int
 
 
 @dataclass(frozen=True)
@@ -35,15 +47,15 @@ class Engine:
 
     picture  opens a photo as this engine wants it
     run      uint8 (B,H,W,3) -> u float32 (B,k), rows of nan where a photo has nothing to describe
-    batch    photos per call, 1 where calls may come from several threads at once
     about    runtime and version, for the codes file
+    gpu      where photos are computed in batches on a GPU; else one photo is a call, several threads at once
     """
 
     name: str
     picture: Callable[[Open], Image.Image]
     run: Callable[[np.ndarray], np.ndarray]
-    batch: int
     about: dict[str, Any]
+    gpu: TorchNetwork | None = None
 
 
 def vlad_engine(model: StoredModel, bits: int) -> Engine:
@@ -60,42 +72,74 @@ def vlad_engine(model: StoredModel, bits: int) -> Engine:
             rows.append(model.head(bits)(value[None])[0] if value.any() else np.full(bits, np.nan, np.float32))
         return np.array(rows, np.float32).reshape(len(pixels), bits)
 
-    return Engine("vlad", lambda load: load(side), run, 1, {"runtime": "vlad"})
+    return Engine("vlad", lambda load: load(side), run, {"runtime": "vlad"})
 
 
-def torch_engine(model: StoredModel, bits: int, device: str = "auto") -> Engine:
-    """The network under torch. A trunk keeps its feature map while it runs: each call has one, all share weights."""
+def graph_engine(model: StoredModel, bits: int) -> Engine:
+    """The foreign graph that the model keeps, and its head."""
+    from hashpipe.hashing.features import graph_run
+
+    config, head = model.describer, model.head(bits)
+    read = graph_run.reader(graph_run.open_graph(model.describer_arrays["graph"].tobytes()), config)
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        seen = np.stack([read(picture) for picture in pixels])
+        return np.where(np.isfinite(seen).all(1, keepdims=True), head(seen), np.float32(np.nan))
+
+    return Engine("graph", network_picture(model), run, {"runtime": "onnx", "version": version("onnxruntime")})
+
+
+def torch_engine(model: StoredModel, bits: int, device: str = "auto", precision: str = "float32") -> Engine:
+    """The network under torch, on a GPU in float32 or bf16."""
+    import torch
+
+    network = torch_network(model, bits, device, precision)
+    place = network.device
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        return network.outputs(network.seen(torch.from_numpy(pixels).to(place)).cpu().numpy())
+
+    about = {"runtime": "torch", "version": torch.__version__, "device": place.type}
+    if place.type == "cpu":
+        if precision != "float32":
+            raise UserError(f"--precision {precision} is for a GPU, and torch finds none; omit it.")
+        return Engine("torch", network_picture(model), run, about)
+    about |= {} if precision == "float32" else {"precision": precision}
+    return Engine("torch", network_picture(model), run, about, network)
+
+
+def torch_network(model: StoredModel, bits: int, device: str = "auto", precision: str = "float32") -> TorchNetwork:
+    """A trunk keeps its feature map while it runs: each call has one, all share weights."""
     import torch
 
     from hashpipe.hashing.features import backbones, trunks
-    from hashpipe.hashing.features.network_descriptors import describe_pixels
+    from hashpipe.hashing.features.network_descriptors import described, on_device
 
     config, place = model.describer, backbones.pick_device(device)
     weights = {key: torch.from_numpy(value) for key, value in model.describer_arrays.items()}
-    first = trunks.make_trunk(config["backbone"], config["pooling"])
+    first = trunks.make_trunk(config)
     trunks.fill(first, weights, "the model")
-    first.to(place)
+    first = on_device(first, place)
     shared = first.net.state_dict()
 
     def twin() -> Any:
-        made = trunks.make_trunk(config["backbone"], config["pooling"])
+        made = trunks.make_trunk(config)
         made.net.load_state_dict(shared, strict=False, assign=True)
         return made.requires_grad_(False).eval()
 
-    spare, head = _Spare([first], twin), model.head(bits)
+    spare, head, scales = _Spare([first], twin), model.head(bits), config.get("scales", [1.0])
 
-    def run(pixels: np.ndarray) -> np.ndarray:
+    def seen(pixels: Any) -> Any:
         with spare.one() as trunk:
-            return head(describe_pixels(trunk, pixels, config.get("scales", [1.0]), place, head.reads))
+            return described(trunk, pixels, scales, head.reads, precision)
 
-    about = {"runtime": "torch", "version": torch.__version__, "device": place.type}
-    return Engine("torch", network_picture(model), run, 1 if place.type == "cpu" else _GPU_BATCH, about)
+    return TorchNetwork(place, seen, head, int(config["image_size"]))
 
 
 def onnx_engine(model: StoredModel, graph: Path) -> Engine:
     """An exported graph under ONNX Runtime, without torch."""
     run = onnx_run(graph)
-    return Engine("onnx", network_picture(model), run, 1, {"runtime": "onnx", "version": version("onnxruntime")})
+    return Engine("onnx", network_picture(model), run, {"runtime": "onnx", "version": version("onnxruntime")})
 
 
 def onnx_run(graph: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -112,7 +156,7 @@ def openvino_engine(model: StoredModel, graph: Path, threads: int) -> Engine:
     """An exported graph under OpenVINO, without torch."""
     run = openvino_run(graph, threads)
     about = {"runtime": "openvino", "version": version("openvino")}
-    return Engine("openvino", network_picture(model), run, 1, about)
+    return Engine("openvino", network_picture(model), run, about)
 
 
 def openvino_run(graph: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -142,8 +186,8 @@ def installed(runtime: str) -> bool:
 def network_picture(model: StoredModel) -> Callable[[Open], Image.Image]:
     """How this model's network wants its photos."""
     config = model.describer
-    square = config["backbone"].startswith(("vit_", "maxvit"))
-    return lambda load: preprocess.fit(load, int(config["image_size"]), square)
+    square = config.get("square", config["backbone"].startswith(("vit_", "maxvit")))
+    return lambda load: preprocess.fit(load, int(config["image_size"]), square, int(config.get("multiple", 1)))
 
 
 class _Spare:
@@ -171,5 +215,5 @@ def _extra(runtime: str) -> Any:
     except Exception as error:  # a package that is broken, or that does not like this account
         raise UserError(
             f"--runtime {runtime} needs {PACKAGES[runtime]} ({error}); "
-            "pip install 'hashpipe[onnx]', or use --runtime torch."
+            f"{install_advice('onnx')}, or use --runtime torch."
         ) from None

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hashpipe.common.distribution import install_advice, installed_version
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import atomic_path
 from hashpipe.hashing.encoding.engines import torch_engine
@@ -31,7 +32,7 @@ class HashNetwork(nn.Module):
     def __init__(self, model: StoredModel, bits: int) -> None:
         super().__init__()
         config = model.describer
-        self.trunk = trunks.make_trunk(config["backbone"], config["pooling"])
+        self.trunk = trunks.make_trunk(config)
         weights = {key: torch.from_numpy(value) for key, value in model.describer_arrays.items()}
         trunks.fill(self.trunk, weights, "the model")
         head = model.head(bits)
@@ -41,7 +42,9 @@ class HashNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         arrays = {name: getattr(self, name) for name in self.formula.arrays}
-        seen = network_descriptors.seen(self.trunk, network_descriptors.normalised(image), self.formula.reads)
+        seen = network_descriptors.seen(
+            self.trunk, network_descriptors.normalised(image, self.trunk), self.formula.reads
+        )
         u: Tensor = self.formula.compute(arrays, seen, torch)
         return u
 
@@ -54,16 +57,17 @@ def write_graph(model: StoredModel, bits: int, path: Path) -> None:
     try:
         import onnx
     except ImportError:
-        raise UserError("Export to ONNX needs the package onnx; pip install 'hashpipe[onnx]'.") from None
+        raise UserError(f"Export to ONNX needs the package onnx; {install_advice('onnx')}.") from None
     network = HashNetwork(model, bits).eval().requires_grad_(False)
-    side = network.trunk.size
-    pictures = [_noise(shape) for shape in ([(side, side)] if side else _SHAPES)]
+    side, multiple = network.trunk.size, network.trunk.multiple
+    shapes = [(preprocess.length(height, multiple), preprocess.length(width, multiple)) for height, width in _SHAPES]
+    pictures = [_noise(shape) for shape in ([(side, side)] if side else shapes)]
     wanted = torch_engine(model, bits, "cpu").run
     problem = ""
     with atomic_path(path) as temporary:
         for dynamo in (False, True):  # tracing takes a second and nearly every network; torch means to drop it one day
             try:
-                _export(network, pictures[0], side is None, dynamo, temporary)
+                _export(network, pictures[0], multiple if side is None else 0, dynamo, temporary)
             except Exception as error:  # whatever the two exporters raise, the other one is tried
                 problem = (str(error).splitlines() or [type(error).__name__])[0]
                 continue
@@ -81,18 +85,20 @@ def write_graph(model: StoredModel, bits: int, path: Path) -> None:
 
 def metadata(model: StoredModel, bits: int) -> dict[str, Any]:
     """What travels in the file: who made it, how photos are read, how outputs become codes (docs/onnx.md)."""
-    side, square = int(model.describer["image_size"]), trunks.make_trunk(model.describer["backbone"], "spoc").size
+    side, trunk = int(model.describer["image_size"]), trunks.make_trunk(model.describer)
+    square, multiple = trunk.size, trunk.multiple
+    least = f"{preprocess.length(0, multiple)} (sides rounded{f' to multiples of {multiple}' if multiple > 1 else ''})"
     size = (
         f"then Pillow's resize to {side} x {side} with BICUBIC"
         if square
         else (
             f"then, where it is shorter, enlarge in proportion so that the longest side is {side}, at most "
-            f"{preprocess.MOST_ENLARGED:g} times, and let no side be below {preprocess.LEAST_SIDE} (sides rounded), "
+            f"{preprocess.MOST_ENLARGED:g} times, and let no side be below {least}, "
             "with Pillow's resize and BICUBIC"
         )
     )
     return {
-        "hashpipe": version("hashpipe"),
+        "hashpipe": installed_version(),
         "model": model.fingerprint,
         "bits": bits,
         "thresholds": [float(value) for value in model.thresholds(bits)],
@@ -104,6 +110,7 @@ def metadata(model: StoredModel, bits: int) -> dict[str, Any]:
         "pillow": version("pillow"),
         "image_size": side,
         "square": int(square is not None),
+        "multiple": multiple,
         "output": f"u: float32 (batch, {bits})",
         "code": "bit i = u[i] >= thresholds[i]; packed least significant bit first: numpy.packbits(bitorder='little')",
     }
@@ -118,12 +125,15 @@ def copy_with_metadata(graph: Path, model: StoredModel, bits: int, target: Path)
     onnx.save(copied, str(target))
 
 
-def _export(network: nn.Module, picture: np.ndarray, any_size: bool, dynamo: bool, path: Path) -> None:
-    axes: dict[int, str] = {0: "batch", **({1: "height", 2: "width"} if any_size else {})}
+def _export(network: nn.Module, picture: np.ndarray, multiple: int, dynamo: bool, path: Path) -> None:
+    """multiple: pixels that both sides may be a multiple of; 0 where they are those of the picture."""
+    axes: dict[int, str] = {0: "batch", **({1: "height", 2: "width"} if multiple else {})}
     image = torch.from_numpy(np.repeat(picture, 2, axis=0))
     keywords: dict[str, Any] = {"input_names": ["image"], "output_names": ["u"], "dynamo": dynamo}
     if dynamo:
-        keywords |= {"dynamic_shapes": {"image": {axis: torch.export.Dim(name) for axis, name in axes.items()}}}
+        each = {0: 1, 1: multiple, 2: multiple}
+        sizes = {axis: torch.export.Dim(name) * each[axis] for axis, name in axes.items()}
+        keywords |= {"dynamic_shapes": {"image": sizes}}
         keywords |= {"external_data": False, "verbose": False}
     else:
         keywords |= {"dynamic_axes": {"image": axes, "u": {0: "batch"}}, "opset_version": OPSET}

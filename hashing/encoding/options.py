@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.option_values import Options
 
 
 @dataclass(frozen=True)
-class EncodeOptions:
+class EncodeOptions(Options):
     """How photos become a codes file."""
 
     output: Path | None = field(
@@ -53,13 +54,19 @@ class EncodeOptions:
     video_frames: int = field(
         default=0,
         metadata={
-            "help": "most frames of each video that count as photos, those of most motion; 0 leaves videos out",
+            "help": "maximum number of frames taken from each video, those with most motion; 0 leaves videos out",
             "min": 0,
         },
     )
     workers: int = field(default=0, metadata={"help": "photos at a time, 0 for one per core", "min": 0, "max": 1024})
     device: Literal["auto", "cpu", "cuda"] = field(
         default="auto", metadata={"help": "where torch runs; auto takes a GPU where one is present"}
+    )
+    precision: Literal["float32", "bf16"] = field(
+        default="float32",
+        metadata={
+            "help": "precision of the network on a GPU; bf16 is faster and flips some bits near their thresholds"
+        },
     )
     force: bool = field(
         default=False,
@@ -70,14 +77,18 @@ class EncodeOptions:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.recentre and self.thresholds is not None:
             raise UserError("--recentre and --thresholds exclude each other; give one of them.")
         if self.shard is not None:
             found = re.fullmatch(r"(\d+)/(\d+)", self.shard)
             if found is None or not 1 <= int(found.group(1)) <= int(found.group(2)):
-                raise UserError(f"--shard {self.shard} is no shard; give i/N with i from 1 to N, as in 1/4.")
+                raise UserError(f"--shard {self.shard} is not a shard; give i/N with i from 1 to N, as in 1/4.")
         if self.device == "cuda" and self.runtime not in ("auto", "torch"):
             raise UserError(f"--device cuda is torch's and --runtime is {self.runtime}; omit one of them.")
+        if self.precision == "bf16" and (self.device == "cpu" or self.runtime not in ("auto", "torch")):
+            other = "--device cpu" if self.device == "cpu" else f"--runtime {self.runtime}"
+            raise UserError(f"--precision bf16 is for a GPU and does not go with {other}; omit one of them.")
 
     @property
     def share(self) -> tuple[int, int]:
@@ -89,7 +100,7 @@ class EncodeOptions:
 
 
 @dataclass(frozen=True)
-class OnnxOptions:
+class OnnxOptions(Options):
     """How a model is exported to ONNX."""
 
     output: Path | None = field(

@@ -63,34 +63,44 @@ def encode_all(work: Work, ids: np.ndarray, name: str, outputs: bool) -> None:
     with stage("encode" if name == "part" else "outputs for thresholds", len(ids), "photos") as advance:
         advance(done)
         todo = np.concatenate([np.zeros(0, np.int32), *left.values()]).astype(np.int32)
-        files: dict[int, _File] = {}  # those on their way
+        files: dict[int, _File] = {}  # those that are looked at now, in this process
 
         def opener(index: int) -> Open | tuple[Open, np.ndarray] | Encoded:
             files[index] = _File(work, int(todo[index]))
             return files[index].open()
 
-        found = enumerate(work.encoder.stream(len(todo), opener))
+        found = work.encoder.stream(len(todo), opener, lambda index: files.pop(index).facts)
         for part, span in left.items():
             rows = []
-            for index, one in itertools.islice(found, len(span)):
-                rows.append(files.pop(index).row(one))
+            for one in itertools.islice(found, len(span)):
+                rows.append(one)
+                if one.facts.more_pages:
+                    work.several_pages.append(one.facts.more_pages)
                 advance(1)
             encode_parts.write_part(work.folder, part, _part(span, rows, work.encoder, outputs))
 
 
-class _File:
-    """One photo on its way: opened in a thread, its hash and stamp kept until its row is written."""
+@dataclass
+class _Facts:
+    """What is known of a file besides: its hash, its stamp, its name where it holds further pages."""
 
-    __slots__ = ("_hash", "_stamp", "_work", "photo")
+    sha256: str = ""
+    stamp: tuple[int, int] = (-1, -1)
+    more_pages: str = ""
+
+
+class _File:
+    """One photo that is looked at, in a thread or in a process of its own."""
+
+    __slots__ = ("_work", "facts", "photo")
 
     def __init__(self, work: Work, photo: int) -> None:
-        self._work, self.photo = work, photo
-        self._hash, self._stamp = "", (-1, -1)
+        self._work, self.photo, self.facts = work, photo, _Facts()
 
     def open(self) -> Open | tuple[Open, np.ndarray] | Encoded:
         """What opens the picture; with it the outputs, where the descriptor is cached; or what an earlier run found."""
         path = self._work.listing.path(self.photo)
-        self._stamp = stamp(path)
+        self.facts.stamp = stamp(path)
         try:
             str(path).encode()
         except UnicodeEncodeError:
@@ -99,21 +109,18 @@ class _File:
         content = b"" if frame is not None else file.read_bytes()
         if not content and frame is None:
             raise UnreadablePhoto("empty file")
-        self._hash = content_hash(path) if frame is not None else hashlib.sha256(content).hexdigest()
-        row = self._work.earlier.get(self._hash)
+        self.facts.sha256 = content_hash(path) if frame is not None else hashlib.sha256(content).hexdigest()
+        row = self._work.earlier.get(self.facts.sha256)
         if row is not None and self._work.codes is not None:
             return _as_before(self._work.codes, row)
-        known = self._work.cached.get(self._hash)
+        known = self._work.cached.get(self.facts.sha256)
         if frame is None and first_of_several(io.BytesIO(content), path.name):
-            self._work.several_pages.append(shown(self._work.listing.paths[self.photo]))
+            self.facts.more_pages = shown(self._work.listing.paths[self.photo])
         load = _opener(content, path) if frame is None else opener(path)
         if known is None:
             return load
         encoder = self._work.encoder
         return load, encoder.model.head(encoder.space.bits)(known[None])[0]
-
-    def row(self, one: Encoded) -> tuple[Encoded, str, tuple[int, int]]:
-        return one, self._hash, self._stamp
 
 
 def _as_before(codes: CodeSet, row: int) -> Encoded:
@@ -126,18 +133,18 @@ def _opener(content: bytes, path: Path) -> Open:
     return lambda side: load_upright(io.BytesIO(content), side, path.name)
 
 
-def _part(ids: np.ndarray, rows: list[tuple[Encoded, str, tuple[int, int]]], encoder: Encoder, outputs: bool) -> Part:
+def _part(ids: np.ndarray, rows: list[Encoded], encoder: Encoder, outputs: bool) -> Part:
     u = np.zeros((len(rows), encoder.space.bits), np.float32)
-    for at, (one, _, _) in enumerate(rows):
+    for at, one in enumerate(rows):
         if one.u is not None:
             u[at] = one.u
     return Part(
         ids.astype(np.int32),
-        np.array([sha for _, sha, _ in rows], "S64"),
+        np.array([one.facts.sha256 for one in rows], "S64"),
         u if outputs else encoder.codes(u),
-        np.array([one.quality for one, _, _ in rows], np.float32),
-        np.array([one.reason[:_LONGEST_REASON] for one, _, _ in rows], str),
-        np.array([stamp for _, _, stamp in rows], np.int64).reshape(-1, 2),
+        np.array([one.quality for one in rows], np.float32),
+        np.array([one.reason[:_LONGEST_REASON] for one in rows], str),
+        np.array([one.facts.stamp for one in rows], np.int64).reshape(-1, 2),
     )
 
 

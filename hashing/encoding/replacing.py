@@ -31,7 +31,7 @@ def check_output(output: Path, model: str, home: Path | None, options: EncodeOpt
         raise UserError(f"{output} is read by --thresholds and would be replaced; name another file with -o.")
     try:
         if b"codes_version" not in (pq.read_schema(output).metadata or {}):
-            raise UserError(f"{output} is a table and no codes file; name another file with -o.")
+            raise UserError(f"{output} is a table, not a codes file; name another file with -o.")
     except (OSError, pa.ArrowException):  # a damaged one is made again
         return
     stored = _stored(output)

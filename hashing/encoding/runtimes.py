@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hashpipe.common.distribution import install_advice
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import read_json, sha256_file, write_json
 from hashpipe.common.progress import say
@@ -23,6 +24,8 @@ from hashpipe.pairgen.photos.load import UnreadablePhoto
 
 MOST_FLIPS = 1e-3  # share of bits; a runtime that differs more from torch is never chosen by itself
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA, the same under WSL, AMD
+# descriptors with an engine of their own: its name, and what they are
+OWN = {"vlad": ("vlad", "VLAD of SIFT"), "onnx": ("graph", "a foreign ONNX graph")}
 GRAPHS = ("onnx", "openvino")  # runtimes that read the exported graph
 # photos; on those of many shapes OpenVINO is half as fast again, once it has met the shapes (some 15 ms for each)
 MANY = 2000
@@ -83,9 +86,10 @@ def prepare(model: StoredModel, bits: int, photos: Sequence[Open], again: bool =
 
 def _export(model: StoredModel, bits: int) -> None:
     """Write the graph beside the model. Raises UserError for what has no graph, before torch is loaded."""
-    if model.describer["backbone"] == "vlad":
+    if model.describer["backbone"] in OWN:
         raise UserError(
-            f"{model.folder} describes photos by VLAD of SIFT, which is no network and has no ONNX form; "
+            f"{model.folder} describes photos by {OWN[model.describer['backbone']][1]}, which is not a network of "
+            "hashpipe and cannot be exported to ONNX; "
             "train with --backbone mobilenet_v2 or another network to export one."
         )
     if model.describer.get("scales", [1.0]) != [1.0]:
@@ -124,8 +128,8 @@ def choose(model: StoredModel, bits: int, wanted: str, photos: int = 1) -> str:
     """The runtime to use: `wanted`, or for auto the fastest one for so many photos that is installed and known to flip
     few bits, else torch.
     """
-    if model.describer["backbone"] == "vlad":
-        return "vlad"
+    if model.describer["backbone"] in OWN:
+        return OWN[model.describer["backbone"]][0]
     if wanted != "auto":
         if wanted not in RUNTIMES:
             raise UserError(f"--runtime {wanted} is unknown; choose auto or one of {', '.join(RUNTIMES)}.")
@@ -136,16 +140,20 @@ def choose(model: StoredModel, bits: int, wanted: str, photos: int = 1) -> str:
     return next((name for name in fit if known[name].bit_flip_rate <= MOST_FLIPS), "torch")
 
 
-def engine(model: StoredModel, bits: int, name: str, device: str = "auto", threads: int = 1) -> Engine:
+def engine(
+    model: StoredModel, bits: int, name: str, device: str = "auto", threads: int = 1, precision: str = "float32"
+) -> Engine:
     """The engine of a runtime; graph runtimes export the graph first where it is missing."""
     if name == "vlad":
         return engines.vlad_engine(model, bits)
+    if name == "graph":
+        return engines.graph_engine(model, bits)
     if name == "torch":
-        return engines.torch_engine(model, bits, device)
+        return engines.torch_engine(model, bits, device, precision)
     if not engines.installed(name):
         raise UserError(
             f"--runtime {name} needs the package {engines.PACKAGES[name]}; "
-            "pip install 'hashpipe[onnx]', or use --runtime torch."
+            f"{install_advice('onnx')}, or use --runtime torch."
         )
     graph = graph_path(model, bits)
     if not graph.is_file():

@@ -54,6 +54,11 @@ class Verdict:
         return bool(self.low > 0)
 
 
+def in_words(protocol: str) -> str:
+    """What a protocol asks for; its name where there are no words for it."""
+    return _WORDS.get(protocol, protocol)
+
+
 def verdicts(result: Scored) -> list[Verdict]:
     """One for each protocol that learnt codes were scored on, in order."""
     found = (_verdict(result, protocol) for protocol in result.protocols)
@@ -107,7 +112,7 @@ def _verdict(result: Scored, protocol: dict[str, Any]) -> Verdict | None:
     same = [row for row in rows if row["bits"] == mine["bits"] and row["bits"] and not is_learnt(row["method"])]
     best = max(same, key=lambda row: row["value"], default=None)
     exact = next((row["value"] for row in rows if row["method"] == "float"), None)
-    words = _WORDS.get(name, name)
+    words = in_words(name)
     head = (words, metric, mine["bits"], mine["method"], mine["value"])
     if best is None:
         nan = float("nan")

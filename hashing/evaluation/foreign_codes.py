@@ -45,7 +45,7 @@ def read_codes(path: Path, bits: int | None = None) -> Codes:
         raise UserError(f"--codes {path} does not exist; check the path.")
     readers = {".npy": _npy, ".npz": _npz, ".mat": _mat, ".parquet": _parquet}
     if path.suffix.lower() not in readers:
-        raise UserError(f"--codes {path} is none of {', '.join(readers)}; save the codes in one of these formats.")
+        raise UserError(f"--codes {path} is not one of {', '.join(readers)}; save the codes in one of these formats.")
     return readers[path.suffix.lower()](path, bits)
 
 

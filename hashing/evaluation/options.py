@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.option_values import Options
 from hashpipe.hashing.benchmarks.names import check_name
 from hashpipe.hashing.codes.options import BITS_MAX, BITS_MIN
 
@@ -14,7 +15,7 @@ BASELINES = ("lsh", "pca", "pca-rr", "itq", "sh", "phash", "cslbp", "float")
 
 
 @dataclass(frozen=True)
-class EvalOptions:
+class EvalOptions(Options):
     """How codes are scored."""
 
     benchmark: str = field(
@@ -54,7 +55,7 @@ class EvalOptions:
     )
     baselines: tuple[str, ...] = field(
         default=BASELINES,
-        metadata={"help": "methods shown beside", "choices": (*BASELINES, "none"), "metavar": "NAME[,NAME...]"},
+        metadata={"help": "baselines to show", "choices": (*BASELINES, "none"), "metavar": "NAME[,NAME...]"},
     )
     normaliser: Literal["found", "min(k,R)"] | None = field(
         default=None,
@@ -71,9 +72,7 @@ class EvalOptions:
     galleries: bool = field(default=True, metadata={"help": "show queries with their first photos in the report"})
 
     def __post_init__(self) -> None:
-        for bits in self.bits:
-            if isinstance(bits, bool) or not isinstance(bits, int) or not BITS_MIN <= bits <= BITS_MAX:
-                raise UserError(f"--bits is {bits}; give a code length of {BITS_MIN} to {BITS_MAX}.")
+        super().__post_init__()
         for name in self.baselines:
             if name not in (*BASELINES, "none"):
                 raise UserError(f"--baselines has {name!r}; choose from {', '.join(BASELINES)} or none.")

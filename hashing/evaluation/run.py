@@ -17,7 +17,7 @@ from hashpipe.hashing.evaluation.frozen import FILE, carry_over, freeze
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.score_all import QueryPages
-from hashpipe.hashing.models.card import add_scores
+from hashpipe.hashing.models.card import add_scores, write_page
 
 
 def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
@@ -48,8 +48,12 @@ def run(options: EvalOptions, workspace: Path | None) -> EvalResult:
     }
     write(result, folder / "eval", pages if options.galleries else [])
     if "model" in result.meta:
+        scored = False
         with optional("The model card with these scores", "the score in eval.json"):
-            add_scores(folder / "model", str(result.meta["model"]), result.rows)
+            scored = add_scores(folder / "model", str(result.meta["model"]), result.rows)
+        with optional("The page of the model card", "the score in eval.json"):
+            if scored:
+                write_page(folder / "model")
     return result
 
 
@@ -68,7 +72,7 @@ def write(result: EvalResult, folder: Path, pages: list[QueryPages]) -> None:
         carry_over(folder, temporary)
     kept = freeze(folder.parent)
     if kept is not None and FILE in files:
-        say(f"who is relevant is frozen in {kept}; --relevance with this file scores later pairs by it")
+        say(f"the relevant photos are recorded in {kept}; --relevance with this file scores later pairs by them")
     with optional("The report", "the score in eval.json"), stage("report", 1, "pages") as advance:
         from hashpipe.hashing.evaluation.report import render
 

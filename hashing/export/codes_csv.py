@@ -47,7 +47,7 @@ def read_codes_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
             photos.append(int(row.get("photo") or ""))
             packed = bytes.fromhex(code)
         except ValueError:
-            raise UserError(f"{path}:{number} is no row of a codes.csv; export the codes again.") from None
+            raise UserError(f"{path}:{number} is not a row of a codes.csv; export the codes again.") from None
         codes.append(np.packbits(np.array(list(bits)) == "1", bitorder="little"))
         if not bits or len(bits) != length or set(bits) - {"0", "1"} or codes[-1].tobytes() != packed:
             raise UserError(

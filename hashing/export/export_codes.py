@@ -24,6 +24,7 @@ from hashpipe.common.progress import say
 from hashpipe.hashing.codes.codes_file import CodeSet, probes, read_codes
 from hashpipe.hashing.data.listing import shown
 from hashpipe.hashing.export.codes_csv import read_codes_csv, write_codes_csv
+from hashpipe.hashing.export.fiftyone import read_fiftyone, write_fiftyone
 from hashpipe.hashing.export.options import ExportOptions
 
 EXPORT_VERSION = 1
@@ -211,10 +212,12 @@ def _read_faiss(folder: Path, codeset: CodeSet) -> tuple[np.ndarray, np.ndarray]
 # what the export of each kind writes into its folder
 _ALWAYS = {"photos.csv", "export.json"}
 _FILES = {"csv": {"codes.csv"}, "faiss": {"codes.faiss"}, "npy": {"codes.npy", "photos.npy"}}
+_FILES["fiftyone"] = {"metadata.json", "samples.json"}
 _Write = Callable[[Path, CodeSet], None]
 _Read = Callable[[Path, CodeSet], tuple[np.ndarray, np.ndarray]]
 _FORMATS: dict[str, tuple[_Write, _Read]] = {
     "csv": (_write_csv, _read_csv),
     "faiss": (_write_faiss, _read_faiss),
     "npy": (_write_npy, _read_npy),
+    "fiftyone": (write_fiftyone, read_fiftyone),
 }

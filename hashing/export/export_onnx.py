@@ -65,7 +65,7 @@ def export_onnx(workspace: Path, options: OnnxOptions) -> OnnxResult:
     bits = model.pick_bits(options.bits)
     output = home / f"hash-{bits}.onnx" if options.output is None else expanded(options.output)  # type: ignore[operator]
     if output.is_dir() or not output.absolute().parent.is_dir():
-        raise UserError(f"-o {output} is no file in an existing folder; name one, as in ./hash.onnx.")
+        raise UserError(f"-o {output} is not a file in an existing folder; name one, as in ./hash.onnx.")
     _check_target(output, model.folder)
     from hashpipe.hashing.encoding.onnx_export import copy_with_metadata
 

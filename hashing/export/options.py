@@ -6,18 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from hashpipe.common.option_values import Options
 from hashpipe.hashing.search.options import DEFAULT_TABLE
 
 _TABLE = ("to", "postgres")
 
 
 @dataclass(frozen=True)
-class ExportOptions:
+class ExportOptions(Options):
     """Where codes come from and where they go."""
 
-    to: Literal["faiss", "postgres", "csv", "npy"] = field(
+    to: Literal["faiss", "postgres", "csv", "npy", "fiftyone"] = field(
         default="csv",
-        metadata={"help": "a FAISS binary index, a PostgreSQL table, a CSV file or NumPy arrays"},
+        metadata={"help": "a FAISS binary index, a PostgreSQL table, a CSV file, NumPy arrays, a FiftyOne dataset"},
     )
     codes: Path | None = field(
         default=None, metadata={"help": "codes file; without it codes.parquet of the workspace", "metavar": "FILE"}
@@ -26,9 +27,9 @@ class ExportOptions:
         default=None,
         metadata={
             "short": "o",
-            "help": "folder to write (faiss, csv, npy); without it export/<kind> in the workspace",
+            "help": "folder to write (all but postgres); without it export/<kind> in the workspace",
             "metavar": "DIR",
-            "only": ("to", "faiss", "csv", "npy"),
+            "only": ("to", "faiss", "csv", "npy", "fiftyone"),
         },
     )
     dsn: str | None = field(

@@ -31,9 +31,13 @@ def pool(maps: Tensor, pooling: str, p: float = 3.0) -> Tensor:
 class Trunk(nn.Module):
     """A classification network without its head: images (B,3,H,W), normalised -> unit descriptors (B,D)."""
 
-    def __init__(self, name: str, pooling: str) -> None:
+    mean, std, multiple = MEAN, STD, 1
+
+    def __init__(self, name: str, pooling: str | None) -> None:
         super().__init__()
-        self.name, self.pooling = name, pooling
+        self.name, self.pooling = name, pooling or "gem"
+        if self.pooling not in ("gem", "mac", "spoc"):
+            raise UserError(f"--pooling {pooling} does not go with {name}; it takes gem or mac or spoc.")
         self.net = _build(name)
         self.size = _fixed_size(self.net)
         for head in _HEADS:
@@ -96,7 +100,7 @@ def choose(backbone: str | None, weights: str | None) -> Chosen:
     if weights is not None:
         path = expanded(weights)
         if not path.is_file():
-            raise UserError(f"--weights {weights} is no file; give a .safetensors or .pth file, or imagenet.")
+            raise UserError(f"--weights {weights} is not a file; give a .safetensors or .pth file, or imagenet.")
         guess = path.name.split("-")[0].split(".")[0]
         if backbone is None and guess not in torchvision.models.list_models(module=torchvision.models):
             raise UserError(f"--weights {weights} needs the name of its network; give it with --backbone NAME.")
@@ -112,10 +116,10 @@ def choose(backbone: str | None, weights: str | None) -> Chosen:
     return Chosen("vlad", None) if cached is None else Chosen(cached, "imagenet")
 
 
-def load_trunk(chosen: Chosen, pooling: str) -> Trunk:
+def load_trunk(chosen: Chosen, pooling: str | None) -> Trunk:
     """The network with its weights, frozen, in evaluation mode. Raises UserError where they do not fit."""
     path = _imagenet_file(chosen.backbone) if chosen.weights == "imagenet" else Path(str(chosen.weights))
-    state = _read_state(path)
+    state = read_state(path)
     trunk = Trunk(chosen.backbone, pooling)
     fill(trunk, state, str(path))
     return trunk
@@ -123,23 +127,33 @@ def load_trunk(chosen: Chosen, pooling: str) -> Trunk:
 
 def fill(trunk: Trunk, state: Mapping[str, Tensor], source: str) -> None:
     """Copy weights into a trunk; its former head may be missing or of another size. Raises UserError naming misfits."""
-    wanted = trunk.net.state_dict()
     given = {key: value for key, value in state.items() if not _is_head(key)}
+    fitting(trunk.net, trunk.name, given, source)
+    finite(given, source)
+    trunk.net.load_state_dict(dict(given), strict=False)
+    trunk.requires_grad_(False).eval()
+
+
+def fitting(net: nn.Module, name: str, given: Mapping[str, Tensor], source: str) -> None:
+    """Raises UserError where weights are not those of this network, naming some that do not fit."""
+    wanted = net.state_dict()
     misfits = [key for key in wanted if key not in given and not key.endswith("num_batches_tracked")]
     misfits += [key for key in given if key not in wanted or given[key].shape != wanted[key].shape]
     if misfits:
         names = ", ".join(misfits[:3]) + (f" and {len(misfits) - 3} more" if len(misfits) > 3 else "")
         raise UserError(
-            f"{source} holds weights of another network than {trunk.name} ({names} do not fit); "
+            f"{source} holds weights of another network than {name} ({names} do not fit); "
             "name the right one with --backbone."
         )
+
+
+def finite(given: Mapping[str, Tensor], source: str) -> None:
+    """Raises UserError where a weight is not finite."""
     broken = [key for key, value in given.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if broken:
         raise UserError(
             f"{source} holds values that are not finite (in {broken[0]}); pass an intact file with --weights."
         )
-    trunk.net.load_state_dict(dict(given), strict=False)
-    trunk.requires_grad_(False).eval()
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -173,7 +187,7 @@ def _check_name(name: str) -> None:
 
         near = difflib.get_close_matches(name, [*known, "vlad"], n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose vlad or one of {', '.join(COMMON)}, ..."
-        raise UserError(f"--backbone {name} is no torchvision classification network; {hint}")
+        raise UserError(f"--backbone {name} is not a torchvision classification network; {hint}")
 
 
 def _cached(name: str) -> Path | None:
@@ -190,7 +204,7 @@ def _imagenet_file(name: str) -> Path:
     weights = torchvision.models.get_model_weights(name).DEFAULT
     if torch.hub.get_dir().startswith("~"):  # torch would make a folder of this name
         raise UserError(
-            f"The ImageNet weights of {name} have nowhere to go, because this account has no home folder; name one in "
+            f"The ImageNet weights of {name} cannot be stored, because this account has no home folder; name one in "
             f"TORCH_HOME, or fetch {weights.url} and pass it with --weights FILE."
         )
     megabytes = weights.meta.get("_file_size")
@@ -208,7 +222,7 @@ def _imagenet_file(name: str) -> Path:
     return path
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path) -> dict[str, Tensor]:
     """Named tensors of a .safetensors or .pth file, unwrapped from the usual wrappers."""
     state: Any
     try:

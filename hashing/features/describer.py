@@ -37,6 +37,7 @@ class Describer:
     """Everything that turns an image into a descriptor; `config` and `tensors` are what a model folder keeps of it.
 
     compute_maps: feature maps float16 (C,7,7), None where an image cannot be read; itself None where there are no maps.
+    chunk: images between two writes to the cache; device, precision: where and how exactly networks compute.
     """
 
     config: dict[str, Any]
@@ -44,6 +45,14 @@ class Describer:
     fingerprint: str
     compute: Callable[[ImageList, Advance], Descriptors]
     compute_maps: Callable[[ImageList, Advance], list[np.ndarray | None]] | None = None
+    chunk: int = CHUNK
+    device: str = "cpu"
+    precision: str = "float32"
+
+    @property
+    def cached_as(self) -> str:
+        """Name of the cache folder of its descriptors: those of another precision are others."""
+        return self.fingerprint if self.precision == "float32" else f"{self.fingerprint}-{self.precision}"
 
     @property
     def name(self) -> str:
@@ -54,16 +63,16 @@ class Describer:
 
         A row whose image cannot be read is zeros with ok False; rows never shift.
         """
-        folder = None if cache is None else Path(cache) / self.fingerprint
+        folder = None if cache is None else Path(cache) / self.cached_as
         known = descriptor_cache.read(folder)
         missing = [row for row, key in enumerate(images.keys) if key not in known]
         first_row = {images.keys[row]: row for row in reversed(missing)}
         todo = sorted(first_row.values())
         with stage(f"describe ({self.name})", len(todo), "photos") as advance:
-            for rows in _chunks(todo):
+            for rows in _chunks(todo, self.chunk):
                 began = time.monotonic()
                 part = self.compute(images.subset(rows), advance)
-                if len(todo) > _MANY and rows[0] == todo[0]:
+                if len(todo) > max(_MANY, self.chunk) and rows[0] == todo[0]:
                     say(_expected(len(todo), len(rows), time.monotonic() - began))
                 keys = [images.keys[row] for row, good in zip(rows, part.ok, strict=True) if good]
                 if keys:
@@ -83,12 +92,12 @@ class Describer:
         return Descriptors(values, ok)
 
 
-def _chunks(rows: list[int]) -> Iterator[list[int]]:
+def _chunks(rows: list[int], chunk: int) -> Iterator[list[int]]:
     """Rows between two writes to the cache; of many the first are few, to tell the time that all take."""
-    first = _FIRST if len(rows) > _MANY else CHUNK
+    first = _FIRST if len(rows) > _MANY and chunk == CHUNK else chunk
     if rows:
         yield rows[:first]
-    yield from (rows[start : start + CHUNK] for start in range(first, len(rows), CHUNK))
+    yield from (rows[start : start + chunk] for start in range(first, len(rows), chunk))
 
 
 def _expected(count: int, measured_on: int, seconds: float) -> str:
@@ -110,15 +119,22 @@ def decoded(images: ImageList, load: Callable[[int], Any]) -> Iterator[tuple[int
     """(row, what load(row) gives) in order, decoded ahead in threads; None where the image cannot be read."""
 
     def attempt(row: int) -> Any:
-        try:
-            return load(row)
-        except UnreadablePhoto as error:
-            images.trouble[images.keys[row]] = error.reason
-        except OSError as error:
-            images.trouble[images.keys[row]] = short_reason(error)
-        return None
+        found, trouble = attempted(lambda: load(row))
+        if trouble is not None:
+            images.trouble[images.keys[row]] = trouble
+        return found
 
     yield from enumerate(preprocess.in_threads(attempt, len(images), _DECODERS))
+
+
+def attempted(load: Callable[[], Any]) -> tuple[Any, str | None]:
+    """What `load` gives, or None and why an image cannot be read."""
+    try:
+        return load(), None
+    except UnreadablePhoto as error:
+        return None, error.reason
+    except OSError as error:
+        return None, short_reason(error)
 
 
 def gather(values: list[np.ndarray | None]) -> Descriptors:

@@ -10,31 +10,33 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.progress import stage
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.features import descriptor_cache
-from hashpipe.hashing.features.describer import CHUNK, Describer
+from hashpipe.hashing.features.describer import Describer
 from hashpipe.hashing.features.map_grid import GRID
 from hashpipe.hashing.features.stored_maps import Maps
 
+CHUNK = 2048  # photos whose maps are in memory at a time
 FOLDER = f"maps{GRID}"  # beside the descriptors of the same describer
 
 
 def feature_maps(describer: Describer, images: ImageList, cache: Path | None = None) -> Maps:
     """The network's last feature map of each image on a grid of 7 x 7, float16 (C,7,7), in the order of the images.
 
-    Those in the cache folder are memory-mapped; the others are computed, and written 256 at a time, so that a run that
-    was killed goes on from there. An image that cannot be read keeps its row, without a map. Without a cache folder
-    all stay in memory. Raises UserError for a describer without feature maps.
+    Those in the cache folder are memory-mapped; the others are computed, and written some hundreds at a time, so that
+    a run that was killed goes on from there. An image that cannot be read keeps its row, without a map. Without a cache
+    folder all stay in memory. Raises UserError for a describer without feature maps.
     """
     if describer.compute_maps is None:
         raise UserError(
             f"{describer.name} has no feature maps; name a network with --backbone, or train with --set head=linear."
         )
-    folder = None if cache is None else Path(cache) / describer.fingerprint / FOLDER
+    folder = None if cache is None else Path(cache) / describer.cached_as / FOLDER
     known = descriptor_cache.read(folder, 3)
     first_row = {images.keys[row]: row for row in reversed(range(len(images))) if images.keys[row] not in known}
     todo = sorted(first_row.values())
     with stage(f"feature maps ({describer.name})", len(todo), "photos") as advance:
-        for start in range(0, len(todo), CHUNK):
-            rows = todo[start : start + CHUNK]
+        chunk = min(describer.chunk, CHUNK)
+        for start in range(0, len(todo), chunk):
+            rows = todo[start : start + chunk]
             found = describer.compute_maps(images.subset(rows), advance)
             good = {images.keys[row]: value for row, value in zip(rows, found, strict=True) if value is not None}
             if good:

@@ -22,18 +22,25 @@ LEAST_SIDE = 32  # pixels; networks halve their maps five times
 _AHEAD = 4  # jobs begun ahead for each thread
 
 
-def fit(load: Open, side: int, square: bool = False) -> Image.Image:
+def fit(load: Open, side: int, square: bool = False, multiple: int = 1) -> Image.Image:
     """The picture as a network sees it: upright RGB, longest side `side`, or squeezed to a square of that side.
 
-    `load` is given the longest side in pixels that is needed. Smaller photos are enlarged at most five times.
+    `load` is given the longest side in pixels that is needed. Smaller photos are enlarged at most five times. Both
+    sides are rounded to a `multiple` of pixels, which is the patch of a transformer.
     """
     picture = load(side)
     if square:
         size = (side, side)
     else:
         scale = min(side / max(picture.size), MOST_ENLARGED)
-        size = (max(LEAST_SIDE, round(picture.width * scale)), max(LEAST_SIDE, round(picture.height * scale)))
+        size = (length(picture.width * scale, multiple), length(picture.height * scale, multiple))
     return picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def length(wanted: float, multiple: int = 1) -> int:
+    """The side in pixels next to `wanted`: a multiple of `multiple`, and not below the least side."""
+    least = -(-LEAST_SIDE // multiple) * multiple
+    return max(least, round(wanted / multiple) * multiple)
 
 
 def opener(path: Path) -> Open:

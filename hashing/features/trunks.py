@@ -6,14 +6,16 @@ Every network is told apart by its place: weights of the second begin with `1.` 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hashpipe.common.errors import UserError
-from hashpipe.hashing.features import backbones
-from hashpipe.hashing.features.backbones import Chosen, Trunk
+from hashpipe.hashing.features import backbones, graph_run, timm_trunks, timm_weights
+from hashpipe.hashing.features.backbones import MEAN, STD, Chosen, Trunk
+from hashpipe.hashing.features.timm_trunks import PREFIX, TimmTrunk
 
 BETWEEN = ","  # names, and weights, of several networks
 
@@ -24,7 +26,7 @@ class Trunks(nn.Module):
     Raises UserError for a network that takes images of one size only.
     """
 
-    size = None
+    size, multiple, mean, std = None, 1, MEAN, STD
 
     def __init__(self, trunks: Sequence[Trunk]) -> None:
         super().__init__()
@@ -46,16 +48,25 @@ class Trunks(nn.Module):
         raise UserError(f"{self.name} are several networks, whose feature maps are not joined; name one of them.")
 
 
-def make_trunk(name: str, pooling: str) -> Trunk | Trunks:
-    """The network of this name, or those of several names, without weights."""
+AnyTrunk = Trunk | Trunks | TimmTrunk
+
+
+def make_trunk(config: Mapping[str, Any]) -> AnyTrunk:
+    """The network that a describer's config names, or several, without weights."""
+    name, pooling = config["backbone"], config["pooling"]
+    if name.startswith(PREFIX):
+        return TimmTrunk(name, pooling, config)
     names = name.split(BETWEEN)
     return Trunk(name, pooling) if len(names) == 1 else Trunks([Trunk(one, pooling) for one in names])
 
 
-def fill(trunk: Trunk | Trunks, state: Mapping[str, Tensor], source: str) -> None:
+def fill(trunk: AnyTrunk, state: Mapping[str, Tensor], source: str) -> None:
     """Copy weights into one network or several; raises UserError as `backbones.fill` does."""
     if isinstance(trunk, Trunk):
         backbones.fill(trunk, state, source)
+        return
+    if isinstance(trunk, TimmTrunk):
+        timm_trunks.fill(trunk, state, source)
         return
     for number, one in enumerate(trunk.trunks):
         start = f"{number}."
@@ -65,8 +76,13 @@ def fill(trunk: Trunk | Trunks, state: Mapping[str, Tensor], source: str) -> Non
 def choose(backbone: str | None, weights: str | None) -> tuple[Chosen, ...]:
     """What the options come down to, one or several networks. Raises UserError; downloads nothing."""
     names = [one.strip() for one in (backbone or "").split(BETWEEN)]
+    if names[0].startswith(graph_run.PREFIX):  # a path may hold commas
+        return (Chosen(graph_run.NAME, str(backbone)),)
     if len(names) == 1:
-        return (backbones.choose(backbone, weights),)
+        one = timm_weights.choose if names[0].startswith(PREFIX) else backbones.choose
+        return (one(backbone, weights),)  # type: ignore[arg-type]
+    if any(one.startswith(PREFIX) for one in names):
+        raise UserError(f"--backbone {backbone}: a network of timm stands alone; name it without others.")
     if "" in names or "vlad" in names or len(set(names)) < len(names):
         raise UserError(f"--backbone {backbone} must name different networks, with commas between, and no vlad.")
     files = [weights] * len(names) if weights in (None, "imagenet") else str(weights).split(BETWEEN)
@@ -80,7 +96,9 @@ def choose(backbone: str | None, weights: str | None) -> tuple[Chosen, ...]:
     )
 
 
-def load(chosen: Sequence[Chosen], pooling: str) -> Trunk | Trunks:
+def load(chosen: Sequence[Chosen], pooling: str | None) -> AnyTrunk:
     """The networks with their weights, frozen, in evaluation mode. Raises UserError where they do not fit."""
+    if chosen[0].backbone.startswith(PREFIX):
+        return timm_weights.load(chosen[0], pooling)
     found = [backbones.load_trunk(one, pooling) for one in chosen]
     return found[0] if len(found) == 1 else Trunks(found).requires_grad_(False).eval()

@@ -5,7 +5,10 @@ Imported only where VLAD is used: SIFT needs COLMAP.
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from torch import Tensor
 from hashpipe.common.errors import UserError
 from hashpipe.common.progress import Advance, stage
 from hashpipe.hashing.data.images import ImageList
+from hashpipe.hashing.features import descriptor_cache
 from hashpipe.hashing.features.describer import CHUNK, Describer, Descriptors, decoded, gather, identity
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.pairgen.matching import vlad
@@ -23,8 +27,11 @@ VLAD_SIDE = 1024  # pixels
 _CODEBOOK_PHOTOS, _CODEBOOK_SAMPLE = 2000, 200_000  # photos and SIFT descriptors that visual words are learnt from
 
 
-def make(options: BackboneOptions, training: ImageList) -> Describer:
-    """Learn the codebook on the training images. Raises UserError for scales, which SIFT finds itself."""
+def make(options: BackboneOptions, training: ImageList, cache: Path | None = None) -> Describer:
+    """Learn the codebook on the training images, whose descriptors then lie in the cache: SIFT is found once.
+
+    Raises UserError for scales, which SIFT finds itself.
+    """
     if options.scales != (1.0,):
         raise UserError("--scales belongs to networks, SIFT finds its scales itself; omit it with vlad.")
     stored = training.features
@@ -32,8 +39,13 @@ def make(options: BackboneOptions, training: ImageList) -> Describer:
     config = {"backbone": "vlad", "image_size": side, "words": options.words, "max_features": vlad.MAX_FEATURES}
     if stored is not None and side == stored.max_side:
         config["max_features"] = stored.max_features
-    codebook = _learn_codebook(config, training)
-    return restore(config, {"codebook": torch.from_numpy(codebook)})
+    known = stored is not None and (side, config["max_features"]) == (stored.max_side, stored.max_features)
+    with _kept(None if known else cache) as kept:
+        codebook = _learn_codebook(config, training, kept)
+        describer = restore(config, {"codebook": torch.from_numpy(codebook)})
+        if kept is not None and cache is not None:
+            _describe_kept(kept, codebook, Path(cache) / describer.cached_as)
+    return describer
 
 
 def restore(config: dict[str, Any], tensors: dict[str, Tensor]) -> Describer:
@@ -53,15 +65,50 @@ def _describe_vlad(images: ImageList, config: dict[str, Any], codebook: np.ndarr
     return gather([None if value is None or not value.any() else value for value in values])
 
 
-def _learn_codebook(config: dict[str, Any], training: ImageList) -> np.ndarray:
+@contextlib.contextmanager
+def _kept(cache: Path | None) -> Iterator[Path | None]:
+    """A folder beside the cache for the features that visual words are learnt from, gone at the end."""
+    if cache is None:
+        yield None
+        return
+    Path(cache).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".sift-", suffix=".tmp", dir=cache) as folder:
+        yield Path(folder)
+
+
+def _keep(kept: Path | None, key: str, found: np.ndarray | None) -> None:
+    """Features of one photo; without room on the disk they are found again later."""
+    if kept is not None and found is not None:
+        file = kept / f"{key}.npy"
+        try:
+            np.save(file, found)
+        except OSError:
+            file.unlink(missing_ok=True)
+
+
+def _describe_kept(kept: Path, codebook: np.ndarray, folder: Path) -> None:
+    """Descriptors of the photos whose features are kept, into the cache; those that it has stay."""
+    known = descriptor_cache.read(folder)
+    files = sorted(one for one in kept.glob("*.npy") if one.stem not in known)
+    for start in range(0, len(files), CHUNK):
+        part = {one.stem: vlad.encode(np.load(one), codebook) for one in files[start : start + CHUNK]}
+        part = {key: value for key, value in part.items() if value.any()}
+        if part:
+            descriptor_cache.write(folder, list(part), np.stack(list(part.values())))
+
+
+def _learn_codebook(config: dict[str, Any], training: ImageList, kept: Path | None) -> np.ndarray:
     rows = np.unique(np.linspace(0, len(training) - 1, min(len(training), _CODEBOOK_PHOTOS)).round().astype(int))
     if not len(training):
         rows = rows[:0]
     with stage("visual words", len(rows), "photos") as advance:
         sets = []
         for start in range(0, len(rows), CHUNK):
-            found = _sift(training.subset(rows[start : start + CHUNK]), config, advance)
-            sets += [_some(one, _CODEBOOK_SAMPLE // len(rows) + 1) for one in found if one is not None]
+            part = training.subset(rows[start : start + CHUNK])
+            for key, one in zip(part.keys, _sift(part, config, advance), strict=True):
+                _keep(kept, key, one)
+                if one is not None:
+                    sets.append(_some(one, _CODEBOOK_SAMPLE // len(rows) + 1))
     return vlad.learn_codebook(sets, int(config["words"]))
 
 

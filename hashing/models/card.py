@@ -8,7 +8,7 @@ from typing import Any
 
 from hashpipe.common.files import read_json, write_text
 
-CARD = "README.md"
+CARD, PAGE = "README.md", "card.html"
 _SCORES = "## Scores"
 
 
@@ -41,6 +41,23 @@ def add_scores(folder: Path, fingerprint: str, rows: Iterable[Mapping[str, Any]]
         lines = _no_scores()
     write_text(path, text[: text.rindex(_SCORES)] + "\n".join([_SCORES, "", *lines, ""]))
     return True
+
+
+def write_page(folder: Path) -> None:
+    """Write the card, where there is one, once more as a page, with the pictures of the training that lie beside it."""
+    if not (Path(folder) / CARD).exists():
+        return
+    from markdown_it import MarkdownIt
+    from markupsafe import Markup
+
+    from hashpipe.common.pages import fill
+
+    text = (Path(folder) / CARD).read_text(encoding="utf-8").partition("\n")[2]
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    pictures = [f"plots/{path.name}" for path in sorted((Path(folder) / "plots").glob("*.png"))]
+    fingerprint = read_json(Path(folder) / "config.json").get("fingerprint", "")
+    page = fill("hashpipe.hashing.models", "card.html", text=Markup(html), pictures=pictures, fingerprint=fingerprint)
+    write_text(Path(folder) / PAGE, page)
 
 
 def _lines(config: Mapping[str, Any]) -> list[str]:
@@ -92,6 +109,8 @@ def _source(source: Mapping[str, Any]) -> str:
 def _describer(describer: Mapping[str, Any]) -> str:
     if describer["backbone"] == "vlad":
         return f"VLAD of SIFT, {describer['words']} words, longest side {describer['image_size']} pixels"
+    if describer["backbone"] == "onnx":
+        return f"ONNX graph {describer['graph']} (SHA-256 {describer['sha256']}), {describer['image_size']} pixels"
     scales = f", at scales {', '.join(f'{one:g}' for one in describer['scales'])}" if "scales" in describer else ""
     size = f"longest side {describer['image_size']} pixels"
     return f"{describer['backbone']}, {describer['pooling']} pooling, {size}{scales}"

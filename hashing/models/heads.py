@@ -62,6 +62,7 @@ FORMULAS = {
 }
 
 
+_BLOCK = 65_536  # descriptors that are in memory as float32 at a time
 BIT_WEIGHTS, _BESIDE = "bit_weights", {"bit_weights", "thresholds"}  # stored with a head, no arrays of its formula
 
 
@@ -112,9 +113,11 @@ class Head:
         if seen.shape[1] != len(self.arrays["mean"]):
             raise ValueError(f"{self.reads} have {seen.shape[1]} dimensions, the head takes {len(self.arrays['mean'])}")
         if self.reads == "descriptors":
-            return self._outputs(np.asarray(seen, np.float32))
-        parts = (seen if isinstance(seen, Maps) else maps_of(seen)).parts()
-        return np.concatenate([self._outputs(part) for part in parts])
+            blocks = range(0, len(seen), _BLOCK)
+            parts = [self._outputs(np.asarray(seen[start : start + _BLOCK], np.float32)) for start in blocks]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        maps = (seen if isinstance(seen, Maps) else maps_of(seen)).parts()
+        return np.concatenate([self._outputs(part) for part in maps])
 
     def _outputs(self, x: np.ndarray) -> np.ndarray:
         return np.asarray(FORMULAS[self.kind].compute(self.arrays, x, formulas.NUMPY), np.float32)

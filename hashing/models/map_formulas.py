@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hashpipe.hashing.models.formulas import linear, unit
@@ -39,6 +39,11 @@ def spatially_pooled(kernel: Any, x: Any, ops: Any) -> Any:
     highest = around[0]
     for one in around[1:]:
         highest = ops.maximum(highest, one)
+    return weighed_by_space(kernel, highest, ops)
+
+
+def weighed_by_space(kernel: Any, highest: Any, ops: Any) -> Any:
+    """`spatially_pooled` of maps that went through the 3 x 3 maximum: (N,C,g,g) -> (N,C)."""
     attended = highest * spatial_map(kernel, highest, ops)[:, None]
     return gem(attended, ops)
 
@@ -94,8 +99,17 @@ def vlad(a: Mapping[str, Any], x: Any, ops: Any) -> Any:
     Positions are unit vectors less mean (C,), times project (C,r), again of unit length; transform (A r,m), outer
     (m,k).
     """
+    return vlad_layers(a, local_residuals(a, x, ops), ops)
+
+
+def local_residuals(a: Mapping[str, Any], x: Any, ops: Any) -> Any:
+    """The residuals that `vlad` reads, (N,C,g,g) -> (N,A r): nothing in them learns."""
     local = unit((unit(_positions(x).swapaxes(1, 2), ops) - a["mean"]) @ a["project"], ops)
-    found = residuals(local, a["anchors"], SHARPNESS, ops)
+    return residuals(local, a["anchors"], SHARPNESS, ops)
+
+
+def vlad_layers(a: Mapping[str, Any], found: Any, ops: Any) -> Any:
+    """The two layers of `vlad` on residuals (N,A r) -> (N,k)."""
     return ops.relu(found @ a["transform"] + a["transform_bias"]) @ a["outer"] + a["bias"]
 
 
@@ -130,8 +144,12 @@ def pyramid(a: Mapping[str, Any], x: Any, ops: Any) -> Any:
 
     f: the `pyramid_bins` of maps (N,C,g,g); mean (C,), bins (C,k), bias (k,), k a multiple of 8.
     """
+    return pyramid_layer(a, pyramid_bins(x, ops), ops)
+
+
+def pyramid_layer(a: Mapping[str, Any], found: Sequence[Any], ops: Any) -> Any:
+    """`pyramid` on its five bins, (N,C) each -> (N,k)."""
     weight = a["bins"].reshape(a["bins"].shape[0], -1, GROUP)
-    found = pyramid_bins(x, ops)
     whole = ((found[0] - a["mean"]) @ weight[:, :, :FIRST].reshape(weight.shape[0], -1)).reshape(
         -1, weight.shape[1], FIRST
     )

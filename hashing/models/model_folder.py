@@ -75,8 +75,8 @@ class StoredModel:
             return max((one for one in self.bits if one <= LONGEST_DEFAULT), default=min(self.bits))
         if bits not in self.bits and not (self._cuttable and BITS_MIN <= bits < max(self.bits)):
             raise UserError(
-                f"--bits {bits} is none of the model's code lengths ({', '.join(map(str, self.bits))}); choose one of "
-                f"them, or train with --bits {','.join(map(str, sorted({*self.bits, bits})))}."
+                f"--bits {bits} is not one of the model's code lengths ({', '.join(map(str, self.bits))}); choose "
+                f"one of them, or train with --bits {','.join(map(str, sorted({*self.bits, bits})))}."
             )
         return bits
 

@@ -80,12 +80,15 @@ def save_model(folder: Path, model: HashModel) -> None:
     write_json(Path(folder) / "config.json", json.loads(json.dumps(model.config)))
 
 
-def load_model(folder: Path, device: str = "auto") -> HashModel:
-    """Read a model folder. Raises UserError where it is missing, damaged, of another version or mixed from two."""
+def load_model(folder: Path, device: str = "auto", precision: str = "float32") -> HashModel:
+    """Read a model folder; precision: of its network on a GPU, float32 or bf16.
+
+    Raises UserError where it is missing, damaged, of another version or mixed from two.
+    """
     stored = read_model(folder)
     config, arrays = stored.config, stored.arrays
     weights = {key: torch.from_numpy(value) for key, value in stored.describer_arrays.items()}
-    describer = restore_describer(config["describer"], weights, device)
+    describer = restore_describer(config["describer"], weights, device, precision)
     heads = {bits: stored_head(arrays, f"head{bits}.") for bits in stored.bits}
     thresholds = {bits: stored.thresholds(bits) for bits in stored.bits}
     return HashModel(stored.bits, describer, heads, thresholds, config, stored.fingerprint)

@@ -100,7 +100,7 @@ def remove_from_index(photos: Sequence[str], workspace: Path, options: RemoveOpt
             gone |= away
         if not gone.any() and not_found:
             raise UserError(
-                f"Nothing was removed: {folder} holds no {not_found[0]}; paths are written as `hashpipe search` does."
+                f"Nothing was removed: {folder} holds no {not_found[0]}; write paths as `hashpipe search` prints them."
             )
         keep = np.flatnonzero(~gone)
         kept = Merged(index.stored.photos.take(pa.array(keep)), index.codes[keep], int(index.stored.meta["next_id"]))
@@ -185,7 +185,7 @@ def _rebuilt(index: Index, codes: np.ndarray) -> Any:
             f"Nothing would be left in {index.stored.folder}, and a structure of kind {index.kind} cannot be empty; "
             "delete that folder instead."
         )
-    say(f"Making the {index.kind} structure anew, because codes went or changed")
+    say(f"Making the {index.kind} structure again, because codes were removed or changed")
     return faiss_indexes.build(index.kind, index.stored.meta["parameters"], codes)
 
 

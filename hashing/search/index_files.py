@@ -160,4 +160,4 @@ def _clear(folder: Path, keep: set[str]) -> None:
 
 
 def _broken(folder: Path, why: str) -> UserError:
-    return UserError(f"{folder} is not a whole index ({why}); run `hashpipe index build` again.")
+    return UserError(f"{folder} is not a complete index ({why}); run `hashpipe index build` again.")

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from hashpipe.common.option_values import Options
+
 
 @dataclass(frozen=True)
-class IndexFolder:
+class IndexFolder(Options):
     """Where an index is."""
 
     index: Path | None = field(

@@ -84,6 +84,7 @@ class SearchOptions(IndexFolder):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.rerank and self.postgres:
             raise UserError("--rerank needs the codes of a local index; omit --rerank or --postgres.")
         if self.hnsw and not self.postgres:

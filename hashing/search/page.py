@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
-
 from hashpipe.common.browser import open_page
 from hashpipe.common.files import write_text
+from hashpipe.common.pages import fill
 from hashpipe.common.paths import expanded
 from hashpipe.common.progress import stage
 from hashpipe.hashing.search.geometric import MIN_INLIERS
@@ -36,8 +34,6 @@ def write_page(result: SearchResult, path: Path) -> Path:
 
 def render(result: SearchResult) -> str:
     """The page as text."""
-    template = resources.files("hashpipe.hashing.search").joinpath("search.html").read_text(encoding="utf-8")
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
     count = sum(min(len(hits), _MOST_HITS) for hits in result.hits)
     with stage("Thumbnails", count, "photos") as advance:
         queries = []
@@ -47,7 +43,15 @@ def render(result: SearchResult) -> str:
                 shown.append(_shown(hit))
                 advance(1)
             queries.append({"query": query, "thumbnail": _thumbnail(expanded(query), ""), "hits": shown})
-    return page.render(rule=_in_words(result), queries=queries, skipped=result.skipped)
+    verifying = any(hit.inliers is not None for hits in result.hits for hit in hits)
+    return fill(
+        "hashpipe.hashing.search",
+        "search.html",
+        rule=_in_words(result),
+        queries=queries,
+        skipped=result.skipped,
+        verifying=verifying,
+    )
 
 
 def _thumbnail(path: Path, sha256: str) -> str:

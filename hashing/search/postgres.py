@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hashpipe.common.distribution import install_advice
 from hashpipe.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def connect(dsn: str) -> psycopg.Connection[Any]:
     try:
         import psycopg
     except ImportError:
-        raise UserError("PostgreSQL needs the driver psycopg; `pip install 'hashpipe[postgres]'`.") from None
+        raise UserError(f"PostgreSQL needs the driver psycopg; {install_advice('postgres')}.") from None
     dsn = _DRIVER.sub(r"\1://", dsn) if _DRIVER.match(dsn) else dsn
     try:
         psycopg.conninfo.conninfo_to_dict(dsn)

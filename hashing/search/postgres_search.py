@@ -134,7 +134,7 @@ def open_postgres(dsn: str, table: str) -> Searcher:
             )
         if not stored.content:
             raise UserError(
-                f"Table {table!r} is not whole yet ({stored.done} photos so far); run the same "
+                f"Table {table!r} is not complete yet ({stored.done} photos so far); run the same "
                 "`hashpipe export codes --to postgres` again, it continues from there."
             )
     except psycopg.Error as error:

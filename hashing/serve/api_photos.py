@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from hashpipe.common.distribution import installed_version
 from hashpipe.common.errors import UserError
 from hashpipe.common.known_files import KnownFiles
 from hashpipe.hashing.serve.collection import Collection
@@ -59,7 +59,7 @@ def routes(state: State) -> APIRouter:
         except UserError:
             grouped = True  # the view says what is wrong with them
         return Info(
-            version("hashpipe"),
+            installed_version(),
             len(collection),
             len(collection.places.numbers),
             grouped,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 from cachetools import LRUCache, cached
 from fastapi import APIRouter, Query, Request
 from pydantic import TypeAdapter
@@ -108,9 +109,16 @@ def _cloud(collection: Collection, place: int, model: int) -> CloudAnswer:
     view = collection.places.view(model)
     rows = [collection.places.by_name.get(name) for name in view.names]
     cameras = [
-        Camera(None if row is None else int(collection.ids[row]), name, at, [round(one, 3) for one in looks])
-        for row, name, at, looks in zip(rows, view.names, view.centers.tolist(), view.looks.tolist(), strict=True)
+        Camera(None if row is None else int(collection.ids[row]), name, at[:2], looks, at[2], tilt)
+        for row, name, at, looks, tilt in zip(
+            rows, view.names, view.centers.tolist(), _rounded(view.looks), _rounded(view.tilts), strict=True
+        )
     ]
     rgb = view.colors.astype(int) @ [65536, 256, 1]
     x, y, z = view.points.T.tolist() if len(view.points) else ([], [], [])
     return CloudAnswer(place, model, view.total, view.width, view.height, x, y, z, rgb.tolist(), cameras)
+
+
+def _rounded(values: np.ndarray) -> list[Any]:
+    """Numbers for JSON, to three digits."""
+    return list(np.round(values.astype(float), 3).tolist())

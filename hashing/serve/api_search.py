@@ -56,7 +56,7 @@ def routes(state: State) -> APIRouter:
         async with request.form(max_files=1, max_fields=4, max_part_size=1 << 16) as form:
             photo = form.get("photo")
             if not isinstance(photo, UploadFile):
-                raise HTTPException(422, "No photo came along; send it as the form field `photo`.")
+                raise HTTPException(422, "The request has no photo; send it as the form field `photo`.")
             collection, asked, own = await state.encode(_encode, state, photo)
         # another runtime may have made the codes of the index: a photo that is in it has the code that stands there
         code = asked.code if own < 0 else np.array(collection.index.codes[own])
@@ -84,11 +84,11 @@ def routes(state: State) -> APIRouter:
             value = np.frombuffer(bytes.fromhex(code), np.uint8)
             if space is not None and space != own.fingerprint:
                 raise HTTPException(
-                    409, "The code is of another model than the index now; search with the photo again."
+                    409, "The code belongs to another model than the index; search with the photo again."
                 )
             if len(value) != own.width or np.unpackbits(value, bitorder="little")[own.bits :].any():
                 raise HTTPException(
-                    422, f"The code has {8 * len(value)} bits, the index {own.bits}; send one of its own."
+                    422, f"The code has {8 * len(value)} bits, the index {own.bits}; send a code of that length."
                 )
             query = schemas.Query(None, code.lower(), None, same=same)
             first = -1 if same is None else collection.row(same)

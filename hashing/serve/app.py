@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from http import HTTPStatus
 from importlib import resources
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,7 +14,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import compile_path
 
+from hashpipe.common.distribution import installed_version
 from hashpipe.common.errors import UserError
+from hashpipe.common.pages import STYLE, VIEWER, shared
 from hashpipe.hashing.serve import api_groups, api_photos, api_places, api_search
 from hashpipe.hashing.serve.description import describe
 from hashpipe.hashing.serve.middleware import App, Policy, behind_middleware
@@ -45,7 +46,7 @@ def application(state: State, policy: Policy) -> App:
     # FastAPI has documentation pages that load scripts from elsewhere, and reports to OpenTelemetry where one is set up
     app = FastAPI(
         title="hashpipe",
-        version=version("hashpipe"),
+        version=installed_version(),
         description=_ABOUT,
         docs_url=None,
         redoc_url=None,
@@ -67,6 +68,7 @@ def _serve_page(app: FastAPI) -> None:
     """The page's files, read once: no request reaches the file system."""
     folder = resources.files("hashpipe.hashing.serve").joinpath("page")
     files = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in _KINDS}
+    files |= {name: shared(name).encode() for name in (STYLE, VIEWER)}
 
     def page(request: Request, name: str) -> Response:
         if name not in files:

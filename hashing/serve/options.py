@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from hashpipe.common.option_values import Options
+
 
 @dataclass(frozen=True)
-class ServeOptions:
+class ServeOptions(Options):
     """Where to listen, what to serve, and how much of the machine strangers' files may use."""
 
     host: str = field(

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.top_view import TopView, top_view
 from hashpipe.hashing.serve import clouds
 from hashpipe.pairgen.pairs.pairset import read_pairset
 
@@ -42,11 +43,11 @@ class Places:
         found = np.flatnonzero(self.numbers == place)
         return self.order[self.starts[found[0]] : self.starts[found[0] + 1]] if len(found) else np.zeros(0, np.int64)
 
-    def view(self, model: int) -> clouds.TopView:
+    def view(self, model: int) -> TopView:
         """A model from above. Raises UserError where its files are missing or damaged."""
         points, cameras = self._files(model)
         try:
-            return clouds.top_view(*clouds.read_ply(points), clouds.read_cameras(cameras))
+            return top_view(*clouds.read_ply(points), clouds.read_cameras(cameras))
         except (OSError, ValueError) as error:
             raise _unreadable(model, error) from None
 

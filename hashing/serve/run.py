@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hashpipe.common.distribution import install_advice
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
 from hashpipe.hashing.serve.middleware import Policy, is_loopback
@@ -112,7 +113,7 @@ def listen(host: str, port: int) -> socket.socket:
                 f"Port {port} needs rights that you do not have; name one above 1023 with --port."
             ) from None
         raise UserError(
-            f"{host} is no address of this machine ({error.strerror}); give another one with --host."
+            f"{host} is not an address of this machine ({error.strerror}); give another one with --host."
         ) from None
     return listener
 
@@ -177,5 +178,5 @@ def _extra() -> Any:
         import uvicorn
     except ImportError as error:
         package = error.name or "fastapi"
-        raise UserError(f"serve needs {package}; pip install 'hashpipe[serve]'.") from None
+        raise UserError(f"serve needs {package}; {install_advice('serve')}.") from None
     return uvicorn

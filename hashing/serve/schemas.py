@@ -155,7 +155,9 @@ class Camera:
     photo: PhotoId | None
     name: str
     at: Annotated[list[int], about("x, y")]
-    looks: Annotated[list[float], about("unit vector: where the camera looks")]
+    looks: Annotated[list[float], about("unit vector: where the camera looks, seen from above")]
+    z: Annotated[int, about("height above the ground of the model")] = 0
+    tilt: Annotated[float, about("sine of the angle that the camera looks upwards by")] = 0.0
 
 
 @dataclass(frozen=True)

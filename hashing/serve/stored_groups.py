@@ -78,7 +78,9 @@ def _read(path: Path, collection: Collection) -> StoredGroups:
             count = len(record["photos"])
             mine, start = rows[start : start + count], start + count
             distances = np.array([photo["distance"] for photo in record["photos"]], np.int64)
-            if (known := mine >= 0).sum() > 1:  # photos that left the index leave their group
+            if (
+                record["kind"] in kinds and (known := mine >= 0).sum() > 1
+            ):  # photos that left the index leave their group
                 group = StoredGroup(int(record["group"]), str(record["why_best"]), mine[known], distances[known])
                 kinds[record["kind"]].append(group)
         return StoredGroups(kinds, content["rules"].get("radius"), tuple(content["notes"]))

@@ -74,14 +74,14 @@ def adapt(photos: Path, workspace: Path, options: AdaptOptions | None = None) ->
     workspace = open_workspace(workspace, create=options.model is not None)
     origin = options.model or workspace / "model"
     out = expanded(options.output or workspace / MODEL).absolute()
-    model = load_model(origin, options.device)
+    model = load_model(origin, options.device, options.precision)
     put_back(out)
     if out.exists() and out.resolve() == Path(origin).resolve():
         raise UserError(f"--output {out} is the model to start from; name another folder, it would be lost.")
     keep_input(origin, "--model", out, "name another folder with --output")
     keep_input(photos, "PHOTOS", out, "name another folder with --output")
     if out.exists() and any(out.iterdir()) and not (out / "model.safetensors").exists():
-        raise UserError(f"--output {out} holds other files and no model; name an empty or new folder.")
+        raise UserError(f"--output {out} holds other files, not a model; name an empty or new folder.")
     stored = stored_options(model.config)
     if objective_class(stored.objective).needs:
         stored = replace(stored, objective="joint", method=None)  # there are no pairs here

@@ -151,8 +151,8 @@ class Checkpoint:
         if state.network is not None:
             with self.interruptible():
                 x = state.network.describe_all()
-            state.x = x
-        score = self.validate(state.outputs().numpy())
+            state.x = x.to(state.device)
+        score = self.validate(state.outputs().cpu().numpy())
         self._tell({**mark, "validation": score})
         if not self.patience:
             return False

@@ -18,25 +18,28 @@ from torch import Tensor
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.data.pair_labels import Targets
-from hashpipe.hashing.features import backbones, batch_memory
+from hashpipe.hashing.features import backbones, batch_memory, trunks
 from hashpipe.hashing.features.descriptors import Describer, restore_describer
 from hashpipe.hashing.features.network_descriptors import normalised
 from hashpipe.hashing.training import distributed
 from hashpipe.hashing.training.augment import Pieces
 from hashpipe.hashing.training.checkpoint import Checkpoint
+from hashpipe.hashing.training.gpu_pieces import GpuPieces
 from hashpipe.hashing.training.heads import head_class
 from hashpipe.hashing.training.loop import fit_head, fit_heads
 from hashpipe.hashing.training.options import TrainOptions
 from hashpipe.hashing.training.pca import Pca, fit_pca
 from hashpipe.hashing.training.recipes import head_of
 
+_BATCH = 256  # photos that a batch has about
 LAST = 0.25  # share of the network's weight tensors, from its end, that --finetune last lets learn
 
 
 def check_network(which: str, backbones: Sequence[str]) -> None:
     """Raise UserError where a network is to learn and one of the descriptors is computed by none."""
-    if which != "none" and "vlad" in backbones:
-        raise UserError(f"--finetune {which} needs a network and vlad has no layers; name one with --backbone.")
+    without = next((one for one in backbones if one in ("vlad", "onnx")), None)
+    if which != "none" and without:
+        raise UserError(f"--finetune {which} needs a network and {without} has no layers; name one with --backbone.")
 
 
 def finetune(
@@ -81,15 +84,27 @@ class Tuned:
         tune = self.tune = options.tune
         self.config, self.images, self.step = describer.config, images, 0
         self.device = backbones.pick_device(options.describe.device)
-        self.trunk = backbones.Trunk(describer.config["backbone"], describer.config["pooling"])
-        backbones.fill(self.trunk, describer.tensors, "the model")
+        self.trunk = trunks.make_trunk(describer.config)
+        trunks.fill(self.trunk, describer.tensors, "the model")
         self.trunk = self.trunk.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parameters = learning(self.trunk, tune.finetune)
         self.mean, self.axes = torch.from_numpy(pca.mean), torch.from_numpy(pca.axes)
-        self.pieces = Pieces(images, self.trunk.size or tune.finetune_size, tune.augment, options.seed)
+        self.answers = torch.device("cpu")
+        cut = (images, self.trunk.size or tune.finetune_size, tune.augment, options.seed)
+        self.pieces = Pieces(*cut)
+        if self.device.type == "cuda":
+            self.pieces = GpuPieces(*cut, self.device, tune.finetune_steps * _BATCH)
         self.parts = tune.accumulate
         self._pixels, self._x = torch.empty(0), torch.empty(0)
         self._graph: Tensor | None = None
+
+    def answer_on(self, device: torch.device) -> None:
+        """From now on x lies on `device`, where the head is."""
+        self.answers, self.mean, self.axes = device, self.mean.to(device), self.axes.to(device)
+
+    def ahead(self, rows: np.ndarray) -> None:
+        """Told the photos of the step after this one, most likely; they are decoded while this one is computed."""
+        self.pieces.ahead(rows.tolist(), self.step + 1)
 
     def features(self, rows: Tensor, part: slice) -> Tensor:
         """x float32 (P,d) of the photos rows[part] of a batch, a leaf that collects the gradient of the loss."""
@@ -126,10 +141,10 @@ class Tuned:
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 (B,S,S,3) -> x float32 (B,d)."""
-        seen = normalised(pixels.to(self.device)).contiguous(memory_format=torch.channels_last)
+        seen = normalised(pixels.to(self.device), self.trunk).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.tune.precision == "bf16"):
             out = self.trunk(seen)
-        return (out.float().cpu() - self.mean) @ self.axes
+        return (out.float().to(self.answers) - self.mean) @ self.axes
 
     def describe_all(self) -> Tensor:
         """x float32 (N,d) of all photos as the network sees them now, without gradient; processes share the work."""
@@ -137,13 +152,13 @@ class Tuned:
         def some(part: slice) -> Tensor:
             rows = np.arange(part.start, part.stop)
             values = self.describer().describe(self.images.subset(rows)).values
-            return (torch.from_numpy(values) - self.mean) @ self.axes
+            return (torch.from_numpy(values).to(self.answers) - self.mean) @ self.axes
 
         return distributed.gathered(some, len(self.images))
 
     def describer(self) -> Describer:
         tensors = {key: value.detach().cpu().clone() for key, value in self.trunk.net.state_dict().items()}
-        return restore_describer(self.config, tensors, self.device.type)
+        return restore_describer(self.config, tensors, self.device.type, self.tune.precision)
 
     def rate(self, step: int) -> float:
         """Factor of the step size: from 0 up in the warm-up, then along half a cosine or constant."""
@@ -165,7 +180,7 @@ class Tuned:
         self.parts, self._graph = 2 * self.parts, None
 
 
-def learning(trunk: backbones.Trunk, which: str) -> list[Tensor]:
+def learning(trunk: trunks.AnyTrunk, which: str) -> list[Tensor]:
     """The parameters that learn, set to want a gradient: all, or the last quarter of the weight tensors."""
     every = [one for one in trunk.net.parameters() if one.is_floating_point()]
     chosen = every if which == "all" else every[int(len(every) * (1 - LAST)) :]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -12,6 +14,13 @@ class Network(Protocol):
 
     parameters: list[Tensor]
     step: int
+    device: torch.device
+
+    def answer_on(self, device: torch.device) -> None:
+        """From now on x lies on `device`, where the head is."""
+
+    def ahead(self, rows: np.ndarray) -> None:
+        """Told the photos int64 (B,) of the next step, most likely."""
 
     def features(self, rows: Tensor, part: slice) -> Tensor:
         """x float32 (P,d) of the photos rows[part] of a batch, with gradient."""

@@ -17,16 +17,17 @@ from hashpipe.hashing.data.pair_labels import Targets, no_targets
 from hashpipe.hashing.features.stored_maps import Maps, maps_of
 from hashpipe.hashing.features.threads import one_torch_thread
 from hashpipe.hashing.models.heads import Head, stored_head
-from hashpipe.hashing.training import discovery, distributed, matryoshka, neighbours
+from hashpipe.hashing.training import discovery, distributed, matryoshka, nearest, placement
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.finetuned_network import Network
 from hashpipe.hashing.training.heads import head_class, reads_maps
+from hashpipe.hashing.training.heads.base import MapHead
 from hashpipe.hashing.training.objectives import dead_bits, objective_class
 from hashpipe.hashing.training.objectives.base import Recipe
 from hashpipe.hashing.training.optimiser import make_optimiser
 from hashpipe.hashing.training.options import TrainOptions
-from hashpipe.hashing.training.pca import Pca, fit_pca, itq
+from hashpipe.hashing.training.pca import BLOCK, Pca, fit_pca, itq
 from hashpipe.hashing.training.recipes import check_needs, head_of, method_of, recipe_of, uses_pairs
 from hashpipe.hashing.training.sampler import Sampler
 from hashpipe.hashing.training.train_state import TrainState
@@ -48,20 +49,20 @@ def fit_heads(
 ) -> dict[int, Head]:
     """Learn one head for each length in options.bits.
 
-    descriptors: float32 (N,D), unit rows; targets over the same N rows. `record` receives metrics now and then. The
-    same input, options and seed give the same heads. `checkpoint` keeps checkpoints and validates; learning goes on
-    from the heads in `start`, instead of ITQ. A head that reads maps learns from `maps` (N,C,g,g), and where it is told
-    of descriptors they are the means of these. Raises UserError without a single photo, or for values that are no
-    numbers.
+    descriptors: float (N,D), unit rows, many as float16 in a memory-mapped file; targets over the same N rows. `record`
+    receives metrics now and then. The same input, options and seed give the same heads. `checkpoint` keeps checkpoints
+    and validates; learning goes on from the heads in `start`, instead of ITQ. A head that reads maps learns from `maps`
+    (N,C,g,g), and where it is told of descriptors they are the means of these. Raises UserError without a single photo,
+    or for values that are no numbers.
     """
     checkpoint = checkpoint or Checkpoint(record=record or (lambda line: None))
     read = _maps_read(options, maps)
-    descriptors = np.asarray(descriptors, np.float32) if read is None else read.pooled()
+    descriptors = np.asanyarray(descriptors) if read is None else read.pooled()
     if len(descriptors) != len(targets):
         raise ValueError(f"{len(descriptors)} descriptors but targets over {len(targets)} rows")
     if not len(descriptors):
         raise UserError("There is no readable photo to learn from; check that the photos are where they were.")
-    if not np.isfinite(descriptors).all():
+    if not all(np.isfinite(descriptors[start : start + BLOCK]).all() for start in range(0, len(descriptors), BLOCK)):
         raise UserError("Descriptors hold values that are not finite; pass intact weights with --weights.")
     if not uses_pairs(options):
         targets = no_targets(len(targets))
@@ -127,7 +128,7 @@ def fit_head(
             if step and step % every == 0:
                 _new_round(state, recipe, progress, checkpoint, step)
             if recipe.hard and step % epoch == 0:
-                state.sampler.set_hard(neighbours.nearest(torch.tanh(state.outputs()).numpy(), _CANDIDATES)[0])
+                state.sampler.set_hard(nearest.nearest(torch.tanh(state.outputs()), _CANDIDATES)[0])
             if options.recentre and step % _CENTRE == 0:
                 state.head.centre(state.seen(sample))
             batch = _draw(state, recipe, step, progress)
@@ -137,12 +138,12 @@ def fit_head(
                 break
     checkpoint.end(state)
     weights = state.objective.bit_weights()
-    state.head.bit_weights = None if weights is None else weights.numpy()
+    state.head.bit_weights = None if weights is None else weights.cpu().numpy()
     if network is None and len(targets.similar):
         state.head.interpolate(first, recipe.towards_start)
     if options.recentre:
-        state.head.centre(torch.from_numpy(x) if maps is None else maps[0])
-    return state.head
+        state.head.centre(torch.from_numpy(x).to(state.device) if state.maps is None else state.maps)
+    return state.head.cpu()
 
 
 def _loss(parts: dict[str, Tensor]) -> str:
@@ -162,10 +163,11 @@ def _begin(
     """State before the first step, the head's parameters then, and the rows that bits are centred on."""
     generator = np.random.default_rng([options.seed, bits])
     noise = torch.Generator().manual_seed(int(generator.integers(2**62)))
-    inputs = torch.from_numpy(x)
     method, kind = method_of(options), objective_class(options.objective)
+    device = placement.device_of(options, kind, len(x), network, maps is not None)
+    inputs = torch.from_numpy(x).to(device)
     sampler = Sampler(targets, generator)
-    sampler.set_edges(discovery.first_edges(functional.normalize(inputs, dim=1, eps=1e-12).numpy(), recipe))
+    sampler.set_edges(discovery.first_edges(functional.normalize(inputs, dim=1, eps=1e-12), recipe))
     if start is None:
         start = kind.start(method, x, bits, sampler.known())
     if start is None:
@@ -175,10 +177,15 @@ def _begin(
         head = head_class(head_of(options))(start, *(() if maps is None else maps[1:]))
         objective = kind(method, bits, sampler.known())
         objective.meet(head)
+    read = head.reduced_once(maps[0]) if isinstance(head, MapHead) and maps is not None else None
+    head, objective = head.to(device), objective.to(device)
+    if isinstance(read, Tensor):
+        read = read.to(device)
+    if network is not None:
+        network.answer_on(device)
     with torch.no_grad():
-        objective.begin(head.outputs(inputs if maps is None else maps[0]), sampler.known())
+        objective.begin(head.outputs(inputs if read is None else read), sampler.known())
     optimiser, schedule = make_optimiser(recipe, head, objective, network, options.tune.finetune_rate)
-    read = None if maps is None else maps[0]
     state = TrainState(inputs, head, objective, sampler, optimiser, schedule, generator, noise, network, read)
     first = {name: value.detach().clone() for name, value in head.named_parameters()}
     return state, first, torch.from_numpy(generator.permutation(len(x))[:_CENTRE_ON])
@@ -189,10 +196,10 @@ def _new_round(state: TrainState, recipe: Recipe, progress: float, checkpoint: C
     if state.network is not None:
         with checkpoint.interruptible(state, step):
             x = state.network.describe_all()
-        state.x = x
+        state.x = x.to(state.device)
     u = state.outputs()
     if recipe.discovery != "none":
-        state.sampler.set_edges(discovery.adapted(torch.tanh(u).numpy(), state.sampler.edges, recipe.drop))
+        state.sampler.set_edges(discovery.adapted(torch.tanh(u), state.sampler.edges, recipe.drop))
     state.objective.round(u, state.sampler.known(), progress)
 
 
@@ -200,16 +207,20 @@ def _draw(state: TrainState, recipe: Recipe, step: int, progress: float) -> Batc
     """A batch: rows and pairs, what is known of them, and the head's outputs with gradient."""
     drawn = state.sampler.draw(recipe, distributed.count())
     rows = torch.from_numpy(drawn.rows)
-    network, x, maps = state.network, state.x[rows], None
+    network, x, maps = state.network, state.x[rows.to(state.device)], None
     if network is not None:
         network.step = step
         u = _gathered(state, lambda part: network.features(rows, part), None, len(rows))
+        if network.device.type == "cuda":
+            network.ahead(state.sampler.peek(recipe, distributed.count()))
     else:
         seen, noise = x, None
-        if state.maps is not None:
-            seen = maps = torch.from_numpy(state.maps[rows.numpy()])
+        if isinstance(state.maps, Maps):
+            seen = maps = torch.from_numpy(state.maps.stored(rows.numpy())).float()
+        elif state.maps is not None:
+            seen = state.maps[rows.to(state.device)]
         if recipe.noise:
-            noise = recipe.noise * state.deviation * torch.randn(x.shape, generator=state.noise)
+            noise = recipe.noise * state.deviation * torch.randn(x.shape, generator=state.noise).to(state.device)
         u = _gathered(state, lambda part: seen[part], noise, len(rows))
     return Batch(
         rows,
@@ -217,9 +228,12 @@ def _draw(state: TrainState, recipe: Recipe, step: int, progress: float) -> Batc
         functional.normalize(x, dim=1, eps=1e-12),
         torch.from_numpy(drawn.pairs),
         torch.from_numpy(drawn.label),
-        **state.sampler.relations(drawn.rows),
+        **{
+            name: one if name == "place" else one.to(state.device)
+            for name, one in state.sampler.relations(drawn.rows).items()
+        },
         progress=progress,
-        grade=state.sampler.grades(drawn.rows) if recipe.graded else None,
+        grade=state.sampler.grades(drawn.rows).to(state.device) if recipe.graded else None,
         maps=maps,
         head=state.head,
     )

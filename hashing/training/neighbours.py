@@ -10,15 +10,17 @@ from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_matrix
+from torch import Tensor
 
 from hashpipe.common.edges import unique_edges, without
-from hashpipe.common.knn import nearest
+from hashpipe.hashing.training.nearest import mutual as mutual_on_gpu
+from hashpipe.hashing.training.nearest import nearest, on_cpu, on_gpu
 
 _BLOCK = 1024  # photos searched or counted at a time
 
 
 def initial(
-    vectors: np.ndarray, k1: int, k2: int, rule: Literal["intersection", "union"] = "intersection"
+    vectors: np.ndarray | Tensor, k1: int, k2: int, rule: Literal["intersection", "union"] = "intersection"
 ) -> np.ndarray:
     """Initial neighbours of DSAH ("intersection") or of BGAN, its predecessor ("union").
 
@@ -42,8 +44,10 @@ def initial(
     return unique_edges(np.concatenate(found), n)
 
 
-def mutual(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def mutual(vectors: np.ndarray | Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Photos among each other's k nearest: edges int64 (E,2) and their inner products float32 (E,)."""
+    if isinstance(vectors, Tensor) and on_gpu(vectors):
+        return mutual_on_gpu(vectors, k)
     near, values = nearest(vectors, k)
     n, k = near.shape
     a = np.repeat(np.arange(n), k)
@@ -56,7 +60,7 @@ def mutual(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def adapt(
-    codes: np.ndarray,
+    codes: np.ndarray | Tensor,
     edges: np.ndarray,
     gamma: float = 0.0,
     cap: int = 10,
@@ -73,14 +77,14 @@ def adapt(
 
     codes: float32 (N,k); edges, known: int64 (E,2). Returns edges.
     """
-    n = len(codes)
-    codes = np.ascontiguousarray(codes, np.float32)
+    n, there = len(codes), codes
+    codes = np.ascontiguousarray(on_cpu(codes), np.float32)
     edges = without(unique_edges(edges, n), known, n)
     if not len(edges):
         return edges
     present = np.einsum("ij,ij->i", codes[edges[:, 0]], codes[edges[:, 1]], dtype=np.float64)
     mean, deviation = float(present.mean()), float(present.std())
-    near, values = nearest(codes, candidates)
+    near, values = nearest(there, candidates)
     a, b = np.repeat(np.arange(n), near.shape[1]), near.ravel()
     strong = values.ravel() >= mean + gamma * deviation
     fresh = np.stack([np.minimum(a, b), np.maximum(a, b)], axis=1)[strong]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import faiss
 import numpy as np
 
 from hashpipe.common.edges import unique_edges, without
 from hashpipe.common.hamming import paired
+from hashpipe.hashing.training.nearest import CodeSearch
 
 EXACT = 200_000  # photos up to which every pair is compared
 _BLOCK = 16_384  # photos searched at a time
@@ -31,10 +31,12 @@ def adapt(
     drop: float | None = None,
     known: np.ndarray | None = None,
     candidates: int = 20,
+    search: CodeSearch | None = None,
 ) -> np.ndarray:
     """One round: codes uint8 (N, ceil(bits/8)), edges and known int64 (E,2) -> edges int64 (E',2).
 
-    Parameters are those of neighbours.adapt. Raises ValueError beyond some 10^8 photos.
+    Parameters are those of neighbours.adapt; search: rows of codes, wanted number -> Hamming distances and rows, best
+    first, of the nearest, in place of FAISS. Raises ValueError beyond some 10^8 photos.
     """
     n = len(codes)
     edges = without(unique_edges(edges, n), known, n)
@@ -44,7 +46,7 @@ def adapt(
     mean, deviation = float(present.mean()), float(present.std())
     most = int(np.floor(mean - gamma * deviation + 1e-9))  # similarity at least mean + gamma deviation
     keep = np.ones(len(edges), bool) if drop is None else present <= mean + drop * deviation
-    fresh = _fresh(codes, bits, most, min(candidates, n - 1), edges, known)
+    fresh = _fresh(codes, bits, most, min(candidates, n - 1), edges, known, search)
     return unique_edges(np.concatenate([edges[keep], capped(fresh, cap, n)]), n)
 
 
@@ -88,21 +90,33 @@ def _rank(edges: np.ndarray) -> np.ndarray:
 
 
 def _fresh(
-    codes: np.ndarray, bits: int, most: int, candidates: int, edges: np.ndarray, known: np.ndarray | None
+    codes: np.ndarray,
+    bits: int,
+    most: int,
+    candidates: int,
+    edges: np.ndarray,
+    known: np.ndarray | None,
+    search: CodeSearch | None,
 ) -> np.ndarray:
     """New edges int32 (E,2) at distance `most` or less, nearest first, then in order of photos."""
     n = len(codes)
     wide = max(int(n - 1).bit_length(), 1)
     if 2 * wide + int(bits).bit_length() > 63:
         raise ValueError(f"{n} photos of {bits} bits are too many for one round of neighbours")
-    index = _index(codes)
+    if search is None:
+        index = _index(codes)
+
+        def search(part: slice, k: int) -> tuple[np.ndarray, np.ndarray]:
+            found: tuple[np.ndarray, np.ndarray] = index.search(codes[part], k)
+            return found
+
     old = edges[:, 0] << wide | edges[:, 1]
     if known is not None and len(known):
         listed = unique_edges(known, n)
         old = np.sort(np.concatenate([old, listed[:, 0] << wide | listed[:, 1]]))
     found = []
     for start in range(0, n, _BLOCK):
-        distance, near = index.search(codes[start : start + _BLOCK], candidates + 1)
+        distance, near = search(slice(start, start + _BLOCK), candidates + 1)
         rows = np.broadcast_to(np.arange(start, start + len(near))[:, None], near.shape)
         good = (near >= 0) & (near != rows) & (distance <= most)
         a, b = np.minimum(rows[good], near[good]), np.maximum(rows[good], near[good])
@@ -118,6 +132,8 @@ def _fresh(
 
 
 def _index(codes: np.ndarray) -> Any:
+    import faiss
+
     n, width = codes.shape
     codes = np.ascontiguousarray(codes)
     index: Any = faiss.IndexBinaryFlat(8 * width)

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hashpipe.common.errors import UserError
+from hashpipe.common.option_values import Options
 from hashpipe.hashing.benchmarks.names import check_files
 from hashpipe.hashing.codes.options import BITS_MAX, BITS_MIN
 from hashpipe.hashing.features.options import BackboneOptions
 
-VIDEO_FRAMES = "most frames of each video that count as photos, those of most motion; 0 leaves videos out"
+VIDEO_FRAMES = "maximum number of frames taken from each video, those with most motion; 0 leaves videos out"
 _TUNING = ("finetune", "last", "all")
 
 
 @dataclass(frozen=True)
-class FinetuneOptions:
+class FinetuneOptions(Options):
     """How a network learns together with the codes, before heads are fitted to what it then says."""
 
     finetune: Literal["none", "last", "all"] = field(
@@ -51,8 +52,8 @@ class FinetuneOptions:
     precision: Literal["float32", "bf16"] = field(
         default="float32",
         metadata={
-            "help": "precision of the network during training; bf16 is mixed precision",
-            "only": _TUNING,
+            "help": "precision of the network: where it learns, and on a GPU where it describes photos; bf16 is mixed "
+            "precision",
             "hidden": True,
         },
     )
@@ -76,7 +77,7 @@ class FinetuneOptions:
 
 
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(Options):
     """How codes are learnt. What an objective reads besides stands in a dataclass of its own, `method`.
 
     steps, learning_rate, batch_pairs, batch_others and noise are those of the objective's recipe where not given.
@@ -119,7 +120,7 @@ class TrainOptions:
     copies: int = field(
         default=0,
         metadata={
-            "help": "with --photos: each photo and so many changed copies of it are a place, for pages, documents and "
+            "help": "with --photos: each photo and N changed copies of it form a place, for pages, documents and "
             "covers",
             "min": 0,
             "max": 64,
@@ -147,7 +148,7 @@ class TrainOptions:
             "hidden": True,
         },
     )
-    seed: int = field(default=0, metadata={"help": "seed of everything random", "min": 0})
+    seed: int = field(default=0, metadata={"help": "seed of all random choices", "min": 0})
     steps: int | None = field(
         default=None, metadata={"help": "optimisation steps for each code length, else as the objective says", "min": 0}
     )
@@ -202,9 +203,7 @@ class TrainOptions:
     )
 
     def __post_init__(self) -> None:
-        for bits in self.bits:
-            if isinstance(bits, bool) or not isinstance(bits, int) or not BITS_MIN <= bits <= BITS_MAX:
-                raise UserError(f"--bits is {bits}; give a code length of {BITS_MIN} to {BITS_MAX}.")
+        super().__post_init__()
         if not self.bits:
             raise UserError(f"--bits is empty; give a code length of {BITS_MIN} to {BITS_MAX}.")
         object.__setattr__(self, "bits", tuple(sorted(set(self.bits))))
@@ -212,11 +211,13 @@ class TrainOptions:
             raise UserError("--photos and --benchmark exclude each other; give one of them.")
         check_files(self.benchmark, self.root)
         if self.labels and self.benchmark is None:
-            raise UserError("--labels are those of a benchmark; name it with --benchmark and --root, or omit --labels.")
+            raise UserError(
+                "--labels are the class labels of a benchmark; name it with --benchmark and --root, or omit --labels."
+            )
 
 
 @dataclass(frozen=True)
-class AdaptOptions:
+class AdaptOptions(Options):
     """How a model is taken to another collection."""
 
     model: Path | None = field(
@@ -236,5 +237,8 @@ class AdaptOptions:
         default=None, metadata={"help": "optimisation steps for each code length, else as the model was trained"}
     )
     video_frames: int = field(default=0, metadata={"help": VIDEO_FRAMES, "min": 0})
-    seed: int = field(default=0, metadata={"help": "seed of everything random", "min": 0})
+    seed: int = field(default=0, metadata={"help": "seed of all random choices", "min": 0})
     device: Literal["auto", "cpu", "cuda"] = field(default="auto", metadata={"help": "where networks run"})
+    precision: Literal["float32", "bf16"] = field(
+        default="float32", metadata={"help": "precision in which the network describes photos on a GPU"}
+    )

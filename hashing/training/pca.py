@@ -10,6 +10,7 @@ from hashpipe.common import pca
 from hashpipe.hashing.baselines.baselines import itq_rotation
 from hashpipe.hashing.models.heads import Head
 
+BLOCK = 65_536  # descriptors that are in memory as float32 at a time
 _SAMPLE = 20_000  # photos that axes are learnt from
 _WEAK = 1e-6  # of the largest variance: axes below it carry rounding
 
@@ -22,8 +23,12 @@ class Pca:
     axes: np.ndarray
 
     def __call__(self, descriptors: np.ndarray) -> np.ndarray:
-        """float32 (N,D) -> float32 (N,d)."""
-        return (np.asarray(descriptors, np.float32) - self.mean) @ self.axes
+        """float (N,D), also float16 in a memory-mapped file, -> float32 (N,d)."""
+        parts = [
+            (np.asarray(descriptors[start : start + BLOCK], np.float32) - self.mean) @ self.axes
+            for start in range(0, max(len(descriptors), 1), BLOCK)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def weight(self, head: Head) -> np.ndarray:
         """The weight float32 (d,k) in these coordinates that comes nearest to a head on descriptors, least squares."""
@@ -32,15 +37,16 @@ class Pca:
 
 
 def fit_pca(descriptors: np.ndarray, dimensions: int, seed: int) -> Pca:
-    """PCA of descriptors float32 (N,D) to at most `dimensions`; directions without variance are left out.
+    """PCA of descriptors float (N,D) to at most `dimensions`; directions without variance are left out.
 
     Where no direction varies (one photo, all equal) one axis of zeros is kept, so that every output is finite.
     """
-    rows = np.asarray(descriptors, np.float32)
+    rows = descriptors
     if not len(rows):
         return Pca(np.zeros(rows.shape[1], np.float32), np.zeros((rows.shape[1], 1), np.float32))
     if len(rows) > _SAMPLE:
         rows = rows[np.random.default_rng(seed).choice(len(rows), _SAMPLE, replace=False)]
+    rows = np.asarray(rows, np.float32)
     found = pca.fit_pca(rows, dimensions, seed)
     strong = found.variances > _WEAK * max(float(found.variances.max(initial=0.0)), _WEAK)
     if not strong.any():

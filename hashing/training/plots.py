@@ -33,10 +33,11 @@ def write(
         lines = [line for line in metrics if line["bits"] == bits and "of" not in line]
         if lines:
             _losses(folder / f"loss_{bits}.png", lines, f"{bits} bits")
-        if epochs := [line for line in lines if "distances" in line]:
-            _epochs(folder / f"epochs_{bits}.png", epochs, bits)
         code = packing.signs(model.codes_input(seen, bits), model.thresholds[bits])
-        _distances(folder / f"distances_{bits}.png", code, bits, targets)
+        found = distance_counts(code, bits, targets)
+        if epochs := [line for line in lines if "distances" in line]:
+            _epochs(folder / f"epochs_{bits}.png", epochs, bits, found)
+        _distances(folder / f"distances_{bits}.png", found, bits)
         _bits(folder / f"bits_{bits}.png", code[:_MOST_PHOTOS], bits)
 
 
@@ -53,22 +54,34 @@ def some(pairs: np.ndarray) -> np.ndarray:
 
 
 def _losses(path: Path, metrics: Sequence[dict[str, Any]], title: str) -> None:
+    """Parts of the loss on one plain scale; the validation, a share, in a panel of its own where there is one."""
     lines, checks = ([line for line in metrics if key in line] for key in ("loss", "validation"))
-    figure, axes = _figure(f"{title}: parts of the loss", "step", "loss")
+    figure, panels = _figure(f"{title}: parts of the loss", "step", "loss", 2 if checks else 1)
+    axes = panels[0] if checks else panels
     names = dict.fromkeys(name for line in lines for name in line if name not in ("bits", "step", "edges", "of"))
     for name in names:
-        axes.plot([line["step"] for line in lines], [line.get(name, np.nan) for line in lines], label=name)
+        if name != "validation":
+            axes.plot([line["step"] for line in lines], [line.get(name, np.nan) for line in lines], label=name)
+    axes.axhline(0, color="black", linewidth=0.6)
     if checks:
         steps, scores = ([line[key] for line in checks] for key in ("step", "validation"))
-        axes.plot(steps, scores, "k.--", label="validation mAP")
-    axes.set_yscale("symlog", linthresh=1e-3)
-    axes.legend(fontsize=8)
+        panels[1].plot(steps, scores, "k.-")
+        panels[1].set_ylim(0, 1)
+        panels[1].set_xlabel("step")
+        panels[1].set_title("mAP of the validation places", fontsize=10)
+    _key(axes)
     figure.savefig(path)
 
 
-def _epochs(path: Path, lines: Sequence[dict[str, Any]], bits: int) -> None:
-    """One curve for each time the distances were counted, from light to dark."""
-    figure, axes = _figure(f"{bits} bits: distances while learning, light to dark", "Hamming distance", "share")
+def _epochs(path: Path, lines: Sequence[dict[str, Any]], bits: int, stored: dict[str, np.ndarray]) -> None:
+    """One curve for each time the distances were counted, from light to dark; dashed those of the stored model.
+
+    stored: counts of distances 0 .. bits by kind. What comes after the last step, thresholds among it, is between the
+    darkest curve and the dashed one.
+    """
+    figure, axes = _figure(
+        f"{bits} bits: distances while learning, light to dark", "Hamming distance, bits", "share of pairs"
+    )
     for number, line in enumerate(lines):
         for kind, counts in line["distances"].items():
             last = number == len(lines) - 1
@@ -76,26 +89,49 @@ def _epochs(path: Path, lines: Sequence[dict[str, Any]], bits: int) -> None:
             label = f"{kind}, step {line['step']}" if last else None
             shade = min(1.0, 0.2 + 0.8 * (number + 1) / len(lines))
             axes.plot(np.arange(bits + 1), shares, color=_COLOURS[kind], alpha=shade, label=label)
-    axes.legend(fontsize=8)
+    for kind in dict.fromkeys(kind for line in lines for kind in line["distances"]):
+        if kind in stored:
+            shares = stored[kind] / max(1, stored[kind].sum())
+            label = f"{kind}, stored: after the last step, with thresholds"
+            axes.plot(np.arange(bits + 1), shares, "--", color=_COLOURS[kind], linewidth=1.2, label=label)
+    axes.set_ylim(bottom=0)
+    _key(axes)
     figure.savefig(path)
 
 
-def _distances(path: Path, code: np.ndarray, bits: int, targets: Targets) -> None:
+def distance_counts(code: np.ndarray, bits: int, targets: Targets) -> dict[str, np.ndarray]:
+    """Counts of Hamming distances 0 .. bits, int64 (bits+1,), of similar, dissimilar and random pairs, where there are.
+
+    code: bool (N,bits). No random pair is a photo with itself.
+    """
     generator = np.random.default_rng(0)
-    kinds = {
-        "similar": some(targets.similar),
-        "dissimilar": some(targets.dissimilar),
-        "random": generator.integers(len(code), size=(min(_MOST_PAIRS, len(code) ** 2), 2)),
+    random = np.zeros((0, 2), np.int64)
+    if len(code) > 1:
+        a, step = generator.integers(len(code), size=_MOST_PAIRS), generator.integers(1, len(code), size=_MOST_PAIRS)
+        random = np.stack([a, (a + step) % len(code)], axis=1)[: min(_MOST_PAIRS, len(code) ** 2)]
+    kinds = {"similar": some(targets.similar), "dissimilar": some(targets.dissimilar), "random": random}
+    return {
+        name: np.bincount(hamming(code[pairs[:, 0]], code[pairs[:, 1]]), minlength=bits + 1)
+        for name, pairs in kinds.items()
+        if len(pairs)
     }
-    figure, axes = _figure(f"{bits} bits: distances of photos learnt from", "Hamming distance", "share of pairs")
+
+
+def _distances(path: Path, found: dict[str, np.ndarray], bits: int) -> None:
+    figure, axes = _figure(
+        f"{bits} bits: distances of photos learnt from, stored model", "Hamming distance, bits", "share of pairs"
+    )
     edges = np.arange(bits + 2) - 0.5
-    for name, pairs in kinds.items():
-        if len(pairs):
-            counts = np.histogram(hamming(code[pairs[:, 0]], code[pairs[:, 1]]), edges)[0]
-            label = f"{name} ({len(pairs)})"
-            axes.stairs(counts / counts.sum(), edges, label=label, fill=True, alpha=0.5, color=_COLOURS[name])
-    axes.legend(fontsize=8)
+    for name, counts in found.items():
+        label = f"{name} ({counts.sum():,} pairs)"
+        axes.stairs(counts / counts.sum(), edges, label=label, fill=True, alpha=0.5, color=_COLOURS[name])
+    _key(axes)
     figure.savefig(path)
+
+
+def _key(axes: Any) -> None:
+    """The key below the curves, not on them."""
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(-0.02, -0.16), ncol=2, frameon=False)
 
 
 def _bits(path: Path, code: np.ndarray, bits: int) -> None:
@@ -124,8 +160,8 @@ def _figure(title: str, across: str, up: str, panels: int = 1) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6 if panels == 1 else 9, 4), dpi=100)
-    figure.subplots_adjust(0.14 / panels + 0.01, 0.13, 0.97, 0.91)  # laying out by measuring takes longer than drawing
+    figure = Figure(figsize=(6 if panels == 1 else 9, 4.6), dpi=100)
+    figure.subplots_adjust(0.14 / panels + 0.01, 0.26, 0.97, 0.92)  # laying out by measuring takes longer than drawing
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, panels)
     first = axes if panels == 1 else axes[0]

@@ -12,6 +12,8 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.files import fingerprint, read_json, write_json
 from hashpipe.common.paths import expanded
 from hashpipe.hashing.data.pair_labels import Targets
+from hashpipe.hashing.features.graph_run import PREFIX
+from hashpipe.hashing.features.timm_weights import LOCAL
 from hashpipe.hashing.features.trunks import BETWEEN
 from hashpipe.hashing.training.checkpoint import STATE
 from hashpipe.hashing.training.options import TrainOptions
@@ -54,8 +56,13 @@ def read_run(folder: Path) -> tuple[TrainOptions, Path]:
 
 def absolute(options: TrainOptions) -> TrainOptions:
     """The options with paths that mean the same from any folder."""
-    weights = options.describe.weights
+    backbone, weights = options.describe.backbone, options.describe.weights
+    if backbone is not None and backbone.startswith(PREFIX):
+        full = f"{PREFIX}{_full(Path(backbone.removeprefix(PREFIX)))}"
+        options = replace(options, describe=replace(options.describe, backbone=full))
     if weights is not None:
+        if weights.startswith(LOCAL):
+            weights = f"{LOCAL}{_full(Path(weights.removeprefix(LOCAL)))}"
         files = [weights] if expanded(weights).is_file() else weights.split(BETWEEN)  # one for each of several networks
         full = BETWEEN.join(str(_full(Path(one))) if expanded(one).is_file() else one for one in files)
         options = replace(options, describe=replace(options.describe, weights=full))

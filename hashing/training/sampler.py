@@ -69,6 +69,13 @@ class Sampler:
             rows, pairs = kept, np.searchsorted(kept, both)
         return Drawn(rows, pairs, label)
 
+    def peek(self, recipe: Recipe, processes: int = 1) -> np.ndarray:
+        """Rows of the batch that will be drawn next, unless neighbours change before; nothing moves on."""
+        before = self.generator.bit_generator.state
+        rows = self.draw(recipe, processes).rows
+        self.generator.bit_generator.state = before
+        return rows
+
     def relations(self, rows: np.ndarray) -> dict[str, Tensor]:
         """The matrices `similar`, `dissimilar`, `neighbours`, `unrelated` of a Batch, and `place`."""
         kind = self._kinds[rows][:, rows].toarray()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hashpipe.common.distribution import install_advice
 from hashpipe.common.errors import UserError
 from hashpipe.common.extras import optional
 
@@ -15,9 +16,7 @@ def check() -> None:
     try:
         import tensorboard  # noqa: F401
     except ImportError:
-        raise UserError(
-            "--tensorboard needs a package that is missing; run pip install 'hashpipe[tensorboard]'."
-        ) from None
+        raise UserError(f"--tensorboard needs the package tensorboard; {install_advice('tensorboard')}.") from None
 
 
 def recorder(folder: Path) -> Callable[[dict[str, Any]], None]:

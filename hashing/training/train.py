@@ -18,7 +18,7 @@ from hashpipe.common.inputs import keep_input
 from hashpipe.common.progress import say
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data.pair_labels import Targets, no_targets
-from hashpipe.hashing.features import trunks
+from hashpipe.hashing.features import graph_run, trunks
 from hashpipe.hashing.features.descriptors import Describer, Descriptors, make_describer
 from hashpipe.hashing.features.stored_maps import Maps
 from hashpipe.hashing.models.network import Head, load_model, make_model
@@ -68,7 +68,10 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
     started = time.monotonic()
     if options.tensorboard:
         events.check()
+    backbone = options.describe.backbone or ""
+    graph = backbone.removeprefix(graph_run.PREFIX) if backbone.startswith(graph_run.PREFIX) else None
     for part in ("model", runs.RUN):
+        keep_input(graph, "--backbone", workspace / part, "copy it to another place")
         keep_input(options.photos, "--photos", workspace / part, "move it out of there")
         keep_input(options.describe.weights, "--weights", workspace / part, "copy it to another place")
     with locked(workspace) if distributed.rank() == 0 else contextlib.nullcontext():
@@ -80,7 +83,7 @@ def _train(options: TrainOptions, workspace: Path, going_on: bool) -> TrainResul
         check_network(options.tune.finetune, [one.backbone for one in chosen])
         check_needs(options, source.targets if uses_pairs(options) else no_targets(len(source.images)))
         cache = workspace / "descriptors"
-        describer = make_describer(options.describe, source.images, cache)
+        describer = make_describer(options.describe, source.images, cache, options.tune.precision)
         how = "WITH CLASS LABELS, for comparison only" if options.labels else "without labels"
         say(f"learning from {len(source.images)} photos with {describer.name}, {how}")
         described, maps = describe(describer, source, cache), None

@@ -104,6 +104,8 @@ def write_model(
                 shutil.copytree(tensorboard, events, dirs_exist_ok=True)
     with optional("The picture of the training", "the model"), atomic_folder(result.folder / "plots") as drawn:
         plots.write(drawn, model, lines, seen, targets)
+    with optional("The page of the model card", "the model"):
+        card.write_page(result.folder)
 
 
 def final_losses(lines: list[dict[str, Any]]) -> dict[int, dict[str, float]]:

@@ -20,7 +20,8 @@ from hashpipe.hashing.training.sampler import Sampler
 class TrainState:
     """x float32 (N,d): descriptors in PCA coordinates; `noise` draws what is added to them, `generator` the batches.
 
-    maps: of the same photos, for a head that reads them; x are then the means of the maps.
+    maps: of the same photos, for a head that reads them, or what the head has `reduced` of them; x are then the means
+    of the maps.
     """
 
     x: Tensor
@@ -32,10 +33,15 @@ class TrainState:
     generator: np.random.Generator
     noise: torch.Generator
     network: Network | None = None  # one that learns too, so that x changes
-    maps: Maps | None = None
+    maps: Maps | Tensor | None = None
 
     def __post_init__(self) -> None:
         self.deviation = self.x.std(0, correction=0)  # of each coordinate at the start, the unit of noise
+
+    @property
+    def device(self) -> torch.device:
+        """Where x, the head and the objective are; rows, pairs and labels of a batch are with the processor."""
+        return self.x.device
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -58,9 +64,10 @@ class TrainState:
 
     def seen(self, rows: Tensor | None = None) -> Tensor | Maps:
         """What the head reads of some photos, or of all; maps are not read yet."""
-        if self.maps is not None:
+        if isinstance(self.maps, Maps):
             return self.maps if rows is None else self.maps.subset(rows.numpy())
-        return self.x if rows is None else self.x[rows]
+        found = self.x if self.maps is None else self.maps
+        return found if rows is None else found[rows.to(self.device)]
 
     def outputs(self, rows: Tensor | None = None) -> Tensor:
         """u float32 (N,k) of some photos, or of all, without gradient."""
@@ -89,7 +96,7 @@ class TrainState:
             with torch.no_grad():
                 for n, one in enumerate(self.network.parameters):
                     one.copy_(tensors[f"network{n}"])
-            self.x = tensors["x"]
+            self.x = tensors["x"].to(self.device)
         self.noise.set_state(tensors["noise"])
         self.sampler.set_edges(tensors["edges"].numpy())
         self.sampler.hard = tensors["hard"].numpy()

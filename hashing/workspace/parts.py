@@ -66,7 +66,7 @@ def _codes(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         footer = pq.read_metadata(path)
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path} is not a whole codes file ({error}); encode the photos again.") from None
+        raise UserError(f"{path} is not a complete codes file ({error}); encode the photos again.") from None
     meta = {key.decode(): value.decode() for key, value in (footer.metadata or {}).items() if key != b"ARROW:schema"}
     facts = {"photos": footer.num_rows, "bits": int(meta["bits"]), "model": meta["model"], "space": meta["space"]}
     return f"{facts['photos']} photos, {facts['bits']} bits", {**facts, "root": meta["root"]}

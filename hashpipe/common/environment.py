@@ -11,7 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("hashpipe", "torch", "torchvision", "numpy", "faiss-cpu", "pillow")
+from hashpipe.common.distribution import installed_version
+
+PACKAGES = ("torch", "torchvision", "numpy", "faiss-cpu", "pillow")
 
 
 def environment(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
@@ -25,6 +27,7 @@ def environment(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
         "processor": platform.processor() or platform.machine(),
         "cores": cores(),
         "gpu": _gpu(),
+        "hashpipe": installed_version(),
         **{package: package_version(package) for package in packages},
     }
 

@@ -18,4 +18,4 @@ def optional(what: str, whole: str) -> Iterator[None]:
         yield
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0]
-        say(f"{what} could not be made ({type(error).__name__}: {reason}); {whole} is whole without it.")
+        say(f"{what} could not be made ({type(error).__name__}: {reason}); {whole} is complete without it.")

@@ -151,7 +151,7 @@ def open_workspace(path: Path, *, create: bool, otherwise: str = "") -> Path:
         if path.is_dir() and any(
             entry.name != ".lock" and not entry.name.startswith(".workspace-") for entry in path.iterdir()
         ):
-            raise UserError(f"{path} holds other files and no workspace; name an empty or new folder with -w.")
+            raise UserError(f"{path} holds other files, not a workspace; name an empty or new folder with -w.")
         make_folder(path)
         try:
             write_json(marker, {"workspace_version": WORKSPACE_VERSION})

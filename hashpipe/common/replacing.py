@@ -17,7 +17,7 @@ import shutil
 import time
 from pathlib import Path
 
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_AT_FDCWD, _RENAME_NOREPLACE, _RENAME_EXCHANGE = -100, 1, 2
 _CANNOT = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM})
 _TRIES = 20
 _PATIENCE = 5.0  # seconds that a living writer may be between its two steps
@@ -86,16 +86,28 @@ def put_in_place(new: Path, path: Path) -> None:
 
 def exchange(one: Path, other: Path) -> bool:
     """Exchange the names of two files or folders of one disk in one step; False where the system cannot."""
+    return _renamed(one, other, _RENAME_EXCHANGE)
+
+
+def rename_new(one: Path, other: Path) -> bool:
+    """Give `one` the name `other` of the same disk in one step; False where the system cannot.
+
+    Raises FileExistsError where something has that name.
+    """
+    return _renamed(one, other, _RENAME_NOREPLACE)
+
+
+def _renamed(one: Path, other: Path, flags: int) -> bool:
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:  # not Linux, or an old C library
         return False
-    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), flags) == 0:
         return True
     code = ctypes.get_errno()
     if code in _CANNOT:
         return False
-    raise OSError(code, os.strerror(code), str(one))
+    raise OSError(code, os.strerror(code), str(one), None, str(other))
 
 
 def put_back(path: Path) -> None:

@@ -243,4 +243,4 @@ def open_model(folder: Path) -> pycolmap.Reconstruction:
         return pycolmap.Reconstruction(str(folder))
     except (IndexError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{folder} is no whole 3D model ({reason}); make the pairs again.") from None
+        raise UserError(f"{folder} is not a complete 3D model ({reason}); make the pairs again.") from None

@@ -101,7 +101,7 @@ def _read_points(path: Path) -> list[list[str]]:
         sound = len(words) >= 4 and _whole(whole[0]) and all(map(_real, (*whole[1:4], whole[7])))
         if not sound or len(track) % 2 or not all(map(_whole, (*whole[4:7], *track))):
             raise UserError(
-                f"{path}:{number} is no 3D point (id, x, y, z, colour, error, track): {' '.join(words)[:60]!r}; "
+                f"{path}:{number} is not a 3D point (id, x, y, z, colour, error, track): {' '.join(words)[:60]!r}; "
                 "make the model again."
             )
         points.append(whole)
@@ -128,8 +128,8 @@ def _complete(source: Path, images: list[_Image], points: list[list[str]]) -> li
                 listed[int(row)][2] = words[0]
             if not 0 <= int(row) < len(listed):
                 raise UserError(
-                    f"{source} is no whole model: point {words[0]} of points3D.txt is seen in image {number} at 2D "
-                    f"point {row}, which images.txt does not have; make the model again."
+                    f"{source} is not a complete model: point {words[0]} of points3D.txt is seen in image {number} at "
+                    f"2D point {row}, which images.txt does not have; make the model again."
                 )
     known = {words[0] for words in points}
     for image in images:

@@ -55,7 +55,7 @@ def _is_model(folder: Path) -> bool:
         if sum(found) > 1:
             missing = next(name for name, is_there in zip(_FILES, found, strict=True) if not is_there)
             raise UserError(
-                f"{folder} lacks {missing}{kind}, so it is no whole COLMAP model; copy the missing file there."
+                f"{folder} lacks {missing}{kind}, so it is not a complete COLMAP model; copy the missing file there."
             )
     return False
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hashpipe.common.distribution import install_advice
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -17,10 +19,10 @@ class Kind:
     note: str = ""
 
 
-NEEDS_HEIF = "HEIC and AVIF need an extra: pip install 'hashpipe[heif]'"
-NEEDS_JXL = "JPEG XL needs an extra: pip install 'hashpipe[jxl]'"
-NEEDS_RAW = "RAW without a large preview needs an extra: pip install 'hashpipe[raw]'"
-NEEDS_VIDEO = "frames of videos need an extra: pip install 'hashpipe[video]'"
+NEEDS_HEIF = f"HEIC and AVIF need an extra: {install_advice('heif')}"
+NEEDS_JXL = f"JPEG XL needs an extra: {install_advice('jxl')}"
+NEEDS_RAW = f"RAW without a large preview needs an extra: {install_advice('raw')}"
+NEEDS_VIDEO = f"frames of videos need an extra: {install_advice('video')}"
 KINDS = (
     Kind("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".mpo"), "Pillow", note="motion photos"
          " and photos with several pictures (MPO, gain maps): the photo itself"),

@@ -5,33 +5,28 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from hashpipe.common.errors import UserError
 from hashpipe.common.files import write_text
-from hashpipe.pairgen.colmap.model_files import model_fault
+from hashpipe.common.pages import fill
 from hashpipe.pairgen.pairs.pairset import PairSet, read_pairset
-from hashpipe.pairgen.photos.jpegs import data_uri
 from hashpipe.pairgen.report.histograms import histograms
 from hashpipe.pairgen.report.pair_gallery import galleries, missed
-from hashpipe.pairgen.report.top_view import preview
+from hashpipe.pairgen.report.places import shown_places
 
-MODELS_SHOWN, FAILURES_SHOWN, RELATIONS_SHOWN = 40, 200, 100
+FAILURES_SHOWN, RELATIONS_SHOWN = 200, 100
 
 
 def write_report(pairs_folder: Path) -> Path:
     """Write report.html into a pairs folder and return its path. Missing models, photos or metadata are tolerated."""
-    import jinja2
-
     pairset = read_pairset(pairs_folder)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     summary = pairset.meta.get("summary") or {}
     failures = _failures(pairset.folder / "failures.csv")
-    page = environment.get_template("report.html").render(
+    places = shown_places(pairset)
+    page = fill(
+        "hashpipe.pairgen.report",
+        "report.html",
         root=str(pairset.meta.get("root", "")),
         versions=pairset.meta.get("versions") or {},
         fingerprint=pairset.fingerprint,
@@ -39,7 +34,9 @@ def write_report(pairs_folder: Path) -> Path:
         seconds=_seconds(summary.get("seconds") or {}),
         notes=(summary.get("notes") or []) + _ignored(summary.get("ignored") or {}),
         splits=_splits(pairset),
-        models=_models(pairset),
+        places=places,
+        n_places=len(set(np.asarray(pairset.photo_column("place")).tolist()) - {-1}),
+        clouds={one.number: one.model.cloud for one in places if one.model is not None},
         histograms=histograms(pairset),
         galleries=galleries(pairset),
         relations=pairset.relations.slice(0, RELATIONS_SHOWN).to_pylist(),
@@ -50,8 +47,7 @@ def write_report(pairs_folder: Path) -> Path:
         parameters=pairset.meta.get("parameters") or {},
     )
     target = pairset.folder / "report.html"
-    # Names of files on disk may hold bytes that are no text.
-    write_text(target, page.encode("utf-8", "replace").decode("utf-8"))
+    write_text(target, page)
     return target
 
 
@@ -103,33 +99,6 @@ def _splits(pairset: PairSet) -> list[tuple[str, int, int, int]]:
         mine = (split == name) & (place >= 0) & ok
         rows.append((name, len(set(place[mine].tolist())), int(mine.sum()), int((mine & query).sum())))
     return rows
-
-
-def _models(pairset: PairSet) -> list[dict[str, Any]]:
-    """Pictures and sizes of the largest models on disk."""
-    from hashpipe.pairgen.colmap.reconstructions import read_model, registered_in
-
-    folder = pairset.folder / "models"
-    numbered = (
-        sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name)) if folder.is_dir() else []
-    )
-    place = {m["model"]: m["place"] for m in (pairset.meta.get("summary") or {}).get("models", []) if "place" in m}
-    shown = []
-    for path in [one for one in numbered if not model_fault(one)][:MODELS_SHOWN]:
-        try:
-            model = read_model(path, {name: row for row, name in enumerate(registered_in(path))})
-        except UserError:  # damaged all the same
-            continue
-        shown.append(
-            {
-                "number": int(path.name),
-                "place": place.get(int(path.name)),
-                "photos": len(model.photos),
-                "points": len(model.points),
-                "uri": data_uri(preview(model, (400, 300)), "png"),
-            }
-        )
-    return shown
 
 
 def _failures(path: Path) -> list[tuple[str, str, str]]:

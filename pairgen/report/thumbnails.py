@@ -15,13 +15,13 @@ SIDE = 240  # longest side, pixels
 Thumbnail = Callable[[int], str]
 
 
-def thumbnailer(pairset: PairSet) -> Thumbnail:
+def thumbnailer(pairset: PairSet, side: int = SIDE) -> Thumbnail:
     """A function from photo id to data URI, "" where it was changed, moved or removed; each photo is read once."""
     paths, contents = pairset.photo_paths(), pairset.photos["sha256"].to_pylist()
 
     @cache
     def thumbnail(photo: int) -> str:
-        picture = small_same(paths[photo], contents[photo], SIDE)
+        picture = small_same(paths[photo], contents[photo], side)
         return as_uri(picture) if picture is not None else ""
 
     return thumbnail

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
+from hashpipe.common.top_view import upright_axes
 from hashpipe.pairgen.colmap.model import Model
 
 _BACKGROUND, _CAMERA, _EDGE = (24, 27, 33), (255, 176, 32), (70, 50, 10)
@@ -19,7 +20,7 @@ def preview(model: Model, size: tuple[int, int] = (480, 360)) -> bytes:
     width, height = size[0] * _OVERSIZE, size[1] * _OVERSIZE
     picture = Image.new("RGB", (width, height), _BACKGROUND)
     if len(model.photos):
-        axes = _top_axes(model)
+        axes = upright_axes(model.rotation[:, 1], model.rotation[:, 2])[:2]
         points, centers = model.points @ axes.T, model.centers @ axes.T
         finite = np.isfinite(points).all(axis=1)
         points, colors = points[finite], model.colors[finite]
@@ -29,18 +30,6 @@ def preview(model: Model, size: tuple[int, int] = (480, 360)) -> bytes:
     buffer = io.BytesIO()
     picture.resize(size, Image.Resampling.BOX).quantize(128).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
-
-
-def _top_axes(model: Model) -> np.ndarray:
-    """Two orthogonal unit vectors (2,3): the picture's right, and its upward direction = where the cameras look."""
-    up = -model.rotation[:, 1].mean(axis=0)  # cameras are held upright on average
-    up /= max(float(np.linalg.norm(up)), 1e-12)
-    forward = model.rotation[:, 2].mean(axis=0)
-    forward = forward - up * (forward @ up)
-    if np.linalg.norm(forward) < 1e-6:  # they look in all directions
-        forward = np.cross(up, [1.0, 0, 0]) + np.cross(up, [0, 1.0, 0])
-    forward /= max(float(np.linalg.norm(forward)), 1e-12)
-    return np.stack([np.cross(forward, up), forward])
 
 
 def _fit(points: np.ndarray, centers: np.ndarray, width: int, height: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -71,7 +71,7 @@ def test_options_from_a_file(hashpipe, workspace, pictures, tmp_path):
     [
         (["encode", "nowhere"], "nowhere does not exist"),
         (["encode", ".", "-o", "none/codes.parquet"], "there is no folder"),
-        (["export", "onnx"], "no ONNX form"),
+        (["export", "onnx"], "cannot be exported to ONNX"),
     ],
 )
 def test_what_is_refused(refused, workspace, arguments, says):

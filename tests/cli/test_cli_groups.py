@@ -60,4 +60,36 @@ def test_refusals(refused, workspace, tmp_path):
     assert "hashpipe encode" in refused("groups", "-w", workspace, "--codes", tmp_path / "none.parquet")
     assert "not a hashpipe workspace" in refused("groups", "-w", tmp_path / "nowhere")
     (workspace / "codes.parquet").write_bytes(b"PAR1 cut off")
-    assert "not a whole codes file" in refused("groups", "-w", workspace)
+    assert "not a complete codes file" in refused("groups", "-w", workspace)
+
+
+def test_copies_are_moved_and_come_back(hashpipe, refused, workspace, tmp_path):
+    """Shown first, done with --do, undone; options before the command are refused."""
+    photos = tmp_path / "photos"
+    hashpipe("groups", "-w", workspace)
+    shown = hashpipe("groups", "apply", "-w", workspace, "--move", tmp_path / "out")
+    assert shown.returncode == 0, shown.stderr
+    assert "Nothing was changed; add --do" in shown.stdout
+    assert len(list(photos.iterdir())) == 4
+    done = hashpipe("groups", "apply", "-w", workspace, "--move", tmp_path / "out", "--do", "--json")
+    assert done.returncode == 0, done.stderr
+    moved = json.loads(done.stdout)["photos"]
+    assert sorted(one["kind"] for one in moved) == ["exact", "near"]
+    assert sorted(path.name for path in photos.iterdir()) == ["a.jpg", "b.jpg"]
+    undone = hashpipe("groups", "undo", "-w", workspace)
+    assert "2 photos restored" in undone.stdout
+    assert len(list(photos.iterdir())) == 4
+    (photos / "a small.jpg").write_bytes(b"edited")
+    left = hashpipe("groups", "apply", "-w", workspace, "--trash")
+    assert left.returncode == 1
+    assert "changed since the groups were made" in left.stdout
+    assert "stands before apply" in refused("groups", "-w", workspace, "apply", "--trash")
+    assert "nothing to undo" in refused("groups", "undo", "-w", workspace)
+
+
+def test_decisions_are_kept(hashpipe, workspace):
+    done = hashpipe("groups", "ignore", "-w", workspace, "a.jpg", "a small.jpg")
+    assert "1 pairs remembered as no duplicates" in done.stdout
+    assert json.loads(hashpipe("groups", "-w", workspace, "--json").stdout)["groups"]["near"]["groups"] == 0
+    hashpipe("groups", "stack", "-w", workspace, "b.jpg", "a small.jpg")
+    assert json.loads(hashpipe("groups", "-w", workspace, "--json").stdout)["groups"]["stack"]["photos"] == 2

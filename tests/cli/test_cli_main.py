@@ -29,7 +29,7 @@ def commands(group=main.hashpipe, prefix=()) -> list[tuple[str, ...]]:
 
 def test_version(hashpipe):
     done = hashpipe("--version")
-    assert (done.returncode, done.stdout) == (0, f"hashpipe, version {version('hashpipe')}\n")
+    assert (done.returncode, done.stdout) == (0, f"hashpipe, version {version('hashpipe-photos')}\n")
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)

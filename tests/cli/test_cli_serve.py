@@ -22,7 +22,7 @@ from hashpipe.hashing.encoding.encode import open_encoder
 from hashpipe.hashing.search.index_commands import build_index
 from hashpipe.hashing.search.index_options import IndexOptions
 
-pytest.importorskip("fastapi", reason="the page needs fastapi: pip install 'hashpipe[serve]'")
+pytest.importorskip("fastapi", reason="the page needs fastapi: pip install '.[serve]'")
 httpx = pytest.importorskip("httpx", reason="the page is asked with httpx: pip install httpx")
 
 

@@ -46,6 +46,18 @@ def test_command_reference_is_current():
     assert done.returncode == 0, done.stderr
 
 
+def test_figures_of_readme_are_those_of_the_results():
+    done = subprocess.run([sys.executable, DOCS / "readme.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(script("readme").MARKED.findall(NAMES["README.md"])) == len(script("readme").BLOCKS)
+
+
+def test_a_figure_that_disagrees_is_found():
+    readme = script("readme")
+    assert "8.7 minutes" in NAMES["README.md"]
+    assert readme.filled(NAMES["README.md"].replace("8.7 minutes", "7.8 minutes")) == NAMES["README.md"]
+
+
 def test_table_of_kinds_is_current():
     done = subprocess.run(
         [sys.executable, DOCS / "photos.py", "--check"], env=environment(), capture_output=True, text=True

@@ -17,7 +17,7 @@ def test_a_failure_is_one_line_on_stderr(capsys):
     finally:
         show_progress("off")
     told = capsys.readouterr()
-    assert told.err == "The plot could not be made (RuntimeError: no font); the model is whole without it.\n"
+    assert told.err == "The plot could not be made (RuntimeError: no font); the model is complete without it.\n"
     assert not told.out
 
 

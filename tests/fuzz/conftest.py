@@ -32,7 +32,7 @@ def bounded_memory(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not THERE:
-        terminalreporter.write_line("The tests of bad inputs are left out: pip install 'hashpipe[test]' (hypothesis)")
+        terminalreporter.write_line("The tests of bad inputs are left out: pip install '.[test]' (hypothesis)")
         return
     import amounts
 

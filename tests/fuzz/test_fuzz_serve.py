@@ -14,7 +14,7 @@ from served import Served, client, jpeg, make_collection
 from small_models import vlad_model, write_pictures
 
 for package in ("fastapi", "uvicorn", "python_multipart", "cachetools", "httpx"):
-    pytest.importorskip(package, reason=f"the page needs {package}: pip install 'hashpipe[serve,test]'")
+    pytest.importorskip(package, reason=f"the page needs {package}: pip install '.[serve,test]'")
 
 
 PATHS = [

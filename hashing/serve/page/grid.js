@@ -1,7 +1,7 @@
 // A grid of photos: pictures that come when they are needed, placeholders for those that cannot, arrow keys.
 
 import { sentence, thumbnail } from "./api.js";
-import { baseName, bitsAway, el, LOW } from "./dom.js";
+import { baseName, bitsAway, el, LOW, plural } from "./dom.js";
 
 // Fill `holder` with a photo, or with the sentence that says why it cannot be shown.
 export function picture(holder, photo, alt, size = "small") {
@@ -28,7 +28,8 @@ function label(entry) {
   return parts.join(", ");
 }
 
-// One photo: {photo, name, place, quality, distance?, here?}; `here`: its place is what is shown already.
+// One photo: {photo, name, place, quality, distance?, here?, more?}; `here`: its place is what is shown already; `more`:
+// how many further photos its place has.
 // `open(photo)` is called when it is chosen.
 export function card(entry, open) {
   const shot = el("button", { type: "button", class: "shot", "data-photo": entry.photo, "aria-label": label(entry), onclick: () => open(entry.photo) });
@@ -36,7 +37,8 @@ export function card(entry, open) {
   const place = entry.place === null || entry.here ? null : el("a", { href: `#/places/${entry.place}`, tabindex: "-1", "aria-label": `Place ${entry.place}, which ${baseName(entry.name)} shows` }, `Place ${entry.place}`);
   const left = entry.distance !== undefined ? el("b", {}, bitsAway(entry.distance)) : null;
   const flat = entry.quality < LOW ? el("span", { class: "tag", title: "Flat, blurred or tiny: its code is unreliable." }, "unreliable") : null;
-  const meta = left || place || flat ? el("div", { class: "meta" }, left, flat, place) : null;
+  const more = entry.more === undefined ? null : el("span", { class: "soft" }, entry.more ? `and ${plural(entry.more, "more photo")}` : "its only photo");
+  const meta = left || place || flat ? el("div", { class: "meta" }, left, flat, place, more) : null;
   return el("li", { class: "card" }, shot, meta, el("p", { class: "name", title: entry.name }, baseName(entry.name)));
 }
 

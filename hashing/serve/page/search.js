@@ -30,6 +30,16 @@ export function again() {
   return asked ? searchPhoto(asked.photo, radius()) : start();
 }
 
+// One photo of each of the largest places, in the order of their numbers, with how many more photos they have.
+async function onePerPlace() {
+  const { places, total } = await get("/api/places", { limit: 12 });
+  const shown = places.sort((a, b) => a.place - b.place);
+  const each = total > shown.length ? `each of the ${shown.length} largest of ${total} places` : "each place";
+  $("results-lead").textContent = `Choose a photo to see which of the collection show the same place or object. Or begin with one of these, one photo of ${each}:`;
+  const covers = await Promise.all(shown.map((one) => get(`/api/photos/${one.covers[0]}`)));
+  return covers.map((cover, at) => ({ ...cover, more: shown[at].photos - 1 }));
+}
+
 // Nothing asked yet: offer some photos of the collection to begin with.
 export async function start() {
   if (asked) return;
@@ -43,15 +53,9 @@ export async function start() {
   }
   ghosts(grid, 8);
   try {
-    let photos = (await get("/api/photos", { limit: 24 })).photos;
-    if (info.places > 1) {
-      const places = (await get("/api/places", { limit: 24 })).places;
-      const covers = await Promise.all(places.slice(0, 12).map((place) => get(`/api/photos/${place.covers[0]}`)));
-      photos = [...covers, ...photos].slice(0, 24);
-    }
+    const photos = info.places > 1 ? await onePerPlace() : (await get("/api/photos", { limit: 12 })).photos;
     if (asked) return;
-    const unique = [...new Map(photos.map((one) => [one.photo, one])).values()].slice(0, 12);
-    fill(grid, unique, (photo) => { location.hash = `#/similar/${photo}`; });
+    fill(grid, photos, (photo) => { location.hash = `#/similar/${photo}`; });
   } catch (problem) { if (!asked) failed(problem, start); }
 }
 

@@ -62,9 +62,10 @@ def check_head(name: str, networks: Sequence[str], finetuned: bool) -> None:
             f"--set head={name} reads feature maps of one network, and --backbone names {len(networks)}; name one, or "
             "another head."
         )
-    if networks[0] == "vlad":
+    if networks[0] in ("vlad", "onnx"):
         raise UserError(
-            f"--set head={name} reads feature maps and VLAD has none; name a network with --backbone, or omit it."
+            f"--set head={name} reads feature maps and {networks[0]} has none; name a network with --backbone, or "
+            "omit it."
         )
     if finetuned:
         raise UserError(

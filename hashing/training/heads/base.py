@@ -23,6 +23,7 @@ class TrainedHead(nn.Module):
 
     whole     the loss looks into the head, or its outputs depend on the whole batch: of several processes each computes
               all of a batch
+    on_device whether it makes all its tensors where its parameters are
     multiple  code lengths are multiples of it
 
     bit_weights float32 (k,) are set when learning is done, by objectives that learn them.
@@ -31,6 +32,7 @@ class TrainedHead(nn.Module):
     kind: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]]
     whole: ClassVar[bool] = False
+    on_device: ClassVar[bool] = False
     multiple: ClassVar[int] = 1
     bias: Tensor
     mean: Tensor
@@ -59,7 +61,7 @@ class TrainedHead(nn.Module):
     def outputs(self, x: Tensor | Maps) -> Tensor:
         """u float32 (N,k) without gradient, as the finished head gives them; maps are read part by part."""
         self.eval()
-        parts = map(torch.from_numpy, x.parts()) if isinstance(x, Maps) else (x,)
+        parts = (torch.from_numpy(one).float() for one in x.stored_parts()) if isinstance(x, Maps) else (x,)
         u = torch.cat([self(part) for part in parts])
         self.train()
         return u
@@ -110,9 +112,32 @@ class MapHead(TrainedHead):
         return {**super().arrays(), "weight": self.axes @ self.weight}
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        """maps float32 (B,C,g,g) -> u float32 (B,k); noise float32 (B,d) is added to PCA coordinates of the pooled."""
-        u: Tensor = FORMULAS[self.kind].compute(self.arrays(), x, torch)
+        """maps float32 (B,C,g,g), or what is `reduced` of them, -> u float32 (B,k).
+
+        noise float32 (B,d) is added to PCA coordinates of the pooled.
+        """
+        u = self.outputs_of(self.read(x))
         return u if noise is None else self.moved(u, noise)
+
+    def reduced(self, maps: Tensor) -> Tensor:
+        """What the head reads of maps (B,C,g,g) that learning does not change, of fewer axes; the maps by default."""
+        return maps
+
+    def read(self, x: Tensor) -> Tensor:
+        """What is `reduced` of maps, whether x are maps or that already."""
+        return self.reduced(x) if x.dim() == 4 else x
+
+    @torch.no_grad()
+    def reduced_once(self, maps: Maps) -> Maps | Tensor:
+        """What is `reduced` of all maps, in memory, so that no step does it again; else the maps."""
+        if type(self).reduced is MapHead.reduced:
+            return maps
+        return torch.cat([self.reduced(torch.from_numpy(part).float()) for part in maps.stored_parts()])
+
+    def outputs_of(self, x: Tensor) -> Tensor:
+        """What is `reduced` of maps -> u float32 (B,k)."""
+        u: Tensor = FORMULAS[self.kind].compute(self.arrays(), x, torch)
+        return u
 
     def moved(self, u: Tensor, noise: Tensor) -> Tensor:
         """Outputs (B,k) with noise float32 (B,d) on the coordinates that the linear layer reads."""
@@ -129,6 +154,6 @@ def middles(u: Tensor) -> Tensor:
     torch.median returns one of the outputs: then the last digit of any other arithmetic would decide that photo's bit.
     """
     if len(u) < 2:
-        return torch.zeros(u.shape[1:])
+        return u.new_zeros(u.shape[1:])
     ordered, middle = u.sort(dim=0).values, len(u) // 2
     return (ordered[middle - 1] + ordered[middle]) / 2

@@ -12,7 +12,7 @@ from hashpipe.hashing.training.heads.base import TrainedHead
 class LinearHead(TrainedHead):
     """u = x weight + bias; starts at given weights float32 (d,k)."""
 
-    kind, inputs = "linear", ("weight",)
+    kind, inputs, on_device = "linear", ("weight",), True
 
     def __init__(self, start: np.ndarray) -> None:
         super().__init__(start)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from hashpipe.hashing.models.map_formulas import spatially_pooled
+from hashpipe.hashing.models.map_formulas import weighed_by_space
 from hashpipe.hashing.training.heads.base import MapHead
 
 
@@ -23,6 +24,8 @@ class SpatialHead(MapHead):
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """maps float32 (B,C,g,g) -> u float32 (B,k); noise float32 (B,d) is added to `pooled`."""
-        self.pooled = (spatially_pooled(self.kernel, x, torch) - self.mean) @ self.axes
+        by_channel = x.contiguous(memory_format=torch.channels_last)
+        highest = functional.max_pool2d(by_channel, 3, 1, 1).contiguous()  # what the formula does in nine steps
+        self.pooled = (weighed_by_space(self.kernel, highest, torch) - self.mean) @ self.axes
         u = self.pooled @ self.weight + self.bias
         return u if noise is None else self.moved(u, noise)

@@ -35,9 +35,13 @@ class ViewsHead(MapHead):
             self.outer[2 * quarter : 2 * quarter + rows] = self.weight[:rows]
         del self.weight
 
+    def reduced(self, maps: Tensor) -> Tensor:
+        """Both views, float32 (B,2,C)."""
+        return torch.stack(two_views(maps, torch), 1)
+
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        """maps float32 (B,C,g,g) -> u float32 (B,k); noise float32 (B,d) is added to both views."""
-        views = torch.stack([(one - self.mean) @ self.axes for one in two_views(x, torch)], 1)
+        """maps float32 (B,C,g,g), or both views, -> u float32 (B,k); noise float32 (B,d) is added to both views."""
+        views = torch.stack([(one - self.mean) @ self.axes for one in self.read(x).unbind(1)], 1)
         self.coordinates = views if noise is None else views + noise[:, None]
         return self.hashed(self.units(self.coordinates))
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hashpipe.hashing.models.map_formulas import local_residuals, vlad_layers
 from hashpipe.hashing.training.heads.base import MapHead
 from hashpipe.hashing.training.pca import Pca
 
@@ -33,6 +34,16 @@ class VladHead(MapHead):
         self.transform = nn.Parameter(torch.randn(ANCHORS * width, HIDDEN) * (2 / HIDDEN) ** 0.5)
         self.transform_bias = nn.Parameter(torch.zeros(HIDDEN))
         self.outer = nn.Parameter(torch.randn(HIDDEN, bits) * (2 / HIDDEN) ** 0.5)
+
+    def reduced(self, maps: Tensor) -> Tensor:
+        """Residuals float32 (B,32 r): neither projection nor anchors learn."""
+        found: Tensor = local_residuals(self.arrays(), maps, torch)
+        return found
+
+    def outputs_of(self, x: Tensor) -> Tensor:
+        """Residuals (B,32 r) -> u (B,k)."""
+        u: Tensor = vlad_layers(self.arrays(), x, torch)
+        return u
 
     def moved(self, u: Tensor, noise: Tensor) -> Tensor:
         """Noise on pooled descriptors means nothing to residuals of positions."""

@@ -89,6 +89,7 @@ class Objective(nn.Module):
     heads: ClassVar[frozenset[str]] = frozenset()  # the only kinds that it works with; any where empty
     needs: ClassVar[frozenset[str]] = frozenset()  # of NEEDS
     through_tanh: ClassVar[bool] = False  # whether its relaxed codes are a tanh of u, so that `amplify` applies
+    on_device: ClassVar[bool] = False  # whether it makes all its tensors where u is, so that a GPU can hold them
     prefix_codes: ClassVar[bool] = True  # whether the loss of the first bits alone makes sense (Matryoshka)
 
     def __init__(self, options: Any, bits: int, known: Known) -> None:

@@ -69,6 +69,7 @@ class Joint(Objective):
 
     name = "joint"
     through_tanh = True
+    on_device = True
     Options = JointOptions
     idea = "pairs and discovered neighbours in one contrast, with the pairwise constraint"
     source = (

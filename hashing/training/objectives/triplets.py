@@ -22,21 +22,28 @@ def triplets(batch: Batch, level: Tensor | None = None, most: int = MOST) -> Ten
     if level is None:
         level = torch.where(batch.similar, 1, torch.where(batch.dissimilar, 0, -1))
     i, p = (level > 0).nonzero().T
-    pair, n = ((level[i] >= 0) & (level[i] < level[i, p][:, None])).nonzero().T
-    found = torch.stack([i[pair], p[pair], n], dim=1)
-    if len(found) <= most:
-        return found
-    mixed = hashed(batch, *found.T)
-    return found[mixed.argsort(stable=True)[:most]]
+    fits = (level[i] >= 0) & (level[i] < level[i, p][:, None])  # pairs by photos of the batch
+    if int(fits.sum()) <= most:
+        pair, n = fits.nonzero().T
+    else:
+        mixed = _mixed(hashed(batch, i, p)[:, None], batch.rows[None])
+        least = mixed.masked_fill_(~fits, torch.iinfo(torch.int64).max).view(-1).topk(most, largest=False).indices
+        pair, n = least // len(level), least % len(level)
+    return torch.stack([i[pair], p[pair], n], dim=1)
 
 
 def hashed(batch: Batch, *positions: Tensor) -> Tensor:
     """A number for each tuple of positions in the batch, int64 like each: by their photos and the progress alone."""
     mixed = torch.full_like(positions[0], int(batch.progress * 2**40))
     for one in positions:
-        mixed = (mixed + batch.rows[one] + 1) * _FACTOR
-        mixed = mixed ^ (mixed >> 29)
+        mixed = _mixed(mixed, batch.rows[one])
     return mixed
+
+
+def _mixed(before: Tensor, rows: Tensor) -> Tensor:
+    """The hash of tuples int64 with one more photo each."""
+    mixed = (before + (rows + 1)).mul_(_FACTOR)
+    return mixed.bitwise_xor_(mixed >> 29)
 
 
 def squared(h: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:

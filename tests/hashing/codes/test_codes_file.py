@@ -106,10 +106,10 @@ def test_damaged_files_are_refused(tmp_path):
     write_codes(path, make(40))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="not a whole codes file"):
+    with pytest.raises(UserError, match="not a complete codes file"):
         read_codes(path)
     path.write_bytes(b"text")
-    with pytest.raises(UserError, match="not a whole codes file"):
+    with pytest.raises(UserError, match="not a complete codes file"):
         read_codes(path)
 
 
@@ -164,7 +164,7 @@ def without_values(table: pa.Table, name: str) -> pa.Table:
 def test_a_codes_file_of_another_content_is_one_line(tmp_path, spoil):
     write_codes(tmp_path / "codes.parquet", make(4))
     pq.write_table(spoil(pq.read_table(tmp_path / "codes.parquet")), tmp_path / "codes.parquet")
-    with pytest.raises(UserError, match="is not a whole codes file") as told:
+    with pytest.raises(UserError, match="is not a complete codes file") as told:
         read_codes(tmp_path / "codes.parquet")
     assert "\n" not in str(told.value)
 

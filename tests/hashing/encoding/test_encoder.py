@@ -15,6 +15,7 @@ from small_models import network_model, vlad_model, write_pictures
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.codes import packing
 from hashpipe.hashing.data import images
+from hashpipe.hashing.encoding import engines
 from hashpipe.hashing.encoding.encoder import open_encoder
 from hashpipe.hashing.features.quality import LOW, quality
 from hashpipe.hashing.models.model_folder import descriptors_fingerprint, read_model
@@ -66,7 +67,8 @@ def test_batches_as_on_a_gpu_give_the_same_rows(network, pictures):
 
     listed = images.from_paths([*sorted(pictures.glob("*.png")), pictures / "none.png"])
     encoder = open_encoder(network, runtime="torch")
-    batched = replace(encoder, engine=replace(encoder.engine, batch=2))
+    parts = engines.torch_network(read_model(network), 16, "cpu")
+    batched = replace(encoder, engine=replace(encoder.engine, gpu=parts))
     one, two = encoder.outputs(listed), batched.outputs(listed)
     np.testing.assert_allclose(two.u, one.u, atol=1e-4 * np.abs(one.u).max())
     assert two.reasons == one.reasons
@@ -76,7 +78,7 @@ def test_batches_as_on_a_gpu_give_the_same_rows(network, pictures):
 def test_default_length_is_the_longest_of_at_most_64_bits(network):
     assert open_encoder(network).space.bits == 16
     assert open_encoder(network, bits=80).space.bits == 80
-    with pytest.raises(UserError, match=r"--bits 24 is none of the model's code lengths \(12, 16, 80\)"):
+    with pytest.raises(UserError, match=r"--bits 24 is not one of the model's code lengths \(12, 16, 80\)"):
         open_encoder(network, bits=24)
 
 

@@ -436,14 +436,14 @@ def test_what_is_refused_before_any_work(workspace, pictures, tmp_path, model):
         "is a folder; name the codes file": {"output": tmp_path},
         "end the name in .parquet": {"output": tmp_path / "codes.csv"},
         "--shard 1/20 of 12 photos|--shard 20/20 of 12 photos": {"shard": "20/20"},
-        "--bits 24 is none": {"bits": 24},
+        "--bits 24 is not one": {"bits": 24},
         "holds no model yet": {"model": tmp_path},
     }
     for says, changes in cases.items():
         with pytest.raises(UserError, match=says):
             encode(pictures, workspace, replace(TORCH, **changes))
     for shard in ("0/4", "5/4", "1", "a/b", "1/0", "-1/2"):
-        with pytest.raises(UserError, match="is no shard; give i/N"):
+        with pytest.raises(UserError, match="is not a shard; give i/N"):
             EncodeOptions(shard=shard)
     with pytest.raises(UserError, match="--device cuda is torch's"):
         EncodeOptions(device="cuda", runtime="onnx")
@@ -499,7 +499,7 @@ def test_codes_of_another_model_and_files_that_are_no_codes_are_not_replaced(wor
     assert encode(pictures, workspace, replace(TORCH, model=workspace / "model")).photos == PHOTOS  # its own, named
     table = tmp_path / "table.parquet"
     pq.write_table(pa.table({"mine": [1]}), table)
-    with pytest.raises(UserError, match="is a table and no codes file"):
+    with pytest.raises(UserError, match="is a table, not a codes file"):
         encode(pictures, workspace, replace(TORCH, output=table))
     table.write_bytes(b"cut off")
     assert encode(pictures, workspace, replace(TORCH, output=table)).photos == PHOTOS

@@ -90,14 +90,14 @@ def test_the_page_s_client_gives_the_same_bits(photos, workspace, exported, tmp_
     assert len(set(printed.values())) > len(files) / 2
 
 
-@pytest.mark.parametrize("square", [False, True])
-def test_its_pixels_are_those_of_hashpipe(photos, square):
+@pytest.mark.parametrize(("square", "multiple"), [(False, 1), (True, 1), (False, 14)])
+def test_its_pixels_are_those_of_hashpipe(photos, square, multiple):
     """Also where no bit would tell."""
     scope: dict = {}
     exec(client().partition("options = ")[0], scope)
     for path in photos.iterdir():
-        wanted = np.asarray(fit(opener(path), 96, square))
-        assert np.array_equal(scope["read"](path, 96, square), wanted), path.name
+        wanted = np.asarray(fit(opener(path), 96, square, multiple))
+        assert np.array_equal(scope["read"](path, 96, square, multiple), wanted), path.name
 
 
 def test_the_metadata_say_how_photos_are_read(exported):

@@ -157,9 +157,9 @@ def test_exported_runtimes_do_without_torch(exported, workspace, pictures):
 
 def test_what_cannot_be_exported(model, pictures, workspace, tmp_path):
     vlad = workspace_with(tmp_path / "vlad", vlad_model(tmp_path / "model", pictures))
-    with pytest.raises(UserError, match="VLAD of SIFT, which is no network"):
+    with pytest.raises(UserError, match="VLAD of SIFT, which is not a network"):
         export_onnx(vlad, OnnxOptions())
-    with pytest.raises(UserError, match="--bits 24 is none"):
+    with pytest.raises(UserError, match="--bits 24 is not one"):
         export_onnx(workspace, OnnxOptions(bits=24))
     with pytest.raises(UserError, match="no file in an existing folder"):
         export_onnx(workspace, OnnxOptions(output=tmp_path / "none" / "hash.onnx"))
@@ -176,10 +176,10 @@ def test_what_cannot_be_exported(model, pictures, workspace, tmp_path):
 def test_without_the_extra(monkeypatch, model, tmp_path):
     stored = read_model(workspace_with(tmp_path / "ws", model) / "model")
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(UserError, match=r"pip install 'hashpipe\[onnx\]'"):
+    with pytest.raises(UserError, match=r"pip install 'hashpipe-photos\[onnx\]'"):
         runtimes.prepare(stored, 16, [])
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(UserError, match=r"--runtime onnx needs .*pip install 'hashpipe\[onnx\]'"):
+    with pytest.raises(UserError, match=r"--runtime onnx needs .*pip install 'hashpipe-photos\[onnx\]'"):
         open_encoder(stored.folder, runtime="onnx")
 
 

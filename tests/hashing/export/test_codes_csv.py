@@ -78,8 +78,8 @@ def test_files_of_earlier_versions_are_read(bits, tmp_path):
         ("3,x0100,b00000001", ":2 has a code and bits that differ"),  # the zeros in front of 10000000 00000000
         ("3,x80,b10000000", ":2 has a code and bits that differ"),  # the other order of bits
         ("3,x01,b1000000", ":3 has a code and bits that differ"),
-        ("3,1,1", ":2 is no row of a codes.csv"),
-        ("three,x01,b10000000", ":2 is no row of a codes.csv"),
+        ("3,1,1", ":2 is not a row of a codes.csv"),
+        ("three,x01,b10000000", ":2 is not a row of a codes.csv"),
         ("3", ":2 has a code"),
     ],
 )

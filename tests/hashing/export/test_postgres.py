@@ -21,7 +21,7 @@ from hashpipe.hashing.export.options import ExportOptions
 from hashpipe.hashing.search.postgres import bit_texts
 from hashpipe.hashing.search.postgres_search import open_postgres
 
-psycopg = pytest.importorskip("psycopg", reason="pip install 'hashpipe[postgres]'")
+psycopg = pytest.importorskip("psycopg", reason="pip install '.[postgres]'")
 
 WEIRD = 'Photos of "Zoë"; DROP TABLE x; -- 100%s {table}'
 
@@ -235,7 +235,7 @@ def test_database_gone_in_the_middle(tmp_path, server):
     server.start()
     rows = len(stored(server, "cut"))
     assert 500 <= rows < len(codeset)
-    with pytest.raises(UserError, match="not whole yet"):
+    with pytest.raises(UserError, match="not complete yet"):
         open_postgres(server.dsn, "cut")
     result = export(tmp_path, codeset, server, "cut")
     assert result.facts["resumed_at"] == rows

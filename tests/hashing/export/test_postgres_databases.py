@@ -16,7 +16,7 @@ from hashpipe.hashing.export.table import export_to_postgres
 from hashpipe.hashing.search.postgres import bit_texts, connect
 from hashpipe.hashing.search.postgres_search import open_postgres
 
-psycopg = pytest.importorskip("psycopg", reason="pip install 'hashpipe[postgres]'")
+psycopg = pytest.importorskip("psycopg", reason="pip install '.[postgres]'")
 
 PATHS = ("a.jpg", "été.jpg", "日本/🌞.jpg")
 

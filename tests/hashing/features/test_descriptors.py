@@ -21,6 +21,7 @@ from hashpipe.hashing.features import describer as describer_module
 from hashpipe.hashing.features.descriptors import make_describer, restore_describer
 from hashpipe.hashing.features.feature_maps import feature_maps
 from hashpipe.hashing.features.options import BackboneOptions
+from hashpipe.pairgen.matching import vlad
 
 NET = "shufflenet_v2_x0_5"  # small and without a head that matters
 
@@ -206,6 +207,27 @@ def empty_hub(monkeypatch, tmp_path) -> Path:
     return tmp_path / "hub" / "hub" / "checkpoints"
 
 
+def test_sift_of_a_photo_is_found_once_for_the_words_and_its_descriptor(folder, tmp_path, monkeypatch):
+    chosen, photos = BackboneOptions(backbone="vlad", words=4), listed(folder)
+    plain = make_describer(chosen, photos)
+    wanted = plain.describe(photos)
+    calls: list[int] = []
+    monkeypatch.setattr(vlad, "sift", lambda picture, most, find=vlad.sift: calls.append(1) or find(picture, most))
+    describer = make_describer(chosen, photos, tmp_path)
+    found = describer.describe(photos, tmp_path)
+    assert describer.fingerprint == plain.fingerprint
+    assert len(calls) == len(photos)
+    np.testing.assert_array_equal(found.values, wanted.values)
+    assert found.ok.tolist() == wanted.ok.tolist()
+    assert [path.name for path in tmp_path.iterdir()] == [describer.fingerprint]  # nothing is left of the features
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    assert make_describer(chosen, photos, tmp_path / "full").fingerprint == plain.fingerprint
+
+
 def test_without_weights_anywhere_it_is_vlad(empty_hub):
     assert backbones.choose(None, None) == backbones.Chosen("vlad", None)
 
@@ -248,7 +270,7 @@ def test_weights_of_no_known_name_need_a_backbone(tmp_path):
     [
         ("resnet19", None, "did you mean resnet18"),
         ("qqq", None, "choose vlad or one of"),
-        ("resnet18", "gone.pth", "gone.pth is no file"),
+        ("resnet18", "gone.pth", "gone.pth is not a file"),
         ("vlad", "x.pth", "vlad takes no weights"),
     ],
 )
@@ -396,8 +418,8 @@ def test_nothing_is_stored_under_the_content_of_another_photo(weights, folder, t
     assert describer.describe(photos, tmp_path / "cache").ok.tolist() == [False, False, True]
     assert photos.trouble == dict.fromkeys(photos.keys[:2], "its content has changed")
     assert not feature_maps(describer, photos, tmp_path / "cache").ok[:2].any()
-    vlad = make_describer(BackboneOptions("vlad", words=2, image_size=96), photos)
-    assert vlad.describe(photos, tmp_path / "cache").ok.tolist() == [False, False, True]
+    visual = make_describer(BackboneOptions("vlad", words=2, image_size=96), photos)
+    assert visual.describe(photos, tmp_path / "cache").ok.tolist() == [False, False, True]
     exchange()
     np.testing.assert_array_equal(describer.describe(photos, tmp_path / "cache").values, right.values)
 

@@ -58,7 +58,7 @@ def test_rows_are_maps_of_the_network_in_order(describer, photos, tmp_path):
     backbones.fill(trunk, describer.tensors, "the model")
     for row in (0, 1, 3):
         picture = np.asarray(photos.open(row, None).resize([(96, 72), (72, 96), None, (96, 36)][row], 3))
-        x = network_descriptors.normalised(torch.from_numpy(np.array(picture))[None])
+        x = network_descriptors.normalised(torch.from_numpy(np.array(picture))[None], trunk)
         with torch.inference_mode():
             expected = functional.adaptive_avg_pool2d(trunk.maps(x), 7)[0].flatten()
         cosine = float(expected @ torch.from_numpy(maps[row : row + 1]).flatten() / expected.norm() / 7)

@@ -87,7 +87,7 @@ def test_paths_of_several_files_mean_the_same_from_any_folder(folder, monkeypatc
         ("resnet18,vlad", None, "must name different networks, with commas between, and no vlad"),
         ("resnet18,", None, "must name different networks"),
         ("resnet18,resnet50", "a.pth", "names 2 networks and --weights a.pth 1"),
-        ("resnet18,resnet5", "imagenet", "--backbone resnet5 is no torchvision classification network"),
+        ("resnet18,resnet5", "imagenet", "--backbone resnet5 is not a torchvision classification network"),
     ],
 )
 def test_what_cannot_be_several_networks(backbone, weights, message):
@@ -102,4 +102,4 @@ def test_heads_on_maps_fine_tuning_and_networks_of_one_size_are_refused(folder, 
     with pytest.raises(UserError, match="--finetune takes one network"):
         train(replace(options, tune=FinetuneOptions("last")), tmp_path / "ws")
     with pytest.raises(UserError, match="vit_b_32 takes images of one size only and does not go with other networks"):
-        trunks.make_trunk("resnet18,vit_b_32", "gem")
+        trunks.make_trunk({"backbone": "resnet18,vit_b_32", "pooling": "gem"})

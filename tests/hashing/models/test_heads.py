@@ -278,7 +278,7 @@ def test_the_exported_graph_computes_what_numpy_does(folder, tmp_path):
     for bits in model.bits:
         network = HashNetwork(model, bits).eval().requires_grad_(False)
         head = model.head(bits)
-        expected = head(seen(network.trunk, normalised(torch.from_numpy(image)), head.reads).numpy())
+        expected = head(seen(network.trunk, normalised(torch.from_numpy(image), network.trunk), head.reads).numpy())
         near = 1e-4 * np.abs(expected).max()
         np.testing.assert_allclose(network(torch.from_numpy(image)), expected, atol=near)
         write_graph(model, bits, tmp_path / "graph.onnx")

@@ -74,13 +74,13 @@ def test_the_model_keeps_bits_by_falling_weight_and_any_shorter_code_is_its_firs
     np.testing.assert_array_equal(np.unpackbits(short.codes, axis=1, count=7, bitorder="little"), unpacked)
     assert short.space.fingerprint != whole.space.fingerprint
     for wrong in (13, 3):
-        with pytest.raises(UserError, match=f"--bits {wrong} is none of the model's code lengths"):
+        with pytest.raises(UserError, match=f"--bits {wrong} is not one of the model's code lengths"):
             model.pick_bits(wrong)
 
 
 def test_bits_without_weights_are_not_cut(tmp_path):
     model = read_model(network_model(tmp_path / "network" / "model", (12, 16)))
-    with pytest.raises(UserError, match="--bits 7 is none"):
+    with pytest.raises(UserError, match="--bits 7 is not one"):
         model.pick_bits(7)
 
 

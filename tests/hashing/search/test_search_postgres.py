@@ -22,7 +22,7 @@ from hashpipe.hashing.search.index_options import IndexOptions
 from hashpipe.hashing.search.options import SearchOptions
 from hashpipe.hashing.search.search import search
 
-pytest.importorskip("psycopg", reason="pip install 'hashpipe[postgres]'")
+pytest.importorskip("psycopg", reason="pip install '.[postgres]'")
 
 
 @pytest.fixture(scope="module")

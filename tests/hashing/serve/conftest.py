@@ -13,7 +13,7 @@ from small_models import vlad_model, write_pictures
 from hashpipe.hashing.serve.options import ServeOptions
 
 for package in ("fastapi", "uvicorn", "python_multipart", "cachetools", "httpx"):
-    pytest.importorskip(package, reason=f"the page needs {package}: pip install 'hashpipe[serve,test]'")
+    pytest.importorskip(package, reason=f"the page needs {package}: pip install '.[serve,test]'")
 
 Start = Callable[..., "contextlib.AbstractContextManager[Served]"]
 

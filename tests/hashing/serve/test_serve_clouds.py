@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hashpipe.hashing.serve.clouds import Cameras, read_cameras, read_ply, top_view
+from hashpipe.common.top_view import Cameras, top_view
+from hashpipe.hashing.serve.clouds import read_cameras, read_ply
 from hashpipe.pairgen.colmap.adapter import pycolmap  # the only door to COLMAP: zlib comes before it
 from hashpipe.pairgen.mapping import surface
 
@@ -57,7 +58,16 @@ def test_what_cameras_look_at_is_above_them_and_left_is_left(turn: float) -> Non
     assert view.points[:, 1].min() > view.centers[:, 1].max()
     assert view.points[2, 2] - view.points[1, 2] == pytest.approx(4 * 2000 / 10, abs=2)  # 10 units are 2000
     np.testing.assert_allclose(view.looks, np.tile([0, 1], (3, 1)), atol=1e-6)
+    np.testing.assert_allclose(view.centers[:, 2], 2 * 2000 / 10, atol=2)
+    np.testing.assert_allclose(view.tilts, 0, atol=1e-6)
     assert max(view.width, view.height) == 2000
+
+
+def test_a_camera_that_looks_upwards_says_so() -> None:
+    directions = np.array([[0.0, 1, 0], [0.0, 1, 1], [0.0, 1, -1]])
+    view = top_view(np.zeros((0, 3)), np.zeros((0, 3), np.uint8), looking(directions, np.zeros((3, 3))))
+    np.testing.assert_allclose(view.tilts, [0, np.sqrt(0.5), -np.sqrt(0.5)], atol=1e-6)
+    np.testing.assert_allclose(view.looks, np.tile([0, 1], (3, 1)), atol=1e-6)
 
 
 @pytest.mark.parametrize(("points", "cameras"), [(0, 0), (0, 1), (1, 0), (1, 1), (50_000, 2)])

@@ -101,7 +101,9 @@ def test_a_place_with_its_photos_and_points_from_above(browser, served):
         whole = page.evaluate(painted)
         page.get_by_role("button", name="Zoom in").click()
         page.wait_for_function(f"() => ({painted})() !== {whole}")
-        page.get_by_role("button", name="Whole place").click()
+        page.get_by_role("button", name="From the front").click()
+        page.wait_for_function(f"() => ![0, {whole}].includes(({painted})())")
+        page.get_by_role("button", name="From above").click()
         page.wait_for_function(f"() => ({painted})() === {whole}")
         camera = served.client.get("/api/places/0/cloud").json()["cameras"][2]
         at = page.evaluate(

@@ -222,7 +222,7 @@ def test_a_server_with_a_photo_that_hangs_can_be_stopped(start, capfd):
 @pytest.mark.slow
 def test_a_network_with_an_exported_graph_is_run_without_torch(tmp_path):
     """Slow: torch exports the graph."""
-    pytest.importorskip("onnxruntime", reason="exported graphs need onnxruntime: pip install 'hashpipe[onnx]'")
+    pytest.importorskip("onnxruntime", reason="exported graphs need onnxruntime: pip install '.[onnx]'")
     from served import client, make_collection
     from small_models import network_model
 

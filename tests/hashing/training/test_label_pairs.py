@@ -81,5 +81,7 @@ def test_supervised_methods_learn_classes_and_the_card_says_so(tmp_path):
 
 
 def test_labels_need_a_benchmark():
-    with pytest.raises(UserError, match="--labels are those of a benchmark; name it with --benchmark and --root"):
+    with pytest.raises(
+        UserError, match="--labels are the class labels of a benchmark; name it with --benchmark and --root"
+    ):
         TrainOptions(labels=True)

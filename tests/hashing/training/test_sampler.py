@@ -150,3 +150,13 @@ def test_known_tells_objectives_all_pairs_with_their_labels():
     assert pairs.tolist() == [*SIMILAR.tolist(), [6, 7], *DISSIMILAR.tolist(), [1, 4]]
     assert label.tolist() == [1, 1, 1, 1, 1, -1, -1, -1]
     assert one.known().place.tolist() == GROUP.tolist()
+
+
+def test_the_next_batch_can_be_known_before_and_nothing_moves_on():
+    recipe = Recipe(pairs=4, random=6)
+    targets = no_targets(50)
+    told, untold = (Sampler(targets, np.random.default_rng(3)) for _ in range(2))
+    for _ in range(3):
+        rows = told.peek(recipe)
+        np.testing.assert_array_equal(told.draw(recipe).rows, rows)
+        np.testing.assert_array_equal(untold.draw(recipe).rows, rows)

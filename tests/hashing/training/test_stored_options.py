@@ -63,7 +63,7 @@ def test_a_model_of_0_1_is_read():
     found = stored_options({"options": FIRST_VERSION})
     assert (found.bits, found.objective, found.photos) == ((8, 12), "joint", Path("photos"))
     assert (found.steps, found.batch_pairs, found.batch_others) == (12, 4, 8)
-    assert found.describe == BackboneOptions("vlad", words=4, image_size=96)
+    assert found.describe == BackboneOptions("vlad", pooling="gem", words=4, image_size=96)
     assert (found.learning_rate, found.noise) == (None, None)  # its defaults are left to the recipe
     assert found.method == JointOptions()
     assert recipe_of(found, False, 100).steps == 12

@@ -124,6 +124,7 @@ def test_model_folder_is_complete_and_readable_by_others(trained):
         "env.json",
         "log.txt",
         "README.md",
+        "card.html",
         *(f"plots/{kind}_{bits}.png" for kind in ("loss", "distances", "epochs", "bits") for bits in (8, 12)),
     }
     assert all(path.stat().st_mode & 0o444 == 0o444 for path in trained.folder.iterdir())
@@ -204,7 +205,7 @@ def test_a_plot_that_raises_costs_no_model(options, pictures, tmp_path, monkeypa
     assert load_model(result.folder, "cpu").fingerprint == result.fingerprint
     assert (result.folder / "README.md").exists()
     assert said == [
-        "The picture of the training could not be made (RuntimeError: no font); the model is whole without it."
+        "The picture of the training could not be made (RuntimeError: no font); the model is complete without it."
     ]
 
 
@@ -314,7 +315,7 @@ def test_training_before_pairs(options, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"bits": (0,)}, "--bits is 0; give a code length of 4 to 4096"),
+        ({"bits": (0,)}, "--bits is 0; give 4 to 4096"),
         ({"bits": (64, -8)}, "--bits is -8"),
         ({"bits": (100_000,)}, "--bits is 100000"),
         ({"bits": ()}, "--bits is empty"),
@@ -438,7 +439,7 @@ def test_tensorboard(options, pictures, tmp_path, monkeypatch):
     result = train(replace(options, photos=pictures, steps=3, tensorboard=True), tmp_path / "ws")
     assert list((result.folder / "tensorboard").glob("events*"))
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(UserError, match=r"pip install 'hashpipe\[tensorboard\]'"):
+    with pytest.raises(UserError, match=r"pip install 'hashpipe-photos\[tensorboard\]'"):
         train(replace(options, photos=pictures, tensorboard=True), tmp_path / "other")
 
 

@@ -145,7 +145,7 @@ def test_cameras_only(tmp_path: Path) -> None:
     [
         ("images.txt", "2 1 0 0 0 ", "two 1 0 0 0 ", "images.txt:4 is neither an image"),
         ("images.txt", "\n3 1 0 0 0 ", "\n2 1 0 0 0 ", "images.txt:6 gives the id 2 to a second image"),
-        ("points3D.txt", "9 8 7 0.5", "red 8 7 0.5", "points3D.txt:1 is no 3D point"),
+        ("points3D.txt", "9 8 7 0.5", "red 8 7 0.5", "points3D.txt:1 is not a 3D point"),
         ("points3D.txt", "1 0 2 0 3 0", "1 0 2 0 9 0", "seen in image 9 at 2D point 0"),
         ("points3D.txt", "1 0 2 0 3 0", "1 0 2 0 3 77", "seen in image 3 at 2D point 77"),
         ("points3D.txt", "1 0 2 0 3 0", "1 0 2 0 4 -1", "seen in image 4 at 2D point -1"),

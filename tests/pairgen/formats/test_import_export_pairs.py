@@ -289,7 +289,7 @@ def test_broken_colmap_models_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="outside the photo folder"):
         import_pairs(model, tmp_path / "ws", ImportOptions())
     (model / "images.txt").write_text(images[: len(images) // 2])
-    with pytest.raises(UserError, match="is no whole model: point 1 of"):
+    with pytest.raises(UserError, match="is not a complete model: point 1 of"):
         import_pairs(model, tmp_path / "ws", ImportOptions())
     (model / "images.txt").unlink()
     with pytest.raises(UserError, match=r"lacks images\.txt"):

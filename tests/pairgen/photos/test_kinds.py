@@ -80,7 +80,7 @@ def test_without_the_extra_it_is_listed_with_the_way_to_get_it(tmp_path, monkeyp
 def test_without_its_reader_frames_are_refused(tmp_path, monkeypatch):
     (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypisom")
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(UserError, match=r"pip install 'hashpipe\[video\]'"):
+    with pytest.raises(UserError, match=r"pip install 'hashpipe-photos\[video\]'"):
         search_photos(tmp_path, video_frames=3)
     assert NEEDS_VIDEO in str(KINDS)
 

@@ -206,7 +206,10 @@ def test_heic_without_the_extra_is_listed_with_the_way_to_get_it(
     monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
     identify.add_heif_decoder.cache_clear()
     found = describe(tmp_path, find_photos(tmp_path)[0])
-    assert found.reason == "HEIC and AVIF need an extra: pip install 'hashpipe[heif]'"
+    assert (
+        found.reason
+        == "HEIC and AVIF need an extra: pip install 'hashpipe-photos[heif]' (in a clone: pip install '.[heif]')"
+    )
     monkeypatch.undo()
     identify.add_heif_decoder.cache_clear()
     if importlib.util.find_spec("pillow_heif"):

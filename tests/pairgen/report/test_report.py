@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,9 +18,18 @@ from PIL import Image
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import sha256_file
 from hashpipe.pairgen.colmap.model import Model
-from hashpipe.pairgen.pairs.pairset import PAIRS_SCHEMA, PHOTOS_SCHEMA, RELATIONS_SCHEMA, write_pairset
+from hashpipe.pairgen.pairs.pairset import (
+    PAIRS_SCHEMA,
+    PHOTOS_SCHEMA,
+    RELATIONS_SCHEMA,
+    read_pairset,
+    write_pairset,
+)
+from hashpipe.pairgen.report import places
+from hashpipe.pairgen.report.histograms import _round_step, histograms
 from hashpipe.pairgen.report.page import write_report
 from hashpipe.pairgen.report.pair_gallery import spread
+from hashpipe.pairgen.report.places import shown_places
 from hashpipe.pairgen.report.top_view import preview
 
 ODD = ["<b>bold & brave</b>.jpg", 'it\'s "quoted".jpg', "фото 17.jpg", "ordinary.jpg", "a/b/under {{ 7*7 }}.jpg"]
@@ -118,9 +128,9 @@ def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
     assert page.all("img")
     assert all((attributes["src"] or "").startswith("data:image/") for attributes in page.all("img"))
     assert all((attributes["href"] or "").startswith("#") for attributes in page.all("a"))
-    assert not page.all("script")
+    assert not any("src" in attributes for attributes in page.all("script"))
     assert not page.all("link")
-    assert "http" not in html
+    assert "://" not in re.sub('data:image/[^"]*', "", html)
     assert "url(" not in html
 
 
@@ -129,7 +139,7 @@ def test_thumbnails_are_small_upright_jpegs(tmp_path: Path) -> None:
     for attributes in page.all("img"):
         with Image.open(io.BytesIO(base64.b64decode((attributes["src"] or "").split(",")[1]))) as picture:
             assert picture.format == "JPEG"
-            assert picture.size == (240, 160)
+            assert picture.size in ((240, 160), (160, 107))  # of a pair, of a place
 
 
 def test_photos_that_are_gone_are_tolerated(tmp_path: Path) -> None:
@@ -137,7 +147,7 @@ def test_photos_that_are_gone_are_tolerated(tmp_path: Path) -> None:
     (tmp_path / "photos" / ODD[0]).unlink()
     (tmp_path / "photos" / ODD[1]).write_bytes(b"no picture")
     page = Page(write_report(folder).read_text(encoding="utf-8"))
-    assert page.text.count("photo not found") == 2
+    assert page.text.count("photo not found") == 4  # in their place, and in their pair
 
 
 def test_no_pairs_and_no_metadata(tmp_path: Path) -> None:
@@ -157,6 +167,69 @@ def test_pictures_are_few_however_many_pairs(tmp_path: Path) -> None:
     assert "never matched" in page.text
     shown = [float(x) for x in re.findall(r"overlap ([0-9.]+) /", re.sub(r"\s+", " ", page.text))]
     assert {int(np.digitize(max(x, 0.25), [0.2, 0.4, 0.6, 0.8])) for x in shown} >= {1, 2, 3, 4}
+
+
+def test_every_place_shows_its_photos_and_says_how_many(tmp_path: Path) -> None:
+    names = [f"{number:02}.jpg" for number in range(61)]
+    folder = pairs_folder(tmp_path, names, [{"a": 0, "b": 1}], {})
+    pairset = read_pairset(folder)
+    place = [0] * 30 + [3] * 30 + [-1]
+    photos = pairset.photos.set_column(
+        pairset.photos.schema.get_field_index("place"), "place", pa.array(place, pa.int32())
+    )
+    shutil.rmtree(folder)
+    folder.mkdir()
+    write_pairset(folder, pairset.meta, photos, pairset.pairs, pairset.relations)
+    first, second = shown_places(read_pairset(folder))
+    assert (first.number, first.count, second.number, second.count) == (0, 30, 3, 30)
+    assert [photo for photo, _ in second.photos] == list(range(30, 54))
+    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    text = re.sub(r"\s+", " ", page.text)
+    assert "Place 3 30 photos" in text
+    assert text.count("6 further photos are listed in photos.parquet") == 2
+    assert "No 3D model of this place is stored" in text
+    assert sum("data-photo" in attributes for attributes in page.all("div")) == 48
+
+
+def test_more_places_than_are_shown_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "PLACES_SHOWN", 3)
+    folder = pairs_folder(tmp_path, [f"{number}.jpg" for number in range(10)], [{"a": 0, "b": 1}], {})
+    text = re.sub(r"\s+", " ", Page(write_report(folder).read_text(encoding="utf-8")).text)
+    assert "Places 3 of 5" in text
+    assert "The other 2 places are listed in photos.parquet" in text
+
+
+def test_models_for_the_viewer_are_what_was_reconstructed() -> None:
+    model = tiny_model(5, 400)
+    cloud = places._as_cloud(places._seen(model, [f"{row}.jpg" for row in range(5)]), [7, None, 2, 3, 4])
+    content = base64.b64decode(cloud["points"])
+    points = np.frombuffer(content[: 6 * (len(content) // 9)], "<i2").reshape(-1, 3)
+    colors = np.frombuffer(content[6 * (len(content) // 9) :], np.uint8).reshape(-1, 3)
+    assert len(points) == 400
+    assert (colors == [0, 0, 255]).all()
+    assert [camera["photo"] for camera in cloud["cameras"]] == [7, None, 2, 3, 4]
+    assert all(camera["looks"] == [0, 1] and camera["tilt"] == 0 for camera in cloud["cameras"])
+    assert [camera["at"][0] for camera in cloud["cameras"]] == sorted(camera["at"][0] for camera in cloud["cameras"])
+    unit = 2000 / max(6.0, model.points[:, 1].max() + 6)  # the longer side is 2000 units
+    np.testing.assert_allclose(np.ptp(points, axis=0), np.ptp(model.points, axis=0) * unit, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("most", "step"), [(0, 1), (1, 1), (4, 1), (5, 2), (8, 2), (9, 5), (20, 5), (21, 10), (401, 200), (1900, 500)]
+)
+def test_axes_are_divided_by_round_numbers(most: int, step: int) -> None:
+    assert _round_step(most) == step
+
+
+def test_histograms_have_axes_and_say_what_lies_beyond(tmp_path: Path) -> None:
+    pairs = [{"a": 0, "b": 1, "view_angle_deg": 120.0}, {"a": 2, "b": 3, "view_angle_deg": 7.4, "inliers": -1}]
+    angle, inliers = histograms(read_pairset(pairs_folder(tmp_path, ODD, pairs, {})))[3:]
+    assert angle.edges[0] == "0"
+    assert angle.edges[-1] == "90+"
+    assert [bar.count for bar in angle.bars] == [1] + [0] * 10 + [1]
+    assert angle.ticks == [("0", 0.0), ("1", 1.0)]
+    assert inliers.edges[-1] == "1920"
+    assert sum(bar.count for bar in inliers.bars) == 1
 
 
 def test_missing_pairs_are_refused_with_the_next_step(tmp_path: Path) -> None:

@@ -84,6 +84,15 @@ def test_slices_and_anchors_differ_from_each_other_and_follow_the_seed():
         assert len(torch.unique(one.T, dim=0)) == one.shape[1]
 
 
+@pytest.mark.parametrize("kind", [kind for kind in HEADS if reads_maps(kind)])
+def test_what_does_not_learn_of_a_head_is_computed_once(kind):
+    head = learnt(kind)
+    maps = maps_of(np.random.default_rng(2).normal(size=(9, 6, 7, 7)).astype(np.float16))
+    once = head.reduced_once(maps)
+    torch.testing.assert_close(head.outputs(once), head.outputs(maps))
+    assert (once is maps) == (kind in ("attention", "spatial", "parts"))  # whose first step learns
+
+
 @pytest.mark.parametrize("kind", ["divided", "parts"])
 def test_batch_norm_uses_the_batch_while_it_learns_and_what_ran_along_elsewhere(kind):
     head = learnt(kind)

@@ -12,7 +12,7 @@ import toys
 from hashpipe.hashing.training.batch import Batch
 from hashpipe.hashing.training.objectives.classes import PlaceClassifier
 from hashpipe.hashing.training.objectives.terms import levels, mean_or_zero, weighted_mean
-from hashpipe.hashing.training.objectives.triplets import hinge, triplets
+from hashpipe.hashing.training.objectives.triplets import hashed, hinge, triplets
 
 
 def large(photos: int = 40, progress: float = 0.0) -> Batch:
@@ -56,6 +56,14 @@ def test_of_too_many_triplets_the_same_are_taken_in_any_order_and_others_at_the_
     assert len(photos_of(batch) & photos_of(large(progress=0.002))) < 3000  # chance: 4096² / 15200 = 1104
     counts = np.bincount(triplets(batch)[:, 0], minlength=40)
     assert counts.min() > 60  # of 102 on average: no photo is left out
+
+
+@pytest.mark.parametrize("most", [1, 500, 4096])
+def test_of_too_many_triplets_those_of_the_smallest_hash_are_taken_in_its_order(most):
+    batch = large(progress=0.37)
+    every = triplets(batch, most=10**6)
+    slow = every[hashed(batch, *every.T).argsort(stable=True)[:most]]
+    assert torch.equal(triplets(batch, most=most), slow)
 
 
 def test_the_hinge_is_a_mean_over_triplets_and_0_without_any():

@@ -1,0 +1,1 @@
+"""The stages as functions for programs and notebooks: options as keywords, paths as text."""
