@@ -116,7 +116,7 @@ def all_locks(folder: Path) -> Iterator[None]:
     """Hold every folder of a workspace that a command may hold; a UserError names one that is in use."""
     with ExitStack() as stack:
         for inner in sorted({folder, *(path.parent for path in folder.rglob(".lock"))}):
-            stack.enter_context(locked(inner))
+            stack.enter_context(locked(inner, brief=True))
         yield
 
 
