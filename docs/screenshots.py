@@ -56,6 +56,7 @@ SHOWN = {  # what docs/pages.md shows: page and how; most of the picture is its 
     "serve-place": "wide",
     "pairs-phone": "phone",
 }
+PRESSED = {"groups": "Same place"}  # a button that shows more of a page than it begins with
 BYTES = 150_000  # of a picture in the docs, at most
 
 
@@ -142,6 +143,9 @@ def draw(workspace: Path, target: Path, names: list[str], widths: list[str]) -> 
         for name, url in found.items():
             for how in widths if not names or name in names else []:
                 with opened(browser, url, name, how) as (page, drawn):
+                    if name in PRESSED:
+                        page.get_by_role("button", name=PRESSED[name]).click()
+                        page.wait_for_load_state("networkidle")
                     width = HOW[how]["viewport"]["width"]
                     page.screenshot(
                         path=target / f"{name}-{how}.png", full_page=True,
