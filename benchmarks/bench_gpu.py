@@ -13,6 +13,7 @@ safetensors; neither pyarrow nor FAISS.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -49,6 +50,7 @@ from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.heads import linear_head
 from hashpipe.hashing.models.model_folder import read_model
 from hashpipe.hashing.models.network import make_model, save_model
+from hashpipe.hashing.training import nearest
 from hashpipe.hashing.training.augment import Pieces
 from hashpipe.hashing.training.checkpoint import Checkpoint
 from hashpipe.hashing.training.finetune import Tuned
@@ -144,7 +146,21 @@ class Bench:
             torch.cuda.synchronize()
 
 
+def without_faiss() -> bool:
+    """Where FAISS is not installed the processor finds neighbours by torch, as the GPU does; whether that is so."""
+    if importlib.util.find_spec("faiss") is not None:
+        return False
+
+    def by_torch(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        rows, values = nearest.in_blocks(torch.from_numpy(vectors), k)
+        return rows.long().numpy(), values.numpy()
+
+    nearest.knn.nearest = by_torch
+    return True
+
+
 def main() -> None:
+    absent = without_faiss()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="folder of JPEG photos to make others from")
     parser.add_argument("--weights", type=Path, required=True)
@@ -163,6 +179,7 @@ def main() -> None:
         given.count = min(given.count, 48)
     with tempfile.TemporaryDirectory(prefix="bench-gpu-") as folder:
         bench = Bench(given, Path(folder))
+        bench.found["machine"]["processor's neighbours by torch, as FAISS is absent"] = absent
         sections: tuple[tuple[str, Callable[[Bench], dict[str, Any]], float], ...] = (
             ("first photo", first_photo, 0),
             ("photos", make_photos, 0),

@@ -18,11 +18,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from campaign_commands import Command, Ground, digests, environment, full_ground
-from campaign_faults import FAULTS, LIMIT, Case
+from campaign_faults import FAULTS, Case
 
 DONE = "cases.jsonl"
 
@@ -34,7 +35,7 @@ def undisturbed(ground: Ground, command: Command) -> tuple[dict[str, str], float
         workspace = fresh(ground)
         begun = time.monotonic()
         subprocess.run(
-            ground.line(command, workspace), env=environment(), check=True, capture_output=True, timeout=LIMIT
+            ground.line(command, workspace), env=environment(), check=True, capture_output=True, timeout=ground.limit
         )
         seconds = time.monotonic() - begun
         kept.write_text(json.dumps({"results": digests(workspace), "seconds": seconds}))
@@ -59,10 +60,15 @@ def run_case(ground: Ground, command: Command, fault: str, seed: int) -> dict[st
     chance = random.Random(f"{command.name} {fault} {seed}")
     case = Case(ground, command, fresh(ground), digests(ground.base), new, seconds, chance)
     begun = time.monotonic()
-    FAULTS[fault](case)
-    if not case.wrong:
-        case.check_results()
-        case.run_again()
+    try:
+        FAULTS[fault](case)
+        if not case.wrong:
+            case.check_results()
+            case.run_again()
+    except subprocess.TimeoutExpired as late:
+        case.wrong.append(f"longer than {late.timeout:.0f} s")
+    finally:
+        case.end()
     took = round(time.monotonic() - begun, 1)
     found = {"command": command.name, "fault": fault, "seed": seed, "wrong": case.wrong, "notes": case.notes}
     return {**found, "seconds": took}
@@ -137,12 +143,13 @@ def main() -> None:
     parser.add_argument("--faults", nargs="*", default=list(FAULTS), choices=list(FAULTS))
     parser.add_argument("--commands", nargs="*", help="names as in the table; all when not given")
     parser.add_argument("--minutes", type=float, default=0.0, help="begin no further case after so many")
+    parser.add_argument("--limit", type=float, default=600.0, help="seconds after which a command hangs")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     ground = full_ground(asked.folder.absolute())
     some = tuple(one for one in ground.commands if asked.commands is None or one.name in asked.commands)
-    ground = Ground(ground.folder, ground.photos, ground.half, ground.base, some)
+    ground = replace(ground, commands=some, limit=asked.limit)
     done = campaign(ground, asked.faults, asked.seed, asked.rounds, asked.minutes)
     rows = table(done, ground)
     for row in rows:

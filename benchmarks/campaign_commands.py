@@ -34,6 +34,7 @@ class Ground:
     half: Path
     base: Path
     commands: tuple[Command, ...]
+    limit: float = 600.0  # seconds that any command may take
 
     def line(self, command: Command, workspace: Path) -> list[str]:
         named = {"photos": self.photos, "ws": workspace, "half": self.half}

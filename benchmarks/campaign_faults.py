@@ -19,7 +19,6 @@ from campaign_commands import HASHPIPE, Command, Ground, digests, environment
 from hashpipe.cli.signals import STOPPED
 from hashpipe.common.files import open_workspace
 
-LIMIT = 600.0  # seconds that any command may take
 STOP_WITHIN = 10.0  # seconds in which a command must have stopped
 WHOLE_OR_MIXED = ("pairs", "groups")  # several files, of which the last one says that all are there
 _PAGE = 4096  # bytes: what a small disk in memory gives to files is counted in
@@ -40,6 +39,7 @@ class Case:
     wrong: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     may_go: tuple[str, ...] = ()  # caches that `clean` takes away
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def line(self) -> list[str]:
@@ -47,7 +47,17 @@ class Case:
 
     def start(self, **how: object) -> subprocess.Popen[bytes]:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
-        return subprocess.Popen(self.line, env=environment(), start_new_session=True, preexec_fn=_hearing, **pipes)  # type: ignore[call-overload]
+        process = subprocess.Popen(self.line, env=environment(), start_new_session=True, preexec_fn=_hearing, **pipes)  # type: ignore[call-overload]
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End what a fault left running, as it does where a command hangs."""
+        for process in self.started:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
 
     def moment(self) -> float:
         """Seconds after the start: mostly anywhere in the command's time, sometimes in its first second."""
@@ -82,7 +92,7 @@ class Case:
             self.expect(name in WHOLE_OR_MIXED, f"{name} is neither the old nor the new one")
 
     def run_again(self) -> None:
-        done = subprocess.run(self.line, env=environment(), capture_output=True, timeout=LIMIT)
+        done = subprocess.run(self.line, env=environment(), capture_output=True, timeout=self.ground.limit)
         self.check_output(done.returncode, done.stderr, (0,))
         self.check_results(finished=True)
 
@@ -110,7 +120,7 @@ def stop(case: Case) -> None:
         process.wait(moment)
     process.send_signal(signal.SIGTERM)
     begun = time.monotonic()
-    _, errors = process.communicate(timeout=LIMIT)
+    _, errors = process.communicate(timeout=case.ground.limit)
     took = time.monotonic() - begun
     unheard = (-signal.SIGTERM,) if moment < STARTING else ()
     last = case.check_output(process.returncode, errors, (0, 143, *unheard))
@@ -125,7 +135,9 @@ def full_disk(case: Case) -> None:
     pages = sum(1 + -(-one.stat().st_size // _PAGE) for one in case.workspace.rglob("*"))
     room = int(case.chance.choice((4e3, 3e4, 2e5, 1e6, 4.5e6)) * (0.5 + case.chance.random()))
     with _small_disk(case.workspace, pages * _PAGE, room) as limit:
-        done = subprocess.run(case.line, env=environment(), capture_output=True, preexec_fn=limit, timeout=LIMIT)
+        done = subprocess.run(
+            case.line, env=environment(), capture_output=True, preexec_fn=limit, timeout=case.ground.limit
+        )
         last = case.check_output(done.returncode, done.stderr, (0, 2))
         if done.returncode == 2:
             case.expect("no space left" in last or "file too large" in last, f"no word of the disk: {last[:200]}")
@@ -164,7 +176,7 @@ def closed_pipe(case: Case) -> None:
     how = case.chance.choice((">&-", "2>&-", "<&-", "<&- >&- 2>&-", "| true", "2>&1 | true"))
     script = f'"$@" {how}; exit ${{PIPESTATUS[0]}}'
     command = ["bash", "-c", script, "bash", *case.line]
-    done = subprocess.run(command, env=environment(), capture_output=True, timeout=LIMIT)
+    done = subprocess.run(command, env=environment(), capture_output=True, timeout=case.ground.limit)
     case.check_output(done.returncode, done.stderr, (0, 141) if "|" in how else (0,))
     case.check_results(finished=True)
 
@@ -172,7 +184,7 @@ def closed_pipe(case: Case) -> None:
 def twice(case: Case) -> None:
     """The same command twice at once: both work, or one is told to wait."""
     both = [case.start(), case.start()]
-    ended = [(process.communicate(timeout=LIMIT)[1], process.returncode) for process in both]
+    ended = [(process.communicate(timeout=case.ground.limit)[1], process.returncode) for process in both]
     for errors, code in ended:
         last = case.check_output(code, errors, (0, 2))
         case.expect(code == 0 or "in use by another hashpipe command" in last, f"no word of the other: {last[:200]}")
@@ -185,11 +197,15 @@ def cleaning(case: Case) -> None:
     process = case.start()
     while process.poll() is None:
         line = [*HASHPIPE, "clean", "--yes", "-w", str(case.workspace)]
-        done = subprocess.run(line, env=environment(), capture_output=True, timeout=LIMIT)
+        done = subprocess.run(line, env=environment(), capture_output=True, timeout=case.ground.limit)
         last = case.check_output(done.returncode, done.stderr, (0, 2))
         case.expect(done.returncode == 0 or "in use by another" in last, f"clean: {last[:200]}")
     case.check_output(process.returncode, process.communicate()[1], (0,))
-    case.check_results(finished=True)
+    name = case.command.result
+    if name in case.may_go and digests(case.workspace)[name] == "missing":
+        case.notes.append("cleaned after its end")
+    else:
+        case.check_results(finished=True)
 
 
 def clock_back(case: Case) -> None:

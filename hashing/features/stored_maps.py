@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Maps:
 
     def stored(self, rows: np.ndarray | slice) -> np.ndarray:
         """As `__getitem__` gives them, in the type that they are stored in: torch makes float32 of it much faster."""
-        zeros = None
+        zeros: Any = None
         found = [self.rows[row] for row in np.arange(len(self))[rows]]
         if any(one is None for one in found):
             zeros = np.zeros(self.one, next((one.dtype for one in found if one is not None), np.float32))

@@ -25,7 +25,7 @@ __all__ = ["DISK_FULL", "naming_full_disk", "put_back", "require_space"]
 
 WORKSPACE_VERSION = 1
 WAIT_SECONDS = 60.0  # for those who share a folder of pairs and write to it for moments only
-_ASK_AGAIN = 0.2  # seconds between two looks at a lock
+_ASK_AGAIN, _BRIEF = 0.2, 60.0  # seconds between two looks at a lock, and that one held briefly is waited for
 
 
 @contextlib.contextmanager
@@ -183,9 +183,10 @@ def _no_workspace(path: Path, otherwise: str) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
+def locked(folder: Path, wait: float = 0.0, brief: bool = False) -> Iterator[None]:
     """Hold a folder for one writer; a second one gets a UserError after `wait` seconds. The lock dies with its process.
 
+    brief: the lock is held for moments, so whoever else wants it waits, as beside `clean`.
     A folder that was replaced meanwhile is held anew, so that no two hold folders of one name. A folder that is made
     here, and that a block that fails leaves empty, is removed again.
     What fails inside because the folder's disk is full raises DiskFull.
@@ -203,13 +204,16 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() >= until:
+                if time.monotonic() >= until + _BRIEF * (os.fstat(lock.fileno()).st_size > 0):
                     raise UserError(
                         f"{folder} is in use by another hashpipe command; wait for it or name another place."
                     ) from None
                 time.sleep(_ASK_AGAIN)
                 continue
             if _is_still(path, lock):
+                with contextlib.suppress(OSError):  # a full disk
+                    lock.truncate(0)
+                    os.write(lock.fileno(), b"brief" if brief else b"")
                 try:
                     with naming_full_disk(Path(folder)):
                         yield

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
 import campaign
 import pytest
 from campaign_commands import HASHPIPE, Command, Ground
-from campaign_faults import FAULTS
+from campaign_faults import FAULTS, Case
 from small_models import vlad_model, workspace_with, write_pictures
 
 from hashpipe.hashing.encoding.encode import encode
@@ -85,3 +86,12 @@ def test_what_is_wrong_is_noticed(ground, monkeypatch):
     assert "codes.parquet is another one" in found["wrong"]
     assert [*HASHPIPE] == [sys.executable, "-m", "hashpipe.cli.start"]
     assert Path(ground.base / "codes.parquet").stat().st_size > 100
+
+
+def test_a_command_that_hangs_is_wrong_and_is_ended(ground, monkeypatch):
+    monkeypatch.setitem(FAULTS, "hang", lambda case: case.start().communicate(timeout=0.01))
+    started = []
+    monkeypatch.setattr(campaign, "Case", lambda *what: started.append(Case(*what)) or started[0])
+    found = campaign.run_case(ground, ENCODE, "hang", seed=1)
+    assert found["wrong"] == ["longer than 0 s"]
+    assert [one.poll() for one in started[0].started] == [-signal.SIGKILL]

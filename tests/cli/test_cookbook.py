@@ -30,17 +30,21 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.M | re.S)
 
 
+def name(number: int) -> str:
+    return f"IMG_{412 + number:04d}.png"
+
+
 @pytest.fixture(scope="module")
 def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which all shell blocks have run, with photos/ and a workspace of pairs and a network's model."""
     folder = tmp_path_factory.mktemp("kitchen")
     write_pictures(folder / "photos", PHOTOS)
     for number, file in enumerate(sorted((folder / "photos").iterdir())):
-        file.rename(file.with_name(f"{number:02d}.png"))
+        file.rename(file.with_name(name(number)))
     workspace = workspace_with(folder / "hashpipe-workspace", network_model(folder / "made" / "model", bits=(16,)))
     place = [number // 4 for number in range(PHOTOS)]
     pairs = [(i, j, 1 if place[i] == place[j] else -1) for i in range(PHOTOS) for j in range(i + 1, PHOTOS)]
-    photos = {"place": place, "path": [f"{number:02d}.png" for number in range(PHOTOS)]}
+    photos = {"place": place, "path": [name(number) for number in range(PHOTOS)]}
     photos["split"] = ["val" if one == 4 else "train" for one in place]
     made = toys.pairset(photos, pairs, root=folder / "photos")
     (workspace / "pairs").mkdir()

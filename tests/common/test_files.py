@@ -97,6 +97,26 @@ def test_a_second_writer_is_told_at_once_and_a_dead_one_leaves_no_lock(tmp_path:
         pass
 
 
+def test_a_lock_that_is_held_briefly_is_waited_for_and_a_later_one_is_not(tmp_path: Path) -> None:
+    held, order = threading.Event(), []
+
+    def hold() -> None:
+        with files.locked(tmp_path, brief=True):
+            held.set()
+            time.sleep(0.3)
+            order.append("brief")
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert held.wait(10)
+    with files.locked(tmp_path):
+        order.append("waited")
+        with pytest.raises(UserError, match="in use"), files.locked(tmp_path):
+            pass
+    other.join()
+    assert order == ["brief", "waited"]
+
+
 def test_who_waits_gets_the_lock_and_never_that_of_a_folder_that_was_replaced(tmp_path: Path) -> None:
     folder, held, order = tmp_path / "pairs", threading.Event(), []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,18 @@ from hashpipe.hashing.training.pca import fit_pca
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 NET = "squeezenet1_1"
+
+
+@pytest.fixture(autouse=True)
+def _neighbours_without_faiss(monkeypatch):
+    """A machine that is lent for these tests alone may lack FAISS."""
+    if importlib.util.find_spec("faiss") is None:
+
+        def by_torch(vectors, k):
+            rows, values = nearest.in_blocks(torch.from_numpy(vectors), k)
+            return rows.long().numpy(), values.numpy()
+
+        monkeypatch.setattr(nearest.knn, "nearest", by_torch)
 
 
 @pytest.fixture(scope="module")
