@@ -33,6 +33,7 @@ from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import Rows, matched_pairs
 from hashpipe.pairgen.matching import parallel_matching
 from hashpipe.pairgen.matching.extract import extract_features
+from hashpipe.pairgen.matching.noted_marks import note_marks, noted_marks
 from hashpipe.pairgen.matching.parallel_matching import WEAK_INLIERS
 from hashpipe.pairgen.matching.without_marks import drop_marks
 from hashpipe.pairgen.options import BuildOptions
@@ -132,7 +133,9 @@ def matched(chosen: list[tuple[Path, str]], kind: str | None, side: int) -> list
         place = dict(zip(shas, truth.values(), strict=True))
         adapter.match_pairs(folder / "database.db", pairs, options.seed, WEAK_INLIERS)
         before = matched_pairs(folder / "database.db")
-        drop_marks(folder / "database.db", pairs, options.seed, WEAK_INLIERS)
+        note_marks(folder / "database.db", shas)
+        known = noted_marks(folder / "database.db")
+        drop_marks(folder / "database.db", pairs, options.seed, WEAK_INLIERS, known)
         after = matched_pairs(folder / "database.db")
     of_two = [pair for pair in before if place[pair[0]] != place[pair[1]]]
     of_one = [pair for pair in before if place[pair[0]] == place[pair[1]]]

@@ -178,6 +178,12 @@ class FeatureReader:
         found = self._array("keypoints", "image_id", self.ids[name], np.float32)
         return found if found.size else found.reshape(0, 4)
 
+    def size(self, name: str) -> tuple[int, int]:
+        """Width and height, in pixels, of the picture that features were found on."""
+        query = "SELECT width, height FROM cameras JOIN images USING (camera_id) WHERE image_id = ?"
+        width, height = self._database.execute(query, (self.ids[name],)).fetchone()
+        return int(width), int(height)
+
     def matched_places(self, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
         """Keypoints of the verified matches of two photos, float64 (n,2) each, in widths and heights; none is legal."""
         if first not in self.ids or second not in self.ids:
@@ -198,9 +204,7 @@ class FeatureReader:
         return None if found is None else (int(found[0]), int(found[1]))
 
     def _places(self, name: str, rows: np.ndarray) -> np.ndarray:
-        query = "SELECT width, height FROM cameras JOIN images USING (camera_id) WHERE image_id = ?"
-        size = self._database.execute(query, (self.ids[name],)).fetchone()
-        return np.asarray(self.keypoints(name)[rows, :2].astype(float) / size)
+        return np.asarray(self.keypoints(name)[rows, :2].astype(float) / self.size(name))
 
     def _array(self, table: str, column: str, number: int, kind: type) -> np.ndarray:
         """One of COLMAP's matrices, empty where there is none."""

@@ -22,6 +22,7 @@ from hashpipe.pairgen.matching.candidates import (
     outside_pairs,
     time_pairs,
 )
+from hashpipe.pairgen.matching.noted_marks import note_marks
 from hashpipe.pairgen.matching.parallel_matching import geometry_key, match_pairs
 from hashpipe.pairgen.options import BuildOptions
 from hashpipe.pairgen.photos.metadata import Photo
@@ -70,6 +71,7 @@ def match_photos(folder: Path, photos: Sequence[Photo], vlads: np.ndarray, optio
     path = folder / "database.db"
     unknown = use_geometries(path, geometry_key(options.seed))
     shas = [photo.sha256 for photo in photos]
+    note_marks(path, shas)
     rows, similarity = nearest(vlads, options.neighbours)
     wanted = first_round(photos, rows, options)
     asked: set[Pair] = set()

@@ -18,6 +18,7 @@ from hashpipe.common.workers import run_jobs, workers_within
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.colmap.database import Rows, read_matches, write_matches
 from hashpipe.pairgen.matching.candidates import by_shared_photos
+from hashpipe.pairgen.matching.noted_marks import noted_marks
 from hashpipe.pairgen.matching.without_marks import RULE, drop_marks
 from hashpipe.pairgen.options import BuildOptions
 
@@ -94,5 +95,5 @@ def _match_in_own_database(path: Path, pairs: list[Named], seed: int, max_featur
         part = scratch / "part.db"
         adapter.write_features(path, pairs, part)
         adapter.match_pairs(part, pairs, seed, WEAK_INLIERS)
-        drop_marks(part, pairs, seed, WEAK_INLIERS)
+        drop_marks(part, pairs, seed, WEAK_INLIERS, noted_marks(path))
         return read_matches(part)

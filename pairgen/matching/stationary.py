@@ -49,13 +49,20 @@ class _Shift:
 
 
 def marks(
-    first: Frame, second: Frame, matches: np.ndarray, inliers: np.ndarray, watermark: bool = False, again: bool = False
+    first: Frame,
+    second: Frame,
+    matches: np.ndarray,
+    inliers: np.ndarray,
+    watermark: bool = False,
+    again: bool = False,
+    known: np.ndarray | None = None,
 ) -> np.ndarray:
     """Which matches lie on marks and are no evidence, bool (m,).
 
     matches: int (m,2) and inliers: int (k,2), the matches that fit the geometry, are rows of points; watermark: did
     COLMAP say so? It calls every pair a watermark whose inliers move as one and lie at the borders of both photos, also
     two photos of a drone's strip, so its word is tested like the rest. again: marks were taken out of this pair before.
+    known: matches bool (m,) that lie on what recurs in many other photos.
     """
     none = np.zeros(len(matches), bool)
     if len(inliers) < FEWEST:
@@ -65,6 +72,8 @@ def marks(
     still = max(frames, key=lambda shift: int((shift.apart(p, q) <= CLOSE).sum()))
     apart = np.min([shift.apart(p, q) for shift in frames], axis=0)  # a border hangs on all corners at once
     close = apart <= CLOSE
+    if known is not None and known.any() and not _holds_view(still, first, second, p, q):
+        return known
     if close.sum() >= FEWEST and close.sum() >= STANDS_OUT * (apart <= NEAR).sum():
         return none if _holds_view(still, first, second, p, q) else close
     u, v = first.points[inliers[:, 0]], second.points[inliers[:, 1]]

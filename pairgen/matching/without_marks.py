@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
 
 from hashpipe.pairgen.colmap import adapter
 from hashpipe.pairgen.matching.stationary import Frame, marks
 
-RULE = 1  # goes up when the rule changes, so that what an older one left is verified again
+RULE = 2  # goes up when the rule changes, so that what an older one left is verified again
 _ROUNDS = 4  # digits of a date match each other at several shifts
 
 
-def drop_marks(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_inliers: int) -> int:
+def drop_marks(
+    path: Path,
+    pairs: Sequence[tuple[str, str]],
+    seed: int,
+    weak_inliers: int,
+    known: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> int:
     """Take the matches on marks out of verified pairs in COLMAP's database, for the caller who holds it alone.
 
-    Matches and geometry of such a pair are those of the rest. Returns the number of pairs that changed.
+    Matches and geometry of such a pair are those of the rest. known: rows of keypoints on marks that recur in many
+    photos, by photo. Returns the number of pairs that changed.
     """
     frames: dict[str, Frame] = {}
+    none = np.zeros(0, int)
     changed = 0
     with adapter.FeatureDatabase(path) as database:
         for pair in pairs:
@@ -28,7 +39,16 @@ def drop_marks(path: Path, pairs: Sequence[tuple[str, str]], seed: int, weak_inl
             for turn in range(_ROUNDS):
                 matches = database.matches(first, second)
                 inliers, watermark = database.geometry(first, second)
-                marked = marks(frames[first], frames[second], matches, inliers, watermark, again=turn > 0)
+                recur = [np.isin(matches[:, n], known.get(name, none)) for n, name in enumerate((first, second))]
+                marked = marks(
+                    frames[first],
+                    frames[second],
+                    matches,
+                    inliers,
+                    watermark,
+                    again=turn > 0,
+                    known=np.any(recur, axis=0),
+                )
                 if not marked.any():
                     break
                 database.keep_matches(first, second, matches[~marked], seed, weak_inliers)

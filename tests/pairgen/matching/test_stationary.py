@@ -52,6 +52,19 @@ class Pair:
         return first, second
 
 
+def test_matches_on_what_recurs_in_other_photos_go_unless_the_view_is_held() -> None:
+    def left(pair: Pair, alone: int) -> np.ndarray:
+        matches = np.arange(len(pair.p))[:, None].repeat(2, axis=1)
+        known = np.arange(len(matches)) % 3 == 0
+        return marks(*pair.frames(alone), matches, matches, known=known)
+
+    text = scene(3, 60)
+    anywhere = Pair().match(text, scene(4, 60))  # letters match others: no shift, no geometry that shows it
+    assert (left(anywhere, 2000) == (np.arange(60) % 3 == 0)).all()
+    tripod = Pair().match(scene(5, 600), scene(5, 600))
+    assert not left(tripod, 200).any()
+
+
 BADGE = in_box(1, 60, (20, 400, 250, 470))
 
 

@@ -122,4 +122,4 @@ def test_matches_that_an_older_version_left_are_replaced(marked: Marked, databas
 
 
 def test_the_rule_is_part_of_what_a_geometry_depends_on() -> None:
-    assert geometry_key(0).endswith(", marks 1")
+    assert geometry_key(0).endswith(", marks 2")
