@@ -52,12 +52,12 @@ TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
         "hashing/training/loop.py",
         ("tests/hashing/training/test_map_heads.py", "-k", "starts or finds or never or bytes"),
     ): (
-        ("maps of other photos in the batch", "state.maps[rows.numpy()]", "state.maps[rows.numpy()[::-1].copy()]"),
         (
-            "maps: centred on their means",
-            "torch.from_numpy(x) if maps is None else maps[0]",
-            "maps_of(0 * maps[0][:]) if maps else torch.from_numpy(x)",
+            "maps of other photos in the batch",
+            "state.maps.stored(rows.numpy())",
+            "state.maps.stored(rows.numpy()[::-1].copy())",
         ),
+        ("maps: centred on their means", "is None else state.maps)", "is None else 0 * state.maps)"),
     ),
     ("hashing/features/feature_maps.py", ("tests/hashing/features/test_feature_maps.py",)): (
         ("feature maps computed again", "if images.keys[row] not in known}", "}"),
@@ -211,7 +211,11 @@ TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     (f"{OBJECTIVES}/triplets.py", (f"tests/{OBJECTIVES}/test_triplets.py",)): (
-        ("triplets: the first of too many", "found[mixed.argsort(stable=True)[:most]]", "found[:most]"),
+        (
+            "triplets: the first of too many",
+            "mixed.masked_fill_(~fits, torch.iinfo(torch.int64).max).view(-1).topk(most, largest=False).indices",
+            "fits.view(-1).nonzero().flatten()[:most]",
+        ),
         ("triplets: the same at every step", "int(batch.progress * 2**40)", "0"),
     ),
     ("hashing/search/rerank.py", ("tests/hashing/search/test_rerank.py", "-k", "loops")): (
