@@ -100,7 +100,7 @@ def eval_page(workspace: Path, root: Path, names: list[str]) -> Path:
     images = from_paths([root / name for name in names])
     queries = np.arange(0, COUNT, 5)
     database = np.setdiff1d(np.arange(COUNT), queries)
-    result, pages, options = EvalResult(learnt="joint"), [], EvalOptions(rounds=50)
+    result, pages, options = EvalResult(learnt="joint"), [], EvalOptions(rounds=100)
     for name in ("places/known", "places/unseen"):
         relevance = ClassLabels(label[queries], label[database])
         metrics = ("map", "map@5", "p@1", "p@r2", "empty@r2")
