@@ -7,8 +7,9 @@ PHOTOS holds `places/<name>/` and, if there are any, `distractors/`. WS holds a 
 halves by their names. On the first half the radius is chosen, for the codes (unless WS is calibrated) and for pHash at
 the same rate of false matches; everything printed is of the second half.
 
-Planted: exact duplicates; resized, recompressed, cropped, rotated and re-lit copies without metadata; bursts of four
-shots a second apart, made of one photo by a hand that shakes. A pair counts for the strictest kind that joins it.
+Planted: exact duplicates; resized, recompressed, cropped, mirrored, rotated and re-lit copies without metadata; bursts
+of four shots a second apart, made of one photo by a hand that shakes. A pair counts for the strictest kind that joins
+it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
 from hashpipe.common.files import open_workspace
 from hashpipe.common.hamming import hamming
@@ -48,6 +49,30 @@ ONE_SPOT = (
     ("opensfm_lund", "olsson_lund_door", "olsson_2"),
 )
 SHOTS = 4
+
+
+def _cut(picture: Image.Image, share: float) -> Image.Image:
+    """Without `share` of either side, half of it at each edge."""
+    width, height = picture.size
+    left, top = round(share / 2 * width), round(share / 2 * height)
+    return picture.crop((left, top, width - left, height - top))
+
+
+# name, change, JPEG quality
+PLANTED = (
+    *((name, work, 15 if name == "recompressed" else 90) for name, work in CHANGES),
+    (
+        "to 60 %",
+        lambda one: one.resize((round(0.6 * one.width), round(0.6 * one.height)), Image.Resampling.LANCZOS),
+        90,
+    ),
+    ("JPEG 40", lambda one: one, 40),
+    ("cut by 10 %", lambda one: _cut(one, 0.1), 90),
+    ("cut by 20 %", lambda one: _cut(one, 0.2), 90),
+    ("mirrored", ImageOps.mirror, 90),
+    ("mirrored, cut by 10 %", lambda one: _cut(ImageOps.mirror(one), 0.1), 85),
+    ("30 % lighter", lambda one: ImageEnhance.Brightness(one).enhance(1.3), 90),
+)
 
 
 @dataclass(frozen=True)
@@ -97,9 +122,9 @@ def plant(photos: Path, folder: Path, first: bool, copies: int, bursts: int, see
             exact = folder / f"{stem} copy{path.suffix}"
             exact.write_bytes(path.read_bytes())
             rows.append((exact, shot, -1, place, spot, "exact"))
-            for change, work in CHANGES:
+            for change, work, quality in PLANTED:
                 target = folder / f"{stem}-{change}.jpg"
-                work(load_upright(path)).save(target, quality=15 if change == "recompressed" else 90)
+                work(load_upright(path)).save(target, quality=quality)
                 rows.append((target, shot, -1, place, spot, change))
         shot += 1
     columns = list(zip(*rows, strict=True))
@@ -201,7 +226,7 @@ def score(found: Grouping, planted: Planted) -> dict[str, tuple[float, int]]:
         if kind == "near":  # frames of a film that hardly moves look like one shot
             scores["near: of one place at least"] = _share((what <= 2)[judged])
     originals = {int(planted.shot[row]): row for row, change in enumerate(planted.change) if change == "original"}
-    for change in ("exact", *(name for name, _ in CHANGES)):
+    for change in ("exact", *(name for name, _, _ in PLANTED)):
         rows = [row for row, one in enumerate(planted.change) if one == change]
         wanted = [sorted((row, originals[int(planted.shot[row])])) for row in rows]
         wanted_keys = np.array(wanted).reshape(-1, 2) @ np.array([count, 1])

@@ -296,6 +296,16 @@ TABLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, str, str], ...]] = {
         ("ap: one hit less at every rank", "(hits_before + 1 - (before + 1) * c)", "(hits_before - (before + 1) * c)"),
         ("oxford ap: rank 0 as the others", "np.where(start == 0, 1 + (n - 1) * c, n * c)", "n * c"),
     ),
+    (TRAINING, ("tests/hashing/training/test_losses.py",)): (
+        ("DSH's margin in the unit of its paper", "margin_scale = 4.0", "margin_scale = 2.0"),
+        ("labels of 0 are taken", "(labels != 1) & (labels != -1)", "(labels != 1) & (labels != -1) & (labels != 0)"),
+        ("photos of a chain of pairs are contrasted", "_connected(similar | same) & ~", "(similar | same) & ~"),
+        ("known pairs are no neighbours for DSAH", "similar_are_neighbours = True", "similar_are_neighbours = False"),
+    ),
+    ("hashpipe/common/option_values.py", ("tests/common/test_option_values.py",)): (
+        ("bounds of options are not checked", "not value >= low", "value >= low and False"),
+        ("True is a number", "    if isinstance(value, bool):\n        raise TypeError\n    if", "    if"),
+    ),
 }
 
 MUTANTS = tuple(

@@ -27,6 +27,7 @@ _PARTS = {
     "thresholds": "thresholds that shards share",
     "descriptors": "cache: descriptors of photos",
     "eval": "cache: the last score and its report",
+    "methods": "cache: published methods that `eval --methods` trained",
     "relevance": "who was relevant when scores were taken, frozen",
     "verified": "cache: features and matches of search hits",
     "index": "the index of codes",
@@ -44,7 +45,7 @@ _PARTS = {
     "hashpipe.log.1": "what earlier commands said",
     "shown": "cache: pictures of pairs that were shown",
 }
-_CACHES = ("descriptors", "eval", "verified", "shown", "thumbnails", "files.parquet")
+_CACHES = ("descriptors", "eval", "methods", "verified", "shown", "thumbnails", "files.parquet")
 
 
 @click.command("clean")

@@ -56,6 +56,7 @@ SHOWN = {  # what docs/pages.md shows: page and how; most of the picture is its 
     "serve-place": "wide",
     "pairs-phone": "phone",
 }
+PRESSED = {"groups": "Same place"}  # a button that shows more of a page than it begins with
 BYTES = 150_000  # of a picture in the docs, at most
 
 
@@ -138,10 +139,13 @@ def draw(workspace: Path, target: Path, names: list[str], widths: list[str]) -> 
     """Write TARGET/NAME-HOW.png of the pages named (all where none is), 6,000 pixels at most; returns what was seen."""
     target.mkdir(parents=True, exist_ok=True)
     seen = []
-    with addresses(workspace) as found, chromium() as browser:
+    with addresses(workspace, not names or not set(names) <= set(FILES)) as found, chromium() as browser:
         for name, url in found.items():
             for how in widths if not names or name in names else []:
                 with opened(browser, url, name, how) as (page, drawn):
+                    if name in PRESSED:
+                        page.get_by_role("button", name=PRESSED[name]).click()
+                        page.wait_for_load_state("networkidle")
                     width = HOW[how]["viewport"]["width"]
                     page.screenshot(
                         path=target / f"{name}-{how}.png", full_page=True,
@@ -167,12 +171,12 @@ def as_jpeg(path: Path) -> bytes:
 
 def main(arguments: list[str]) -> int:
     docs = "--docs" in arguments
-    workspace, *rest = [one for one in arguments if one != "--docs"]
+    workspace, *rest = [one for one in arguments if one != "--docs"]  # with --docs: names of pictures, or all
     if docs:
         if not (Path(workspace).parent / "truth.json").exists():
             raise SystemExit(f"{workspace} is not the workspace of a demo; the docs show rendered photos alone.")
         with tempfile.TemporaryDirectory() as scratch:
-            for name, how in SHOWN.items():
+            for name, how in {name: SHOWN[name] for name in rest or SHOWN}.items():
                 page = name.removesuffix("-phone")
                 draw(Path(workspace), Path(scratch), [page], [how])
                 (IMAGES / f"page-{name}.jpg").write_bytes(as_jpeg(Path(scratch) / f"{page}-{how}.png"))

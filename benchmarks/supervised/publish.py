@@ -6,6 +6,7 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from supervised.fits import BASELINES, FLOAT
 from supervised.published import BITS, PUBLISHED
 
 KEPT = 4  # decimals
+PAGE = Path(__file__).with_name("labels.md")  # with why values differ from published ones; `make docs` fills its table
 
 
 def publish(asked: argparse.Namespace) -> None:
-    """Write labels.json from the lines of the last data and code."""
+    """Write labels.json from the lines of the last data and code, and the page around it where there is none."""
     lines = results.read(asked.results)
     first = next(line for line in lines if "run" in line)
     last = [line for line in lines if "key" in line][-1]
@@ -33,6 +35,8 @@ def publish(asked: argparse.Namespace) -> None:
         "tables": [table(own, first)],
     }
     (asked.folder / "labels.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if not (asked.folder / PAGE.name).exists():
+        (asked.folder / PAGE.name).write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def table(lines: Sequence[dict[str, Any]], run: dict[str, Any]) -> dict[str, Any]:

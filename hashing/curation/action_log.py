@@ -12,11 +12,11 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hashpipe.common.disk import naming_full_disk
+from hashpipe.common.distribution import installed_version
 from hashpipe.common.errors import UserError
 from hashpipe.hashing.curation.files import sync_folder
 
@@ -76,7 +76,7 @@ def new_log(folder: Path, head: dict[str, Any]) -> ActionLog:
     number = max([int(path.stem) for path in _files(folder)], default=0) + 1
     path = folder / f"{number:04}.jsonl"
     path.open("xb").close()
-    log = ActionLog(path, {"version": VERSION, "hashpipe": version("hashpipe"), **head}, {})
+    log = ActionLog(path, {"version": VERSION, "hashpipe": installed_version(), **head}, {})
     log._write({**log.head, "begun": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
     sync_folder(folder)
     return log
@@ -108,6 +108,9 @@ def _take(log: ActionLog, line: dict[str, Any]) -> None:
     number, state = line["step"], line["state"]
     if state == BEGUN and "source" in line:
         record = {key: value for key, value in line.items() if key not in ("step", "state")}
+        needed = ("action", "sha256", "keep", "part") + (() if record["action"] == "hardlink" else ("target",))
+        if not all(isinstance(record[key], str) for key in (*needed, "source")):
+            raise TypeError
         log.steps[number] = Step(number, record)
         return
     step = log.steps[number]

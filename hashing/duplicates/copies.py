@@ -23,7 +23,7 @@ from hashpipe.hashing.duplicates.windows import WINDOWS, Proposals, propose
 from hashpipe.hashing.features import descriptor_cache
 from hashpipe.hashing.features.preprocess import in_threads
 
-AGREE = 0.955  # from which two photos are one shot; docs/results/search.md says how it was chosen
+AGREE = 0.96  # from which two photos are one shot; docs/results/search.md says how it was chosen
 _LEAST = 0.85  # correlation of the small grey copies from which a pair is looked at
 _NEAREST = 8  # photos by code that are proposed for each
 _STORED = 256  # pairs that are decided before the verdicts are stored

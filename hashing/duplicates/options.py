@@ -40,9 +40,10 @@ class GroupsOptions(Options):
     look: Literal["off", "quick", "match"] = field(
         default="quick",
         metadata={
-            "help": "how near-duplicates are told from other photos of a place. quick: compare small grey copies; "
-            "match: where these differ, match SIFT features too, which finds cropped and turned copies (slow); off: do "
-            "not compare, and read headers only"
+            "help": "how near-duplicates are told from other photos of a place. quick: lay grey copies over each "
+            "other, which finds mirrored and slightly cropped copies too; match: where these differ, match SIFT "
+            "features too, which finds copies that are cropped further or turned (slow); off: do not compare, and read "
+            "headers only"
         },
     )
     near_radius: int | None = field(
@@ -56,7 +57,8 @@ class GroupsOptions(Options):
     alike: float = field(
         default=0.96,
         metadata={
-            "help": "correlation of small grey copies from which two photos are one shot",
+            "help": "correlation of small grey copies from which two photos that a chain of copies joins are one shot "
+            "too",
             "min": 0.0,
             "max": 1.0,
             "only": ("look", "quick", "match"),

@@ -22,8 +22,11 @@ from hashpipe.pairgen.photos.same import load_same
 
 SIDE = 192  # pixels of the square grey copy
 _LEVELS = ((4, 10), (2, 4), (1, 2))  # by which it is shrunk, coarse to fine; Gauss-Newton steps, at most
-_HOPELESS = 0.7  # correlation of the whole below which no finer look follows
+_HOPELESS = 0.7  # correlation below which no finer look follows
 _BLUR = 0.8  # pixels; evens out what copies of different sizes have been sharpened by
+_SHARPER = (0.7, 1.2)  # pixels by which the sharper of two is blurred, at most: a small copy has lost detail
+_DARK, _BRIGHT = 4.0, 248.0  # grey levels beyond which a lightened or darkened copy has lost all texture
+_LOST = 0.1  # share of the pixels of a part that may have, and the part still counts
 _PARTS = 8  # on each side
 _TEXTURE = 4.0  # grey levels of standard deviation, from which a part says anything
 _ENOUGH = 6  # parts with texture; with fewer the whole decides
@@ -86,12 +89,14 @@ def _fitted(a: np.ndarray, b: np.ndarray, box: np.ndarray, steps: int) -> np.nda
         slope_x, slope_y = _sampled(right, box).ravel(), _sampled(down, box).ravel()
         x, y = np.tile(share, side), np.repeat(share, side)
         # edges of the window move: left and right by x, top and bottom by y
+        seen = (_seen(shown) & _seen(b)).ravel().astype(np.float64)
         moved = (slope_x * (1 - x), slope_y * (1 - y), slope_x * x, slope_y * y)
         columns = np.stack([shown.ravel(), np.ones(side * side), *moved], axis=1)
-        normal = columns.T @ columns
+        weighted = columns * seen[:, None]
+        normal = weighted.T @ columns
         normal[np.diag_indices(6)] *= 1 + 1e-6
         try:
-            gain, _, *moves = np.linalg.solve(normal, columns.T @ b.ravel())
+            gain, _, *moves = np.linalg.solve(normal, weighted.T @ b.ravel())
         except np.linalg.LinAlgError:
             break
         if abs(gain) < 1e-3:
@@ -126,15 +131,33 @@ def _sampled(grey: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def _agreement(shown: np.ndarray, b: np.ndarray) -> float:
-    """The correlation that all but a fifth of the parts with texture reach; of flat pictures that of the whole."""
+    """The correlation that all but a fifth of the parts with texture reach; of flat pictures that of the whole.
+
+    The one that is sharper is blurred as far as they agree most.
+    """
+    found = [_agreement_of(shown, b)]
+    for blur in _SHARPER if found[0] >= _HOPELESS else ():
+        found.append(_agreement_of(gaussian_filter(shown, blur), b))
+        found.append(_agreement_of(shown, gaussian_filter(b, blur)))
+    return max(found)
+
+
+def _agreement_of(shown: np.ndarray, b: np.ndarray) -> float:
     size = len(b) // _PARTS
-    parts = [one.reshape(_PARTS, size, _PARTS, size).swapaxes(1, 2).reshape(-1, size * size) for one in (shown, b)]
-    parts = [one - one.mean(axis=1, keepdims=True) for one in parts]
+    both = (shown, b, _seen(shown) & _seen(b))
+    parts = [one.reshape(_PARTS, size, _PARTS, size).swapaxes(1, 2).reshape(-1, size * size) for one in both]
+    judged = parts[2].mean(axis=1) >= 1 - _LOST
+    parts = [one[judged] - one[judged].mean(axis=1, keepdims=True) for one in parts[:2]]
     spread = np.stack([one.std(axis=1) for one in parts])
-    textured = spread.max(axis=0) > _TEXTURE
+    textured = spread.max(axis=0, initial=0) > _TEXTURE
     if textured.sum() < _ENOUGH:
         whole = 1 - _misfit(shown, b)
         return whole if whole >= _FLAT else 0.0
     product = (parts[0] * parts[1]).mean(axis=1)[textured]
     correlation = product / np.maximum(spread[0] * spread[1], 1e-6)[textured]
     return float(np.quantile(correlation, _QUANTILE))
+
+
+def _seen(grey: np.ndarray) -> np.ndarray:
+    """Pixels whose texture is not lost, bool."""
+    return np.asarray((grey > _DARK) & (grey < _BRIGHT))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,7 @@ from hashpipe.common.errors import UserError
 from hashpipe.common.option_values import Options
 from hashpipe.hashing.benchmarks.names import check_name
 from hashpipe.hashing.codes.options import BITS_MAX, BITS_MIN
+from hashpipe.hashing.training.objectives import OBJECTIVES
 
 BASELINES = ("lsh", "pca", "pca-rr", "itq", "sh", "phash", "cslbp", "float")
 
@@ -57,6 +59,14 @@ class EvalOptions(Options):
         default=BASELINES,
         metadata={"help": "baselines to show", "choices": (*BASELINES, "none"), "metavar": "NAME[,NAME...]"},
     )
+    methods: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "published methods that are trained on the workspace's pairs and scored beside the model: all, or "
+            "names as in `hashpipe methods`; those that are trained already are kept",
+            "metavar": "all|NAME[,NAME...]",
+        },
+    )
     normaliser: Literal["found", "min(k,R)"] | None = field(
         default=None,
         metadata={
@@ -76,6 +86,18 @@ class EvalOptions(Options):
         for name in self.baselines:
             if name not in (*BASELINES, "none"):
                 raise UserError(f"--baselines has {name!r}; choose from {', '.join(BASELINES)} or none.")
+        for name in self.methods:
+            if name not in (*OBJECTIVES, "all"):
+                near = get_close_matches(name, OBJECTIVES, n=3)
+                hint = (
+                    f"did you mean {' or '.join(near)}?" if near else "`hashpipe methods` lists them, all trains each."
+                )
+                raise UserError(f"--methods has {name!r}, which is no published method; {hint}")
+        if self.methods and (self.codes is not None or self.benchmark.split("/")[0] != "places"):
+            raise UserError(
+                "--methods trains on the workspace's pairs and scores its places; omit --benchmark and --codes."
+            )
+        object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
         object.__setattr__(self, "bits", tuple(sorted(set(self.bits))))
         object.__setattr__(self, "baselines", tuple(name for name in self.baselines if name != "none"))
         check_name(self.benchmark)

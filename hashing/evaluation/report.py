@@ -25,6 +25,7 @@ def render(result: EvalResult, pages: list[dict[str, Any]]) -> str:
         title=heading(result),
         colours=colours.style(),
         key=colours.key(ordered_methods(result.rows)),
+        keyed=len({row["bits"] for row in result.rows} - {None}) > 1,
         sections=[_section(result, protocol, pages) for protocol in result.protocols],
         summary=sentences(result),
         marks=[(one["protocol"], one["fingerprint"]) for one in result.protocols],
@@ -41,7 +42,8 @@ def heading(result: EvalResult) -> str:
         return f"Evaluation of {what}"
     workspace, stored = Path(result.folder).absolute().parent, Path(result.folder) / "eval.json"
     made = datetime.fromtimestamp(stored.stat().st_mtime) if stored.exists() else datetime.now()
-    return f"Evaluation of {what}, workspace {workspace.name}, {made.day} {made:%B %Y}"
+    where = "/".join(workspace.parts[-2:]).lstrip("/")
+    return f"Evaluation of {what} in {where}, {made.day} {made:%B %Y}"
 
 
 def _section(result: EvalResult, protocol: dict[str, Any], pages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -63,13 +65,22 @@ def _section(result: EvalResult, protocol: dict[str, Any], pages: list[dict[str,
         "lengths": lengths,
         "table": _table(rows, protocol["metrics"], lengths),
         "metrics": [{"name": metric, "divisor": _divisor(rows, metric)} for metric in protocol["metrics"]],
-        "picture": (plots.over_bits if len(lengths) > 1 else plots.bars)(rows, headline) if rows else "",
+        "picture": _picture(rows, headline, len(lengths) > 1),
         "curves": [(bits, plots.precision_recall(details, bits)) for bits in drawn],
         "distances": [(one["method"], one["bits"], plots.distances(one)) for one in mine],
         "balance": [(one["method"], one["bits"], plots.balance(one)) for one in mine],
         "bit_statistics": sorted(details, key=lambda one: (one["bits"], not is_learnt(one["method"]))),
         "galleries": [row for row in pages if row["protocol"] == name],
     }
+
+
+def _picture(rows: list[dict[str, Any]], metric: str, several: bool) -> str:
+    """The first metric over code lengths; bars where there is one length."""
+    order = ordered_methods(rows)
+    rows = sorted(rows, key=lambda row: order.index(row["method"]))
+    if not rows:
+        return ""
+    return plots.over_bits(rows, metric) if several else plots.bars(rows, metric)
 
 
 def _by_length(rows: list[dict[str, Any]], metric: str, lengths: list[int]) -> list[tuple[str, list[Any]]]:

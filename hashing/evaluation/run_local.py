@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from hashpipe.hashing.evaluation.method_names import learnt_name
 from hashpipe.hashing.evaluation.methods import baseline_codes, coded, recentred
 from hashpipe.hashing.evaluation.options import EvalOptions
 from hashpipe.hashing.evaluation.pixel_hashes import HashOf, hashes_of
+from hashpipe.hashing.evaluation.published import beside, codes_beside
 from hashpipe.hashing.evaluation.result import EvalResult
 from hashpipe.hashing.evaluation.score_all import QueryPages, query_pages_of, score_all
 from hashpipe.hashing.evaluation.scoring import Coded
@@ -100,6 +102,15 @@ def _score_places(
     cache = workspace / "descriptors"
     hash_of = hashes_of(images)
     pages: list[QueryPages] = []
+    others = None
+    if options.methods:
+        stored = stored_options(model.config)
+        others = beside(options.methods, stored.objective, options.bits or model.bits, stored, workspace)
+        result.note(
+            f"{', '.join(others.names)}: trained here with their published options on what the model learnt from"
+            if others.names
+            else f"{stored.objective} is the model itself; --methods names no other"
+        )
     for form, protocol in protocols:
         if form == "unseen":
             codes_of, describer = _unseen_model(result, options, pairset, model, images, protocol, cache)
@@ -109,6 +120,9 @@ def _score_places(
         check_described(result, protocol, described, images)
         seen = described.values if describer is not model.describer else model.seen(images, described, cache)
         methods = all_methods(result, options, protocol, model, described, seen, hash_of, codes_of)
+        if others is not None:
+            trained = codes_beside(result, others, protocol, pairset, describer, images, described, cache)
+            methods = itertools.chain(methods, trained)
         pages += query_pages_of(result, protocol, images, score_all(result, protocol, methods, options))
     if options.relevance is None:
         frozen = [protocol for _, protocol in protocols]

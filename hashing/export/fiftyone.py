@@ -40,6 +40,6 @@ def write_fiftyone(folder: Path, codeset: CodeSet) -> None:
 def read_fiftyone(folder: Path, codeset: CodeSet) -> tuple[np.ndarray, np.ndarray]:
     """Ids int32 (N,) and codes uint8 (N, width), from `code_bits`: what FiftyOne compares."""
     samples = json.loads((folder / "samples.json").read_text(encoding="utf-8"))["samples"]
-    bits = np.array([sample["code_bits"] for sample in samples], np.uint8).reshape(len(samples), -1)
+    bits = np.array([sample["code_bits"] for sample in samples], np.uint8).reshape(len(samples), codeset.space.bits)
     codes = np.packbits(bits, axis=1, bitorder="little").reshape(len(samples), codeset.space.width)
     return np.array([sample["photo"] for sample in samples], np.int32), codes

@@ -39,15 +39,11 @@ class Maps:
 
     def stored(self, rows: np.ndarray | slice) -> np.ndarray:
         """As `__getitem__` gives them, in the type that they are stored in: torch makes float32 of it much faster."""
-        zeros = None
         found = [self.rows[row] for row in np.arange(len(self))[rows]]
-        if any(one is None for one in found):
-            zeros = np.zeros(self.one, next((one.dtype for one in found if one is not None), np.float32))
-        return (
-            np.stack([zeros if one is None else one for one in found])
-            if found
-            else np.zeros((0, *self.one), np.float32)
-        )
+        kind = next((one.dtype for one in found if one is not None), np.dtype(np.float32))
+        absent = np.zeros(self.one, kind)
+        listed: list[np.ndarray] = [absent if one is None else one for one in found]
+        return np.stack(listed) if listed else np.zeros((0, *self.one), kind)
 
     def stored_parts(self) -> Iterator[np.ndarray]:
         """All in order as they are stored, (up to 256,C,g,g) at a time."""

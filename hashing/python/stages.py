@@ -24,6 +24,7 @@ from hashpipe.hashing.training.options import AdaptOptions, TrainOptions
 
 if TYPE_CHECKING:
     from hashpipe.hashing.calibration.calibrate import CalibrateResult
+    from hashpipe.hashing.duplicates.against import AgainstResult
     from hashpipe.hashing.duplicates.groups import GroupsResult
     from hashpipe.hashing.encoding.result import EncodeResult
     from hashpipe.hashing.evaluation.result import EvalResult
@@ -131,20 +132,26 @@ def calibrate(workspace: Place, options: CalibrateOptions | None = None, **chose
     return stage.calibrate(Path(workspace), from_keywords(CalibrateOptions, options, chosen))
 
 
-def group(workspace: Place, options: GroupsOptions | None = None, **chosen: Any) -> GroupsResult:
+def group(workspace: Place, options: GroupsOptions | None = None, **chosen: Any) -> GroupsResult | AgainstResult:
     """Find duplicates, bursts and photos of one place among the codes of a workspace; writes `groups`, deletes nothing.
 
+    With against=REFERENCE (a folder, codes file or workspace) lists the photos that the reference holds already.
     Keywords: fields of GroupsOptions.
     """
+    wanted = from_keywords(GroupsOptions, options, chosen)
+    if wanted.against is not None:
+        from hashpipe.hashing.duplicates import against
+
+        return against.against(Path(workspace), wanted)
     from hashpipe.hashing.duplicates import groups as stage
 
-    return stage.groups(Path(workspace), from_keywords(GroupsOptions, options, chosen))
+    return stage.groups(Path(workspace), wanted)
 
 
 def export(
     workspace: Place, to: str = "csv", options: ExportOptions | OnnxOptions | None = None, **chosen: Any
 ) -> ExportResult | OnnxResult:
-    """Write codes for other programs (to: csv, faiss, npy, postgres), or the model as one file (to: onnx).
+    """Write codes for other programs (to: csv, faiss, npy, fiftyone, postgres), or the model as one file (to: onnx).
 
     Keywords: fields of ExportOptions, for onnx of OnnxOptions.
     """

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hashpipe.common.distribution import install_advice
+from hashpipe.common.distribution import install_advice, installed_version
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
 from hashpipe.hashing.serve.agent_tools import AgentTools
@@ -53,7 +52,7 @@ def mcp_server(workspace: Path, options: ServeOptions) -> Any:
     tools = AgentTools(
         Follower(options.index or workspace / "index", workspace, options.also), stored_groups(workspace / "groups")
     )
-    server = Server("hashpipe", instructions=_ABOUT, version=version("hashpipe"), log_level="WARNING")
+    server = Server("hashpipe", instructions=_ABOUT, version=installed_version(), log_level="WARNING")
     hints = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
     for work in (tools.search, tools.place, tools.groups, tools.statistics):
         server.tool(name=work.__name__, annotations=hints)(_saying(work, ToolError))

@@ -30,7 +30,7 @@ def typed(options: Any) -> None:
 
     Raises UserError with the field, the value and what it may be.
     """
-    hints = _hints(type(options))
+    hints: dict[str, Any] = _hints(type(options))
     for one in dataclasses.fields(options):
         given = getattr(options, one.name)
         value = _converted(one.name, given, hints[one.name])
@@ -53,7 +53,7 @@ def from_keywords(kind: type, options: Any, chosen: dict[str, Any]) -> Any:
     return _changed(options, chosen, names_of(kind))
 
 
-def names_of(kind: type) -> list[str]:
+def names_of(kind: Any) -> list[str]:
     """All keywords of a dataclass of options, those of nested ones too, without the nested ones themselves."""
     found = []
     for one in dataclasses.fields(kind):
@@ -74,7 +74,7 @@ def _changed(options: Any, chosen: dict[str, Any], known: list[str]) -> Any:
         if one.name in left:
             changes[one.name] = left.pop(one.name)
         elif dataclasses.is_dataclass(hint):
-            mine = {name: left.pop(name) for name in names_of(hint) if name in left}  # type: ignore[arg-type]
+            mine = {name: left.pop(name) for name in names_of(hint) if name in left}
             if mine:
                 changes[one.name] = _changed(getattr(options, one.name), mine, known)
     if left:
@@ -85,8 +85,12 @@ def _changed(options: Any, chosen: dict[str, Any], known: list[str]) -> Any:
     return dataclasses.replace(options, **changes)
 
 
+def _hints(kind: Any) -> dict[str, Any]:
+    return _cached_hints(kind)
+
+
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
+def _cached_hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
@@ -160,9 +164,9 @@ def _int(value: Any) -> int:
         raise TypeError
     if isinstance(value, (str, numbers.Integral)):
         return int(value)
-    if not isinstance(value, numbers.Real) or int(value) != value:
+    if not isinstance(value, numbers.Real) or not float(value).is_integer():
         raise ValueError
-    return int(value)
+    return int(float(value))
 
 
 def _float(value: Any) -> float:

@@ -66,6 +66,7 @@ def test_the_table_says_that_it_is_supervised_and_names_the_papers(lines, tmp_pa
     (table,) = content["tables"]
     rows = {row[0]: dict(zip(table["columns"], row, strict=True)) for row in table["rows"]}
     assert table["caption"].startswith("SUPERVISED")
+    assert "<!-- table: labels -->" in (tmp_path / "labels.md").read_text(encoding="utf-8")
     assert list(rows) == ["dpsh", "dsah, reads no labels", "itq", "float"]
     assert rows["dpsh"]["published 12"] == PUBLISHED["dpsh"].values[0]
     assert len(rows["dpsh"]["12"]) == 2  # mean and deviation over two seeds

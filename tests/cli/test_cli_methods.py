@@ -50,3 +50,19 @@ def test_the_table_of_the_documentation_is_current():
     spec.loader.exec_module(page)
     assert page.page() == (DOCS / "methods.md").read_text(encoding="utf-8"), "run `make docs`"
     assert method_list.table().count("\n") == len(OBJECTIVES) + 1
+
+
+def test_tests_are_counted_by_file_and_by_case():
+    spec = importlib.util.spec_from_file_location("methods_page", DOCS / "methods.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    there = "tests/hashing/training"
+    found = module.counted(
+        [
+            f"{there}/objectives/test_dpsh.py::test_one",
+            f"{there}/test_loop.py::test_two[ssdh-semi-0]",
+            f"{there}/test_loop.py::test_two[rvssdh-dpsh]",
+            f"{there}/test_loop.py::test_none",
+        ]
+    )
+    assert found == {"dpsh": 2, "ssdh-semi": 1, "rvssdh": 1}

@@ -61,6 +61,11 @@ def run(blocks: list[str]) -> dict:
     return names
 
 
+def quick(block: str) -> str:
+    """The block with fewer steps of training."""
+    return block.replace('hp.train("workspace", ', 'hp.train("workspace", steps=30, ')
+
+
 def test_the_page_runs_on_known_pairs(tmp_path, monkeypatch, capsys):
     """All of it but build_pairs, whose result stands there already, and with fewer steps, for time."""
     monkeypatch.chdir(tmp_path)
@@ -69,9 +74,8 @@ def test_the_page_runs_on_known_pairs(tmp_path, monkeypatch, capsys):
     assert "build_pairs" in first
     needed = [block for block in rest if not any(name in block for name in OTHERS)]
     assert len(needed) == len(rest) - 2
-    quick = [block.replace('hp.train("workspace", ', 'hp.train("workspace", steps=30, ') for block in needed]
-    assert quick != needed
-    names = run(["import hashpipe as hp\n", *quick])
+    assert [quick(block) for block in needed] != needed
+    names = run(["import hashpipe as hp\n", *map(quick, needed)])
     assert names["packed"].shape == (PLACES * VIEWS, 8)
     assert names["trained"].fingerprint in capsys.readouterr().out
     assert names["score"].rows
@@ -101,13 +105,14 @@ def test_the_page_runs_with_other_libraries(library, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_page_runs_from_photos_on(tmp_path, monkeypatch):
-    """With 3D: photos of four rendered places."""
+    """With 3D: photos of three rendered places."""
     from hashpipe.pairgen.synthetic.demo_photos import write_demo_photos
 
     monkeypatch.chdir(tmp_path)
-    write_demo_photos(tmp_path / "photos", seed=0)
-    names = run([block for block in BLOCKS if not any(name in block for name in OTHERS)])
+    write_demo_photos(tmp_path / "photos", places=3, views=8, distractors=3)
+    names = run([quick(block) for block in BLOCKS if not any(name in block for name in OTHERS)])
     assert names["built"].pairs["covisible"] > 0
     assert names["score"].rows
 

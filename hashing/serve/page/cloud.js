@@ -20,7 +20,7 @@ export function clearCloud() { viewer.clear(); figure.hidden = true; }
 // `answer` as /api/places/N/cloud gives it; `onPhoto(photo)` is called when a camera is clicked.
 export function showCloud(answer, text, onPhoto) {
   open = onPhoto;
-  $("cloud-text").textContent = `${text} At first it is seen from above; the average viewing direction points up the page. Drag to turn it.`;
+  $("cloud-text").textContent = `${text} Seen from above; the average viewing direction points up the page. Drag to turn it.`;
   canvas.setAttribute("aria-label", `${text} ${HELP}`);
   figure.hidden = false;
   viewer.show(answer);

@@ -37,7 +37,7 @@ export function card(entry, open) {
   const place = entry.place === null || entry.here ? null : el("a", { href: `#/places/${entry.place}`, tabindex: "-1", "aria-label": `Place ${entry.place}, which ${baseName(entry.name)} shows` }, `Place ${entry.place}`);
   const left = entry.distance !== undefined ? el("b", {}, bitsAway(entry.distance)) : null;
   const flat = entry.quality < LOW ? el("span", { class: "tag", title: "Flat, blurred or tiny: its code is unreliable." }, "unreliable") : null;
-  const more = entry.more === undefined ? null : el("span", { class: "soft" }, entry.more ? `and ${plural(entry.more, "more photo")}` : "its only photo");
+  const more = entry.more === undefined ? null : el("span", { class: "soft" }, entry.more ? `+ ${plural(entry.more, "photo")}` : "its only photo");
   const meta = left || place || flat ? el("div", { class: "meta" }, left, flat, place, more) : null;
   return el("li", { class: "card" }, shot, meta, el("p", { class: "name", title: entry.name }, baseName(entry.name)));
 }

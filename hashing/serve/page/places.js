@@ -78,7 +78,7 @@ async function cloud(id, photos) {
     const answer = await get(`/api/places/${id}/cloud`);
     if (mine !== place) return;
     const sample = answer.total > answer.x.length ? ` (${number(answer.x.length)} shown)` : "";
-    showCloud(answer, `Place ${id} from above: ${plural(answer.total, "3D point")}${sample}, ${plural(answer.cameras.length, "camera")}.`, (photo) => view(photo, $("place-grid")));
+    showCloud(answer, `Place ${id}: ${plural(answer.total, "3D point")}${sample}, ${plural(answer.cameras.length, "camera")}.`, (photo) => view(photo, $("place-grid")));
   } catch (problem) {
     await photos;
     if (mine !== place || problem.status === undefined || !$("place-state").hidden) return; // said there already

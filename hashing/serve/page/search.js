@@ -35,7 +35,7 @@ async function onePerPlace() {
   const { places, total } = await get("/api/places", { limit: 12 });
   const shown = places.sort((a, b) => a.place - b.place);
   const each = total > shown.length ? `each of the ${shown.length} largest of ${total} places` : "each place";
-  $("results-lead").textContent = `Choose a photo to see which of the collection show the same place or object. Or begin with one of these, one photo of ${each}:`;
+  $("results-lead").textContent = `Choose a photo to see which of the collection show the same place or object. Or begin with one of these, one photo of ${each}, with how many more it has:`;
   const covers = await Promise.all(shown.map((one) => get(`/api/photos/${one.covers[0]}`)));
   return covers.map((cover, at) => ({ ...cover, more: shown[at].photos - 1 }));
 }

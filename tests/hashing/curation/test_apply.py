@@ -259,3 +259,22 @@ def test_refusals(tmp_path, photos):
     with pytest.raises(UserError, match="is damaged"):
         apply_groups(workspace, ApplyOptions(trash=True), act=True)
     assert len(names(photos)) == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step": 1, "state": "begun", "source": "x"}',
+        '{"step": 1, "state": "begun", "source": "x", "action": 3, "sha256": "", "keep": "", "part": ""}',
+        '{"step": 9, "state": "done", "notes": {}}',
+        '{"state": "done"}',
+    ],
+)
+def test_a_damaged_log_stops_everything(tmp_path, photos, line):
+    workspace = workspace_with(tmp_path / "ws", photos, record("exact", 1, *three(photos)))
+    (workspace / "actions").mkdir()
+    (workspace / "actions" / "0001.jsonl").write_text('{"version": 1, "action": "move"}\n' + line + "\n")
+    for work in (undo, lambda folder: apply_groups(folder, ApplyOptions(trash=True), act=True)):
+        with pytest.raises(UserError, match="is damaged"):
+            work(workspace)
+    assert len(names(photos)) == 3

@@ -1,7 +1,8 @@
 """Acting on groups and undoing it, killed by SIGKILL before any line of its own code: nothing is lost.
 
-A child process runs the command under a line tracer that kills it before the N-th line, for every N (a sample of them
-in the fast tests). Then the command is run again, or undone, and the folders must hold what they would without a kill.
+A child process runs the command under a line tracer that kills it before the N-th line, for every N. Then the command
+is run again, or undone, and the folders must hold what they would without a kill. The fast tests act on one photo, and
+kill within a step alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -22,14 +23,17 @@ from hashpipe.common.errors import UserError
 from hashpipe.hashing.curation import action_log, apply, files, steps, trash, undo
 from hashpipe.hashing.curation.options import ApplyOptions
 
-TRACED = {module.__file__ for module in (action_log, apply, files, steps, trash, undo)}
+ALL = {module.__file__ for module in (action_log, apply, files, steps, trash, undo)}
+A_STEP = {steps.__file__}
 WAYS = ["move", "across", "trash", "trash-across", "hardlink"]
 
 
-def setting(folder: Path) -> tuple[Path, Path]:
-    """Workspace and photos: an exact copy, a smaller copy, another exact group in a folder, and a photo by itself."""
+def setting(folder: Path, few: bool) -> tuple[Path, Path]:
+    """Workspace and photos: an exact copy; unless `few` also a smaller copy, another exact group, and a lone photo."""
     photos = folder / "photos"
     a, b = write(photos / "a.jpg", b"a" * 5000), write(photos / "b" / "a copy.jpg", b"a" * 5000, 1_400_000_000)
+    if few:
+        return workspace_with(folder / "ws", photos, record("exact", 1, a, b)), photos
     small = write(photos / "small.jpg", b"small", 1_300_000_000)
     c, d = write(photos / "c.jpg", b"c" * 70), write(photos / "b" / "c.jpg", b"c" * 70, 1_200_000_000)
     write(photos / "alone.jpg", b"alone")
@@ -49,14 +53,14 @@ def act(workspace: Path, way: str) -> int:
 
 @pytest.fixture
 def prepared(tmp_path, monkeypatch):
-    def prepare(way: str, number: int) -> tuple[Path, Path]:
+    def prepare(way: str, number: int, few: bool = False) -> tuple[Path, Path]:
         folder = tmp_path / f"{way}-{number}"
         monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
         monkeypatch.setattr(os, "fsync", lambda opened: None)  # a kill leaves the system's memory of files as it is
         if way.endswith("across"):
             monkeypatch.setattr(files, "rename_new", across(folder))
             (folder / "home").mkdir(parents=True)
-        return setting(folder)
+        return setting(folder, few)
 
     yield prepare
     shutil.rmtree(tmp_path)
@@ -74,7 +78,7 @@ def across(folder: Path) -> Callable[[Path, Path], bool]:
     return renamed
 
 
-def killed_at(number: int, work: Callable[[], object]) -> bool:
+def killed_at(number: int, work: Callable[[], object], traced: Collection[str | None] = ALL) -> bool:
     """Run work in a child that SIGKILL ends before its `number`-th traced line; False where it came to its end."""
     child = os.fork()
     if child == 0:
@@ -88,7 +92,7 @@ def killed_at(number: int, work: Callable[[], object]) -> bool:
                     os.kill(os.getpid(), signal.SIGKILL)
             return lines
 
-        sys.settrace(lambda frame, event, argument: lines if frame.f_code.co_filename in TRACED else None)
+        sys.settrace(lambda frame, event, argument: lines if frame.f_code.co_filename in traced else None)
         try:
             work()
         except BaseException:
@@ -106,15 +110,15 @@ def contents(found: Tree) -> set[str]:
     return {content for content, _, _ in found.values()}
 
 
-def check(prepared, way: str, stride: int, work_of: Callable[[Path], Callable[[], object]], before) -> int:
-    """Kill at every stride-th line; `before` prepares. Returns how many kills there were."""
+def check(prepared, way: str, few: bool, work_of: Callable[[Path], Callable[[], object]], before) -> int:
+    """Kill before every line, of a step alone where `few`; `before` prepares. Returns how many kills there were."""
     number, kills = 1, 0
     while True:
-        workspace, photos = prepared(way, number)
+        workspace, photos = prepared(way, number, few)
         folder = workspace.parent
         original = tree(photos)
         before(workspace)
-        if not killed_at(number, work_of(workspace)):
+        if not killed_at(number, work_of(workspace), A_STEP if few else ALL):
             return kills
         kills += 1
         now = tree(photos, folder / "out", folder / "home", workspace / "trash")
@@ -130,7 +134,8 @@ def check(prepared, way: str, stride: int, work_of: Callable[[Path], Callable[[]
         left = tree(photos, folder / "out", folder / "home" / "Trash")
         assert left == original, f"not restored after a kill before line {number}"
         assert not list(photos.rglob(".hashpipe-*"))
-        number += stride
+        shutil.rmtree(folder)
+        number += 1
 
 
 def expected(way: str, original: Tree) -> set[str]:
@@ -141,21 +146,28 @@ def expected(way: str, original: Tree) -> set[str]:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_killed_while_acting(prepared, way):
-    assert check(prepared, way, 61, lambda workspace: lambda: act(workspace, way), lambda workspace: None) > 2
+    assert check(prepared, way, True, lambda workspace: lambda: act(workspace, way), lambda workspace: None) > 8
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_killed_while_undoing(prepared, way):
     work = lambda workspace: lambda: undo.undo(workspace)  # noqa: E731
-    assert check(prepared, way, 53, work, lambda workspace: act(workspace, way)) > 2
+    assert check(prepared, way, True, work, lambda workspace: act(workspace, way)) > 8
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("way", WAYS)
-def test_killed_before_every_line(prepared, way):
-    assert check(prepared, way, 1, lambda workspace: lambda: act(workspace, way), lambda workspace: None) > 200
+def test_killed_before_every_line_of_acting(prepared, way):
+    assert check(prepared, way, False, lambda workspace: lambda: act(workspace, way), lambda workspace: None) > 150
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("way", WAYS)
+def test_killed_before_every_line_of_undoing(prepared, way):
     work = lambda workspace: lambda: undo.undo(workspace)  # noqa: E731
-    assert check(prepared, way, 1, work, lambda workspace: act(workspace, way)) > 100
+    assert check(prepared, way, False, work, lambda workspace: act(workspace, way)) > 100
 
 
 def test_killed_again_while_a_kill_is_settled(prepared):

@@ -161,7 +161,7 @@ def test_what_cannot_be_exported(model, pictures, workspace, tmp_path):
         export_onnx(vlad, OnnxOptions())
     with pytest.raises(UserError, match="--bits 24 is not one"):
         export_onnx(workspace, OnnxOptions(bits=24))
-    with pytest.raises(UserError, match="no file in an existing folder"):
+    with pytest.raises(UserError, match="not a file in an existing folder"):
         export_onnx(workspace, OnnxOptions(output=tmp_path / "none" / "hash.onnx"))
     with pytest.raises(UserError, match="not a hashpipe workspace"):
         export_onnx(tmp_path / "nothing", OnnxOptions())

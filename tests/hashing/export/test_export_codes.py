@@ -38,7 +38,7 @@ def export(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("kind", ["csv", "npy", "faiss"])
+@pytest.mark.parametrize("kind", ["csv", "npy", "faiss", "fiftyone"])
 @pytest.mark.parametrize(("count", "bits"), [(0, 20), (1, 4), (50, 20), (33, 64), (9, 200)])
 def test_files_say_what_they_hold(export, kind, count, bits):
     codeset = make(count, bits)
@@ -110,7 +110,7 @@ def test_faiss_answers_with_photo_ids(export, bits):
     assert (found[:, 0] == codeset.photos).mean() > 0.9  # a few codes of 20 bits are there twice
 
 
-@pytest.mark.parametrize("kind", ["csv", "npy", "faiss"])
+@pytest.mark.parametrize("kind", ["csv", "npy", "faiss", "fiftyone"])
 def test_another_bit_order_is_noticed(export, kind, monkeypatch, tmp_path):
     """Writers that turn the bits around, leave out a row or mix up ids produce nothing."""
     codeset = make(30, 24)

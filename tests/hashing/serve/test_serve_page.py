@@ -125,6 +125,13 @@ def test_a_place_with_its_photos_and_points_from_above(browser, served):
         assert page.locator("#cloud-none").inner_text() == "Place 1 has no 3D model."
 
 
+def test_the_first_view_shows_each_place_once_in_order_and_how_much_more_there_is(browser, served):
+    with page_at(browser, served.told.url) as page:
+        shown = page.locator("#grid .card .meta").all_text_contents()
+        assert shown == ["Place 0+ 3 photos", "Place 1+ 2 photos"]
+        assert "one photo of each place" in page.locator("#results-lead").inner_text()
+
+
 def test_by_keyboard_alone(browser, served):
     with page_at(browser, served.told.url) as page:
         focused = "document.activeElement"

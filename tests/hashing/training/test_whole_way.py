@@ -12,9 +12,13 @@ from small_models import NET, network_model, random_weights
 
 from hashpipe.common.errors import UserError
 from hashpipe.common.files import open_workspace
+from hashpipe.hashing.codes.codes_file import read_codes
 from hashpipe.hashing.data import images
 from hashpipe.hashing.encoding import onnx_export, runtimes
+from hashpipe.hashing.encoding.encode import encode
 from hashpipe.hashing.encoding.encoder import open_encoder
+from hashpipe.hashing.encoding.options import EncodeOptions
+from hashpipe.hashing.evaluation import EvalOptions, evaluate
 from hashpipe.hashing.features.options import BackboneOptions
 from hashpipe.hashing.models.heads import Head
 from hashpipe.hashing.models.model_folder import read_model
@@ -28,6 +32,7 @@ from hashpipe.pairgen.pairs.pairset import write_pairset
 
 PHOTOS, PLACES = 16, 3
 QUICK = ("drsdh",)
+OF_MAPS = [name for name in OBJECTIVES if reads_maps(objective_class(name).head)]
 ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in OBJECTIVES]
 
 
@@ -85,6 +90,22 @@ def test_from_pairs_to_an_exported_network(name, workspace, describe, pictures, 
     if name in ("drsdh", "itdh"):
         adapted = adapt(pictures, workspace, AdaptOptions(output=tmp_path / "adapted", steps=2))
         assert adapted.bits == options.bits
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in OF_MAPS])
+def test_codes_of_heads_that_read_maps_are_written_and_scored(name, workspace, describe, pictures, tmp_path):
+    lengths = (10, 20) if head_class(objective_class(name).head).multiple == 1 else (8, 24)
+    train(replace(toys.learning(name, lengths, steps=4), describe=describe), workspace)
+    for bits in lengths:
+        file = tmp_path / f"{bits}.parquet"
+        result = encode(pictures, workspace, EncodeOptions(bits=bits, runtime="torch", output=file))
+        assert (result.space.bits, len(read_codes(file).codes)) == (bits, PHOTOS)
+        encoder = open_encoder(workspace / "model", bits=bits, runtime="torch")
+        outputs = encoder.outputs(images.from_folder_or_list(pictures))
+        assert sorted(map(bytes, read_codes(file).codes)) == sorted(map(bytes, encoder.codes(outputs.u)))
+    options = EvalOptions(benchmark="copies", root=pictures, baselines=("float",), rounds=100, galleries=False)
+    rows = [row for row in evaluate(options, workspace).rows if (row["method"], row["metric"]) == (name, "map")]
+    assert [row["bits"] for row in rows] == list(lengths)
 
 
 def test_maps_are_not_fine_tuned(workspace, describe):

@@ -159,7 +159,7 @@ def test_code_lengths_come_in_groups():
 def test_maps_are_where_they_must_be():
     check_head("linear", ["vlad"], True)
     check_head("attention", ["resnet18"], False)
-    with pytest.raises(UserError, match=r"head=attention reads feature maps and VLAD has none; .*--backbone"):
+    with pytest.raises(UserError, match=r"head=attention reads feature maps and vlad has none; .*--backbone"):
         check_head("attention", ["vlad"], False)
     with pytest.raises(UserError, match="reads feature maps of one network, and --backbone names 2"):
         check_head("attention", ["resnet18", "resnet50"], False)
