@@ -175,7 +175,7 @@ def test_what_cannot_learn_is_refused_before_descriptors_are_computed(refused, t
     monkeypatch.setattr(never, lambda *all, **more: pytest.fail("work began"))
     for line, expected in (
         ("--finetune last --backbone vlad", "--finetune last needs a network and vlad has no layers"),
-        ("--set head=attention --backbone vlad", "VLAD has none"),
+        ("--set head=attention --backbone vlad", "vlad has none"),
         ("--objective bcdh --backbone vlad --weights x", "--backbone vlad takes no weights"),
     ):
         assert expected in refused("train", "--photos", photos, *line.split())

@@ -156,8 +156,8 @@ def test_a_model_that_lacks_files_leaves_the_matches_to_show(
     told = [note for note in found.notes if f"models/{model}/{name} is missing or damaged: 1 of" in note]
     assert bool(told) == (name != "rigs.bin")  # what only COLMAP itself would miss
     page = write_report(tmp_path / "pairs").read_text(encoding="utf-8")
-    assert f"<b>Model {model}</b>" not in page
-    assert f"<b>Model {(model + 1) % 3}</b>" in page
+    assert f"Model {model} seen from above" not in page
+    assert f"Model {(model + 1) % 3} seen from above" in page
 
 
 @pytest.mark.parametrize("delay", [1.5, 4.0, 7.0, 10.0])

@@ -78,7 +78,7 @@ def test_files_that_cannot_be_read(tmp_path):
         ("a.npy", b"x", "plain arrays"),
         ("a.mat", b"x", "MATLAB"),
         ("a.parquet", b"x", "cannot be read"),
-        ("a.txt", b"x", "none of"),
+        ("a.txt", b"x", "is not one of"),
     ]:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=match):
@@ -200,7 +200,7 @@ def test_a_damaged_matlab_file_does_not_end_the_program(tmp_path, bits):
     (tmp_path / "codes.mat").write_bytes(content)
     with pytest.raises(UserError, match="cannot be read as a MATLAB file"):
         read_codes(tmp_path / "codes.mat")
-    with pytest.raises(UserError, match="no ground truth"):
+    with pytest.raises(UserError, match="is not ground truth"):
         read_matlab(tmp_path / "codes.mat")
 
 

@@ -260,7 +260,7 @@ def test_cut_off_changed_and_missing_files_are_noticed(workspace, codes_file, ki
         with pytest.raises(UserError, match=f"{path.name} is missing"):
             open_index(folder)
     (folder / "index.json").write_text('{"index_version": 1}')
-    with pytest.raises(UserError, match="not a whole index"):
+    with pytest.raises(UserError, match="not a complete index"):
         open_index(folder)
     (folder / "index.json").write_text('{"index_version": 99}')
     with pytest.raises(UserError, match="version 99"):
