@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 
 from hashpipe.common import perceptual_hash
+from hashpipe.common.progress import say
 from hashpipe.hashing.data.images import ImageList
 from hashpipe.hashing.features import cslbp, phash
 
@@ -20,7 +21,12 @@ def hashes_of(images: ImageList) -> HashOf:
 
     @cache
     def read(name: str) -> np.ndarray:
-        return (phash.frequencies(images) if name == "phash" else cslbp.histograms(images))[0]
+        found, ok = phash.frequencies(images) if name == "phash" else cslbp.histograms(images)
+        lost = [images.names[row] for row in np.flatnonzero(~ok).tolist()]
+        if lost:
+            listed = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+            say(f"{len(lost)} photos cannot be read now; their {name} is zeros, so its score is too low ({listed})")
+        return found
 
     def values(name: str, bits: int) -> np.ndarray:
         return perceptual_hash.phash(read(name), bits) if name == "phash" else cslbp.cslbp(read(name), bits)
