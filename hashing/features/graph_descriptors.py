@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ def make(options: BackboneOptions) -> Describer:
     graph = path.read_bytes()
     try:
         given = {"range": options.graph_range, "mean": options.graph_mean, "std": options.graph_std}
-        config = graph_run.wants(graph_run.open_graph(graph), given)
+        session = graph_run.open_graph(graph)
+        config = graph_run.wants(session, given)
     except UserError as error:
         raise UserError(f"--backbone {options.backbone}: {error}") from None
     side = config.pop("side")
@@ -41,9 +43,8 @@ def make(options: BackboneOptions) -> Describer:
     config |= {"backbone": graph_run.NAME, "graph": path.name, "sha256": sha256_file(path)}
     config |= {"image_size": side or options.image_size or _SIDE, "square": bool(side)}
     tensors = {GRAPH: torch.from_numpy(np.frombuffer(graph, np.uint8).copy())}
-    describer = restore(config, tensors)
-    _try(describer, str(options.backbone))
-    return describer
+    _try(graph_run.reader(session, config), config, str(options.backbone))
+    return restore(config, tensors)
 
 
 def restore(config: dict[str, Any], tensors: dict[str, Tensor]) -> Describer:
@@ -64,10 +65,8 @@ def restore(config: dict[str, Any], tensors: dict[str, Tensor]) -> Describer:
     return Describer(config, tensors, identity(config, tensors), compute)
 
 
-def _try(describer: Describer, name: str) -> None:
-    """Raise UserError where a plain photo gives no descriptor, before thousands are read."""
-    config, tensors = describer.config, describer.tensors
-    run = graph_run.reader(graph_run.open_graph(tensors[GRAPH].numpy().tobytes()), config)
+def _try(run: Callable[[np.ndarray], np.ndarray], config: dict[str, Any], name: str) -> None:
+    """Raise UserError where noise as large as a photo gives no descriptor, before thousands are read."""
     side = int(config["image_size"])
     shape = (side, side, 3) if config["square"] else (side * 3 // 4, side, 3)
     noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
